@@ -1,0 +1,1 @@
+"""What runs: the same files on every cloud and on one machine."""

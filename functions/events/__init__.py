@@ -1,0 +1,1 @@
+"""The event contracts: one file a workflow, and what they share."""

@@ -1,0 +1,57 @@
+"""Collections of passages, asked and filled by text: the collection encodes, never its caller."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from functions.events.common import Passage
+from functions.ports.capability import capability
+
+
+@capability(of="collection")
+class Search(Protocol):
+    """Read a collection, within the tenant of the delivery."""
+
+    def find(self, text: str, *, limit: int = 5) -> Sequence[Passage]:
+        """The passages nearest to `text`, best first, each with its score from 0 to 1."""
+        ...
+
+    def read(self, ids: Iterable[str]) -> Sequence[Passage]:
+        """The stored passages of these ids, those that exist, in the order asked."""
+        ...
+
+
+@capability(of="collection")
+class Upsert(Protocol):
+    """Write a collection, within the tenant of the delivery."""
+
+    def upsert(self, passages: Sequence[Passage]) -> None:
+        """Store passages by id; the next search finds them. The same id again replaces it."""
+        ...
+
+
+class Collection(Protocol):
+    """What a vector store offers to whoever fills it: every tenant's points, by tenant."""
+
+    def search(self, text: str, *, limit: int, tenant: str) -> Sequence[Passage]:
+        """The passages of one tenant nearest to `text`, best first."""
+        ...
+
+    def read(self, ids: Iterable[str], *, tenant: str) -> Sequence[Passage]:
+        """The stored passages of these ids, those that exist, in the order asked."""
+        ...
+
+    def upsert(self, passages: Sequence[Passage], *, tenant: str) -> None:
+        """Encode and store passages by id, durably; the next search finds them."""
+        ...
+
+    def delete(self, ids: Iterable[str], *, tenant: str) -> None:
+        """Remove passages by id; an id that is not there is no error."""
+        ...
+
+    def count(self, *, tenant: str) -> int:
+        """How many passages the tenant has."""
+        ...
+
+    def close(self) -> None:
+        """Release the files; what was stored is on disk."""
+        ...

@@ -1,0 +1,1 @@
+"""From a signature to a delivery: what every agent runs on."""

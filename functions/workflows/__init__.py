@@ -1,0 +1,1 @@
+"""The workflows: which agents, which entry, which answer."""
