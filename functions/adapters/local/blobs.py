@@ -1,0 +1,37 @@
+"""Blobs as files, one each, written beside their place and then moved there."""
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+class LocalBlobs:
+    """The `Blobs` port on a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def put(self, key: str, data: bytes) -> None:
+        """See `Blobs.put`."""
+        path = self._path(key)
+        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".", delete=False) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(path)
+
+    def get(self, key: str) -> bytes:
+        """See `Blobs.get`."""
+        try:
+            return self._path(key).read_bytes()
+        except FileNotFoundError as error:
+            raise KeyError(key) from error
+
+    def _path(self, key: str) -> Path:
+        if not KEY.fullmatch(key):
+            raise KeyError(key)
+        return self._folder / key

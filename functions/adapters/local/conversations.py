@@ -1,0 +1,53 @@
+"""Conversations in SQLite: a row a message, gone 30 days after it was said."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from functions.adapters.local.store import Store
+from functions.ports.conversations import TTL_DAYS, Message
+
+
+class LocalConversation:
+    """The `Conversation` capability, bound to one conversation of one tenant and to one delivery."""
+
+    def __init__(  # noqa: PLR0913 - what it is bound to
+        self, store: Store, now: Callable[[], datetime], *, tenant: str, conversation: str, key: str
+    ) -> None:
+        self._store = store
+        self._now = now
+        self._tenant = tenant
+        self._conversation = conversation
+        self._key = key
+
+    def append(self, role: Literal["user", "assistant"], text: str) -> None:
+        """See `Conversation.append`."""
+        row = (self._tenant, self._conversation, f"{self._key}#{role}", role, text, self._now().timestamp())
+        self._store.write(
+            lambda connection: connection.execute(
+                "INSERT OR IGNORE INTO message (tenant, conversation, key, role, text, at) VALUES (?, ?, ?, ?, ?, ?)",
+                row,
+            )
+        )
+
+    def history(self, *, limit: int = 20) -> Sequence[Message]:
+        """See `Conversation.history`."""
+        rows = self._store.read(
+            "SELECT role, text, at FROM message WHERE tenant = ? AND conversation = ? AND at >= ?"
+            " ORDER BY sequence DESC LIMIT ?",
+            (self._tenant, self._conversation, _oldest(self._now()), limit),
+        )
+        return [
+            Message(role=role, text=text, at=datetime.fromtimestamp(at, UTC)) for role, text, at in reversed(rows)
+        ]
+
+
+def sweep_conversations(store: Store, now: datetime) -> int:
+    """Remove what is older than 30 days; how many messages that were."""
+    return store.write(
+        lambda connection: connection.execute("DELETE FROM message WHERE at < ?", (_oldest(now),)).rowcount
+    )
+
+
+def _oldest(now: datetime) -> float:
+    return (now - timedelta(days=TTL_DAYS)).timestamp()

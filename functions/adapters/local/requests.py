@@ -1,0 +1,201 @@
+"""Requests on the local target: accepted in the transaction that starts them, settled in the one that ends them."""
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from functions.adapters.local.bus import Bus, Entry, Routes, enqueue
+from functions.events.envelope import Envelope, decode, digest, encode, pack, type_of, unpack
+from functions.events.event import AgentFailed
+from functions.ports.requests import DeliveryView, RequestView
+from functions.ports.state import Standing
+
+
+def settle(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, now: float) -> list[Entry]:
+    """End a request with this envelope, unless it has ended; then start the next one of its conversation."""
+    settled = connection.execute(
+        "UPDATE request SET status = 'settled', settled = ?, settlement = ?"
+        " WHERE tenant = ? AND request = ? AND status != 'settled' RETURNING conversation",
+        (now, encode(envelope), envelope.tenant, envelope.request),
+    ).fetchone()
+    return _start_next(connection, routes, envelope.tenant, settled[0], now) if settled else []
+
+
+def standing(connection: sqlite3.Connection, envelope: Envelope) -> Standing:
+    """How the request of an envelope stands; a request that nobody accepted here stands as new."""
+    row = connection.execute(
+        "SELECT status, tokens, micros FROM request WHERE tenant = ? AND request = ?",
+        (envelope.tenant, envelope.request),
+    ).fetchone()
+    stopped = connection.execute(
+        "SELECT reason FROM stopped WHERE scope IN (?, ?) LIMIT 1",
+        (conversation_scope(envelope.tenant, envelope.conversation), workflow_scope(envelope.workflow)),
+    ).fetchone()
+    status, tokens, micros = row or ("running", 0, 0)
+    return Standing(settled=status == "settled", stopped=stopped[0] if stopped else "", tokens=tokens, micros=micros)
+
+
+def conversation_scope(tenant: str, conversation: str) -> str:
+    """What the stop switch of a conversation is kept under."""
+    return f"conversation#{tenant}#{conversation}"
+
+
+def workflow_scope(workflow: str) -> str:
+    """What the stop switch of a workflow is kept under."""
+    return f"workflow#{workflow}"
+
+
+def _start_next(
+    connection: sqlite3.Connection, routes: Routes, tenant: str, conversation: str, now: float
+) -> list[Entry]:
+    """Start the oldest open request of a conversation, if it is not running already."""
+    row = connection.execute(
+        "SELECT sequence, status, envelope FROM request"
+        " WHERE tenant = ? AND conversation = ? AND status != 'settled' ORDER BY sequence LIMIT 1",
+        (tenant, conversation),
+    ).fetchone()
+    if row is None or row[1] != "waiting":
+        return []
+    connection.execute("UPDATE request SET status = 'running' WHERE sequence = ?", (row[0],))
+    return enqueue(connection, routes, decode(row[2]), now)
+
+
+class LocalRequests:
+    """The `Requests` port on SQLite, and what a process of one machine adds to it: waiting, and the stop switch."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._store = bus.store
+        self._settled = threading.Condition()
+
+    def accept(self, envelope: Envelope) -> bool:
+        """See `Requests.accept`."""
+        entries = self._store.write(lambda connection: self._accept(connection, envelope))
+        self._bus.announce(entries or ())
+        return entries is not None
+
+    def _accept(self, connection: sqlite3.Connection, envelope: Envelope) -> list[Entry] | None:
+        now = self._bus.now().timestamp()
+        inserted = connection.execute(
+            "INSERT OR IGNORE INTO request"
+            " (tenant, request, conversation, workflow, status, accepted, deadline, envelope)"
+            " VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?)",
+            (
+                envelope.tenant,
+                envelope.request,
+                envelope.conversation,
+                envelope.workflow,
+                now,
+                envelope.deadline.timestamp(),
+                encode(envelope),
+            ),
+        ).rowcount
+        if not inserted:
+            return None
+        return _start_next(connection, self._bus.routes, envelope.tenant, envelope.conversation, now)
+
+    def announce_settled(self) -> None:
+        """Wake whoever waits for a settlement: one was committed."""
+        with self._settled:
+            self._settled.notify_all()
+
+    def wait(self, request: str, *, tenant: str, timeout_s: float) -> RequestView | None:
+        """The request once it is settled, or as it stands after so many seconds."""
+        with self._settled:
+            self._settled.wait_for(lambda: self._is_settled(request, tenant), timeout_s)
+        return self.view(request, tenant=tenant)
+
+    def _is_settled(self, request: str, tenant: str) -> bool:
+        view = self.view(request, tenant=tenant)
+        return view is None or view.status == "settled"
+
+    def view(self, request: str, *, tenant: str) -> RequestView | None:
+        """See `Requests.view`."""
+        rows = self._store.read(
+            "SELECT conversation, workflow, status, accepted, deadline, settled, settlement FROM request"
+            " WHERE tenant = ? AND request = ?",
+            (tenant, request),
+        )
+        if not rows:
+            return None
+        conversation, workflow, status, accepted, deadline, settled, settlement = rows[0]
+        return RequestView(
+            request=request,
+            conversation=conversation,
+            workflow=workflow,
+            status=status,
+            accepted=_time(accepted),
+            deadline=_time(deadline),
+            settled=None if settled is None else _time(settled),
+            settlement=None if settlement is None else decode(settlement),
+        )
+
+    def deliveries(self, request: str, *, tenant: str) -> Sequence[DeliveryView]:
+        """See `Requests.deliveries`."""
+        rows = self._store.read(
+            "SELECT agent, event, emitted, started, finished, attempts, error FROM delivery"
+            " WHERE tenant = ? AND request = ? ORDER BY started, emitted",
+            (tenant, request),
+        )
+        return [
+            DeliveryView(
+                agent=agent,
+                event=event,
+                emitted=_time(emitted),
+                started=None if started is None else _time(started),
+                finished=None if finished is None else _time(finished),
+                attempts=attempts,
+                error=error,
+            )
+            for agent, event, emitted, started, finished, attempts, error in rows
+        ]
+
+    def settle_overdue(self) -> datetime | None:
+        """Settle what is past its deadline with an error; when the next open request is due, if there is one."""
+        now = self._bus.now()
+        overdue = self._store.read(
+            "SELECT envelope FROM request WHERE status != 'settled' AND deadline < ?", (now.timestamp(),)
+        )
+        if overdue:
+            errors = [_overdue(decode(raw), now) for (raw,) in overdue]
+            entries = self._store.write(
+                lambda connection: [
+                    entry for error in errors for entry in settle(connection, self._bus.routes, error, now.timestamp())
+                ]
+            )
+            self._bus.announce(entries)
+            self.announce_settled()
+        rows = self._store.read("SELECT min(deadline) FROM request WHERE status != 'settled'")
+        return None if rows[0][0] is None else _time(rows[0][0])
+
+    def stop(self, scope: str, reason: str) -> None:
+        """Refuse every delivery of a conversation or workflow from now on, with this reason."""
+        self._store.write(
+            lambda connection: connection.execute("INSERT OR REPLACE INTO stopped VALUES (?, ?)", (scope, reason))
+        )
+
+    def resume(self, scope: str) -> None:
+        """Let deliveries through again."""
+        self._store.write(lambda connection: connection.execute("DELETE FROM stopped WHERE scope = ?", (scope,)))
+
+
+def _overdue(envelope: Envelope, now: datetime) -> Envelope:
+    reason = f"no answer before the deadline ({envelope.deadline:%H:%M:%S} UTC): ask again, or allow more time"
+    return msgspec.structs.replace(
+        envelope,
+        id=digest(envelope.id, "deadline"),
+        source="runtime",
+        type=type_of(AgentFailed),
+        time=now,
+        data=msgspec.Raw(msgspec.json.encode(AgentFailed(agent="runtime", reason=reason))),
+        dataref="",
+        part=pack(unpack(envelope.part)[:1]),
+        causation=envelope.id,
+    )
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

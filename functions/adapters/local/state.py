@@ -1,0 +1,216 @@
+"""One delivery's view of the SQLite store: every step is one transaction, and the last one publishes.
+
+Outputs need no copy of their own here: storing them, publishing them and marking the delivery done is one commit.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from functions.adapters.local.bus import Bus, Entry, enqueue, postpone, remove
+from functions.adapters.local.requests import LocalRequests, settle, standing
+from functions.events.envelope import Envelope, decode, encode
+from functions.ports.state import Begun, DeadLetter, Finish, Part, Task
+
+
+class LocalState:
+    """The `State` port for the delivery with this receipt.
+
+    Acknowledging is part of whichever step ends the delivery, so `deliver` costs two commits: `begin`, which
+    counts the attempt before the agent runs, and `finish`.
+    """
+
+    def __init__(self, bus: Bus, requests: LocalRequests, receipt: int) -> None:
+        self._bus = bus
+        self._requests = requests
+        self._store = bus.store
+        self._receipt = receipt
+        self._attempt = 0
+
+    def gather(self, part: Part) -> Sequence[Envelope] | None:
+        """See `State.gather`; an incomplete join acknowledges the part."""
+
+        def step(connection: sqlite3.Connection) -> list[Envelope] | None:
+            if not _is_joined(connection, part):
+                connection.execute(
+                    "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?)",
+                    (
+                        part.join,
+                        part.generation,
+                        part.index,
+                        part.envelope.tenant,
+                        part.envelope.request,
+                        encode(part.envelope) if part.total else b"",
+                    ),
+                )
+            found = _parts(connection, part)
+            if len(found) < part.total and not _is_joined(connection, part):
+                remove(connection, self._receipt)
+                return None
+            _mark_joined(connection, part)
+            return found
+
+        return self._store.write(step)
+
+    def close(self, part: Part) -> Sequence[Envelope]:
+        """See `State.close`."""
+
+        def step(connection: sqlite3.Connection) -> list[Envelope]:
+            _mark_joined(connection, part)
+            return _parts(connection, part)
+
+        return self._store.write(step)
+
+    def begin(self, task: Task) -> Begun:
+        """See `State.begin`."""
+        begun = self._store.write(lambda connection: self._begin(connection, task))
+        self._attempt = begun.attempt
+        return begun
+
+    def _begin(self, connection: sqlite3.Connection, task: Task) -> Begun:
+        now = self._bus.now().timestamp()
+        row = connection.execute(
+            "SELECT attempts, lease_until, finished FROM delivery WHERE key = ?", (task.key,)
+        ).fetchone()
+        attempts, lease_until, finished = row or (0, 0.0, None)
+        if finished is not None:
+            remove(connection, self._receipt)
+            return Begun(status="done", attempt=attempts, until=_time(now))
+        if lease_until > now:
+            postpone(connection, self._receipt, lease_until)
+            return Begun(status="busy", attempt=attempts, until=_time(lease_until))
+        lease_until = now + task.lease_s
+        connection.execute(
+            "INSERT INTO delivery (key, agent, tenant, request, event, emitted, attempts, lease_until, started)"
+            " VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?) ON CONFLICT (key) DO UPDATE"
+            " SET attempts = attempts + 1, lease_until = excluded.lease_until, started = excluded.started",
+            (
+                task.key,
+                task.agent,
+                task.envelope.tenant,
+                task.envelope.request,
+                task.envelope.type,
+                task.envelope.time.timestamp(),
+                lease_until,
+                now,
+            ),
+        )
+        return Begun(
+            status="leased",
+            attempt=attempts + 1,
+            until=_time(lease_until),
+            standing=standing(connection, task.envelope),
+        )
+
+    def finish(self, finish: Finish) -> None:
+        """See `State.finish`; a delivery that somebody else finished meanwhile is only acknowledged."""
+        entries = self._store.write(lambda connection: self._finish(connection, finish))
+        self._bus.announce(entries)
+        if finish.settlement:
+            self._requests.announce_settled()
+
+    def _finish(self, connection: sqlite3.Connection, finish: Finish) -> list[Entry]:
+        now = self._bus.now().timestamp()
+        remove(connection, self._receipt)
+        error = finish.letter.error if finish.letter else ""
+        if not _mark_done(connection, finish.task, now, error):
+            return []
+        entries = []
+        for output in finish.outputs:
+            entries += enqueue(connection, self._bus.routes, output, now)
+        for timer in finish.timers:
+            entries += enqueue(connection, self._bus.routes, timer.envelope, timer.due.timestamp())
+        for timer_id in finish.answered:
+            connection.execute("DELETE FROM queue WHERE envelope_id = ?", (timer_id,))
+        if finish.letter:
+            _keep(connection, finish.letter)
+        if finish.settlement:
+            entries += settle(connection, self._bus.routes, finish.settlement, now)
+        return entries
+
+    def release(self, task: Task, *, error: str, due: datetime) -> None:
+        """See `State.release`; a lease that somebody took over meanwhile stays theirs."""
+
+        def step(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE delivery SET lease_until = 0, error = ? WHERE key = ? AND attempts = ?",
+                (error, task.key, self._attempt),
+            )
+            postpone(connection, self._receipt, due.timestamp())
+
+        self._store.write(step)
+
+    def supersede(self, task: Task) -> None:
+        """See `State.supersede`."""
+
+        def step(connection: sqlite3.Connection) -> None:
+            _mark_done(connection, task, self._bus.now().timestamp(), "superseded: the request was settled")
+            remove(connection, self._receipt)
+
+        self._store.write(step)
+
+    def park(self, letter: DeadLetter) -> None:
+        """See `State.park`."""
+
+        def step(connection: sqlite3.Connection) -> None:
+            _keep(connection, letter)
+            remove(connection, self._receipt)
+
+        self._store.write(step)
+
+
+def _is_joined(connection: sqlite3.Connection, part: Part) -> bool:
+    query = "SELECT 1 FROM joined WHERE joining = ? AND generation = ?"
+    return connection.execute(query, (part.join, part.generation)).fetchone() is not None
+
+
+def _mark_joined(connection: sqlite3.Connection, part: Part) -> None:
+    connection.execute(
+        "INSERT OR IGNORE INTO joined VALUES (?, ?, ?, ?)",
+        (part.join, part.generation, part.envelope.tenant, part.envelope.request),
+    )
+
+
+def _parts(connection: sqlite3.Connection, part: Part) -> list[Envelope]:
+    """The newest of each index, up to this generation."""
+    rows = connection.execute(
+        "SELECT position, envelope FROM part WHERE joining = ? AND generation <= ? ORDER BY generation",
+        (part.join, part.generation),
+    ).fetchall()
+    newest = dict(rows)
+    return [decode(raw) for raw in newest.values() if raw]
+
+
+def _mark_done(connection: sqlite3.Connection, task: Task, now: float, error: str) -> bool:
+    updated = connection.execute(
+        "UPDATE delivery SET finished = ?, lease_until = 0, error = CASE WHEN ? = '' THEN error ELSE ? END"
+        " WHERE key = ? AND finished IS NULL",
+        (now, error, error, task.key),
+    )
+    return updated.rowcount == 1
+
+
+def _keep(connection: sqlite3.Connection, letter: DeadLetter) -> None:
+    connection.execute(
+        "INSERT OR IGNORE INTO dead_letter"
+        " (key, agent, reason, error, trace, attempt, age_s, at, tenant, conversation, request, event)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            letter.key,
+            letter.agent,
+            letter.reason,
+            letter.error,
+            letter.trace,
+            letter.attempt,
+            letter.age_s,
+            letter.at.timestamp(),
+            letter.tenant,
+            letter.conversation,
+            letter.request,
+            letter.event,
+        ),
+    )
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

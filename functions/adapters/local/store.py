@@ -1,0 +1,288 @@
+"""The one SQLite file of the local target: WAL, every commit on disk, group commit.
+
+A worker that comes to write while another commits joins the next commit: the first to get the lock runs
+everybody's operations in one transaction, so that many workers share one wait for the disk.
+"""
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from functions.errors import TroupeError
+
+APPLICATION_ID = 0x54525045  # "TRPE", in the header of the file
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE queue (
+    receipt INTEGER PRIMARY KEY,
+    envelope_id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    agent TEXT NOT NULL,
+    priority TEXT NOT NULL,
+    due REAL NOT NULL,
+    envelope BLOB NOT NULL,
+    UNIQUE (envelope_id, generation, agent)
+);
+CREATE TABLE delivery (
+    key TEXT PRIMARY KEY,
+    agent TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    request TEXT NOT NULL,
+    event TEXT NOT NULL,
+    emitted REAL NOT NULL,
+    attempts INTEGER NOT NULL,
+    lease_until REAL NOT NULL,
+    started REAL,
+    finished REAL,
+    error TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+CREATE INDEX delivery_of_request ON delivery (tenant, request);
+CREATE TABLE part (
+    joining TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    request TEXT NOT NULL,
+    envelope BLOB NOT NULL,
+    PRIMARY KEY (joining, generation, position)
+) WITHOUT ROWID;
+CREATE INDEX part_of_request ON part (tenant, request);
+CREATE TABLE joined (
+    joining TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    request TEXT NOT NULL,
+    PRIMARY KEY (joining, generation)
+) WITHOUT ROWID;
+CREATE INDEX joined_of_request ON joined (tenant, request);
+CREATE TABLE request (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant TEXT NOT NULL,
+    request TEXT NOT NULL,
+    conversation TEXT NOT NULL,
+    workflow TEXT NOT NULL,
+    status TEXT NOT NULL,
+    accepted REAL NOT NULL,
+    deadline REAL NOT NULL,
+    settled REAL,
+    tokens INTEGER NOT NULL DEFAULT 0,
+    micros INTEGER NOT NULL DEFAULT 0,
+    envelope BLOB NOT NULL,
+    settlement BLOB,
+    UNIQUE (tenant, request)
+);
+CREATE INDEX open_request ON request (tenant, conversation, sequence) WHERE status != 'settled';
+CREATE TABLE stopped (
+    scope TEXT PRIMARY KEY,
+    reason TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE dead_letter (
+    key TEXT PRIMARY KEY,
+    agent TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    error TEXT NOT NULL,
+    trace TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    age_s REAL NOT NULL,
+    at REAL NOT NULL,
+    tenant TEXT NOT NULL,
+    conversation TEXT NOT NULL,
+    request TEXT NOT NULL,
+    event BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE message (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant TEXT NOT NULL,
+    conversation TEXT NOT NULL,
+    key TEXT NOT NULL,
+    role TEXT NOT NULL,
+    text TEXT NOT NULL,
+    at REAL NOT NULL,
+    UNIQUE (tenant, conversation, key)
+);
+CREATE INDEX message_by_age ON message (at);
+CREATE TABLE document (
+    corpus TEXT NOT NULL,
+    source TEXT NOT NULL,
+    entry BLOB NOT NULL,
+    PRIMARY KEY (corpus, source)
+) WITHOUT ROWID;
+"""
+
+T = TypeVar("T")
+Operation = Callable[[sqlite3.Connection], T]
+
+
+class StoreError(TroupeError):
+    """The store cannot be used as it is; nothing in it was changed."""
+
+
+class _Ticket(Generic[T]):
+    """One worker's operation on its way through a commit."""
+
+    __slots__ = ("done", "error", "operation", "result")
+
+    def __init__(self, operation: Operation[T]) -> None:
+        self.operation = operation
+        self.done = False
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+
+class Store:
+    """The file, its lock and its connections; safe to use from any thread.
+
+    Args:
+        folder: Made where it is missing. One process at a time may use it.
+
+    Raises:
+        StoreError: Another process uses it, a newer Troupe wrote it, it is damaged, or it is something else.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "troupe.sqlite"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock_file = _lock(folder)
+        self._reading = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self._queued: list[_Ticket[Any]] = []
+        self._queueing = threading.Lock()
+        self._committing = threading.Lock()
+        try:
+            self._writer = _open(self.path)
+        except BaseException:
+            self._lock_file.close()
+            raise
+
+    def write(self, operation: Operation[T]) -> T:
+        """Run an operation in a transaction, and return its result once that is on disk.
+
+        An operation that raises is undone alone; the others of the same commit stand.
+
+        Raises:
+            sqlite3.Error: The commit failed, e.g. because the disk is full; nothing of it was kept.
+        """
+        ticket = _Ticket(operation)
+        with self._queueing:
+            self._queued.append(ticket)
+        with self._committing:
+            if not ticket.done:
+                with self._queueing:
+                    batch, self._queued = self._queued, []
+                self._commit(batch)
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.result  # type: ignore[return-value]  # set, since there was no error
+
+    def read(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query, as they were when it started."""
+        connection: sqlite3.Connection | None = getattr(self._reading, "connection", None)
+        if connection is None:
+            connection = self._reading.connection = _connect(self.path)
+            with self._queueing:
+                self._readers.append(connection)
+        return connection.execute(query, parameters).fetchall()
+
+    def close(self) -> None:
+        """Close every connection and give the lock back; what was written is on disk."""
+        with self._committing, self._queueing:
+            for connection in (*self._readers, self._writer):
+                connection.close()
+            self._readers.clear()
+            self._lock_file.close()
+
+    def _commit(self, batch: Sequence[_Ticket[Any]]) -> None:
+        connection = self._writer
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for ticket in batch:
+                _run(connection, ticket)
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            for ticket in batch:
+                ticket.error = error
+            if not isinstance(error, sqlite3.Error):
+                raise
+        finally:
+            for ticket in batch:
+                ticket.done = True
+
+
+def _run(connection: sqlite3.Connection, ticket: _Ticket[Any]) -> None:
+    connection.execute("SAVEPOINT operation")
+    try:
+        ticket.result = ticket.operation(connection)
+    except Exception as error:  # noqa: BLE001 - it is raised again in the thread it belongs to
+        ticket.error = error
+        connection.execute("ROLLBACK TO operation")
+    connection.execute("RELEASE operation")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    connection.execute("PRAGMA busy_timeout = 10000")
+    return connection
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = _connect(path)
+    try:
+        _refuse_others(connection, path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            connection.executescript(
+                f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; "
+                f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise StoreError(
+            f"{path} is damaged or no database ({error}): move it away to start anew, or restore a copy of it"
+        ) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if application != APPLICATION_ID and (application or version or tables):
+        raise StoreError(f"{path} is a database of another program: choose another folder for the store")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} was written by a newer Troupe (store version {version}, this one reads {SCHEMA_VERSION}): "
+            "use that version, or choose another folder for the store"
+        )
+    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise StoreError(f"{path} is damaged ({verdict}): move it away to start anew, or restore a copy of it")
+
+
+def _lock(folder: Path) -> Any:  # noqa: ANN401 - a file object, held for its lock
+    """Two processes on one store would hand the same delivery to two workers."""
+    path = folder / "lock"
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read().strip()
+        file.close()
+        raise StoreError(
+            f"the store {folder} is in use by process {holder}: stop that one, or choose another folder for this one"
+        ) from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file

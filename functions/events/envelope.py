@@ -1,0 +1,221 @@
+"""The envelope of every event: CloudEvents 1.0 in structured JSON, its extensions lower-case scalars.
+
+An envelope never changes once it is made. Its id is a hash of what it came from, so that every try of a
+delivery makes the same envelopes. `part` is the lineage: one frame for each open scope, innermost last.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+
+import msgspec
+
+from functions.errors import TroupeError
+from functions.events.event import PRIORITIES, Event
+
+CLAIM_CHECK_BYTES = 48 * 1024  # above this, the data goes to the blob store; Service Bus allows 256 KB in all
+ID_CHARACTERS = 32
+
+
+class MalformedEnvelopeError(TroupeError, ValueError):
+    """Bytes that are no envelope: never retried, since they will not get better."""
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One open scope: a fan-out or a fork that its join has not closed.
+
+    Attributes:
+        group: The scope's id, shared by its parts.
+        index: Which part this is, from 0.
+        total: How many parts there are; 0 for a fan-out of nothing.
+        deadline: The deadline outside the scope, which counts again after the join.
+        rounds: How often each bounded event was emitted inside this scope.
+    """
+
+    group: str
+    index: int
+    total: int
+    deadline: datetime
+    rounds: tuple[tuple[str, int], ...] = ()
+
+    def counted(self, events: frozenset[str]) -> "Frame":
+        """This frame, with one more round of each of these events."""
+        rounds = dict(self.rounds)
+        for event in events:
+            rounds[event] = rounds.get(event, 0) + 1
+        return msgspec.structs.replace(self, rounds=tuple(sorted(rounds.items())))
+
+
+Lineage = tuple[Frame, ...]
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event on its way; every attribute of CloudEvents 1.0 and of design section 3 that is in use.
+
+    Attributes:
+        type: The event's name and version: `PlanCreated.v1`.
+        source: The agent that emitted it, or `entry`.
+        time: When it was emitted; its age counts from here.
+        part: The lineage, as text (see `pack`).
+        target: The one agent it is meant for; empty for whoever subscribes.
+        hop: How many agents it passed through.
+        deadline: When work on it is no longer of use.
+        causation: The id of the envelope it came from.
+        generation: How often its request was redriven.
+        planversion: A digest of the topology it was made under.
+        dataref: Where the data is, when it is too large to travel (the CloudEvents claim check).
+    """
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    time: datetime
+    datacontenttype: str = "application/json"
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    dataref: str = ""
+    workflow: str
+    conversation: str
+    request: str
+    part: str
+    deadline: datetime
+    planversion: str
+    plan: str = ""
+    correlation: str = ""
+    target: str = ""
+    hop: int = 0
+    causation: str = ""
+    generation: int = 0
+    tenant: str = "default"
+    priority: str = "normal"
+    traceparent: str = ""
+    tracestate: str = ""
+
+    @property
+    def name(self) -> str:
+        """The event's name without its version."""
+        return self.type.rpartition(".v")[0]
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Envelope)
+
+
+def encode(envelope: Envelope) -> bytes:
+    """The envelope as CloudEvents JSON."""
+    return _ENCODER.encode(envelope)
+
+
+def decode(raw: bytes) -> Envelope:
+    """The envelope in these bytes; unknown attributes are ignored, since a newer producer may add some.
+
+    Raises:
+        MalformedEnvelopeError: With everything that is wrong with them.
+    """
+    try:
+        envelope = _DECODER.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise MalformedEnvelopeError(f"no CloudEvents envelope: {error}") from error
+    if problems := _problems(envelope):
+        raise MalformedEnvelopeError("no valid envelope: " + "; ".join(problems))
+    return envelope
+
+
+def _problems(envelope: Envelope) -> list[str]:
+    problems = []
+    if envelope.specversion != "1.0":
+        problems.append(f"specversion is {envelope.specversion!r}, not '1.0'")
+    required = ("id", "source", "workflow", "conversation", "request", "planversion", "tenant")
+    problems += [f"{name} is empty" for name in required if not getattr(envelope, name)]
+    if not (envelope.name and envelope.type.rpartition(".v")[2].isdecimal()):
+        problems.append(f"type is {envelope.type!r}, not a name and a version such as 'PlanCreated.v1'")
+    problems += [f"{name} has no time zone" for name in ("time", "deadline") if getattr(envelope, name).tzinfo is None]
+    problems += [f"{name} is below 0" for name in ("hop", "generation") if getattr(envelope, name) < 0]
+    if envelope.priority not in PRIORITIES:
+        problems.append(f"priority is {envelope.priority!r}, not one of {', '.join(PRIORITIES)}")
+    try:
+        unpack(envelope.part)
+    except MalformedEnvelopeError as error:
+        problems.append(str(error))
+    return problems
+
+
+def pack(lineage: Lineage) -> str:
+    """A lineage as one string: `group:index/total:deadline:Event=rounds,…` a frame, `;` between them."""
+    return ";".join(
+        f"{frame.group}:{frame.index}/{frame.total}:{round(frame.deadline.timestamp() * 1000)}:"
+        + ",".join(f"{event}={count}" for event, count in frame.rounds)
+        for frame in lineage
+    )
+
+
+def unpack(part: str) -> Lineage:
+    """The lineage in a string that `pack` made.
+
+    Raises:
+        MalformedEnvelopeError: It is none, or it lies: an index beyond its total.
+    """
+    try:
+        lineage = tuple(_frame(text) for text in part.split(";"))
+    except (ValueError, OverflowError, OSError) as error:
+        raise MalformedEnvelopeError(f"part is {part[:80]!r}, which is no lineage") from error
+    for frame in lineage:
+        if not (0 <= frame.index < frame.total or frame.index == frame.total == 0):
+            raise MalformedEnvelopeError(f"part says index {frame.index} of {frame.total}")
+    return lineage
+
+
+def _frame(text: str) -> Frame:
+    group, place, deadline, rounds = text.split(":")
+    index, total = place.split("/")
+    counts = [each.split("=") for each in rounds.split(",") if each]
+    return Frame(
+        group,
+        int(index),
+        int(total),
+        datetime.fromtimestamp(int(deadline) / 1000, UTC),
+        tuple((event, int(count)) for event, count in counts),
+    )
+
+
+def digest(*parts: object) -> str:
+    """A deterministic id: the first 128 bits of a SHA-256, in hexadecimal."""
+    return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:ID_CHARACTERS]
+
+
+def type_of(event: type[Event]) -> str:
+    """What the `type` attribute says of an event: `PlanCreated.v1`."""
+    return f"{event.__name__}.v{event.version}"
+
+
+def open_request(  # noqa: PLR0913 - each is an attribute of the envelope that only the caller knows
+    event: Event,
+    *,
+    workflow: str,
+    planversion: str,
+    conversation: str,
+    request: str,
+    now: datetime,
+    deadline: datetime,
+    tenant: str = "default",
+    priority: str = "normal",
+    correlation: str = "",
+) -> Envelope:
+    """The first envelope of a request; the same request always has the same id."""
+    root = digest(tenant, conversation, request)
+    return Envelope(
+        specversion="1.0",
+        id=root,
+        source="entry",
+        type=type_of(type(event)),
+        time=now,
+        data=msgspec.Raw(msgspec.json.encode(event)),
+        workflow=workflow,
+        conversation=conversation,
+        request=request,
+        part=pack((Frame(root, 0, 1, deadline),)),
+        deadline=deadline,
+        planversion=planversion,
+        tenant=tenant,
+        priority=priority,
+        correlation=correlation,
+    )

@@ -1,0 +1,32 @@
+"""What was said in a conversation."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, Protocol
+
+import msgspec
+
+from functions.ports.capability import capability
+
+TTL_DAYS = 30
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing said, by the user or by the assistant."""
+
+    role: Literal["user", "assistant"]
+    text: str
+    at: datetime
+
+
+@capability(of="conversations")
+class Conversation(Protocol):
+    """The conversation that the delivery belongs to, and no other."""
+
+    def append(self, role: Literal["user", "assistant"], text: str) -> None:
+        """Add what was said; a repeat of the same delivery adds nothing. Gone after 30 days."""
+        ...
+
+    def history(self, *, limit: int = 20) -> Sequence[Message]:
+        """The last messages, oldest first, without those that expired."""
+        ...

@@ -1,0 +1,70 @@
+"""Requests from the outside: accepted once, settled once, looked at meanwhile."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, Protocol
+
+import msgspec
+
+from functions.events.envelope import Envelope
+
+
+class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
+    """What one agent did for a request, for whoever looks at it.
+
+    Attributes:
+        agent: Who.
+        event: What it consumed, e.g. `PlanCreated.v1`.
+        emitted: When that event was emitted.
+        started: When the last attempt began; None before the first.
+        finished: When it was done; None while it is not.
+        attempts: How many began.
+        error: Of the last attempt that failed; empty where none did.
+    """
+
+    agent: str
+    event: str
+    emitted: datetime
+    started: datetime | None
+    finished: datetime | None
+    attempts: int
+    error: str = ""
+
+
+class RequestView(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as it stands.
+
+    Attributes:
+        status: `waiting` for an earlier message of its conversation, `running`, or `settled`.
+        accepted: When it came in.
+        settled: When it was settled; None before.
+        settlement: The envelope of its answer, or of its `AgentFailed`; None before.
+    """
+
+    request: str
+    conversation: str
+    workflow: str
+    status: Literal["waiting", "running", "settled"]
+    accepted: datetime
+    deadline: datetime
+    settled: datetime | None
+    settlement: Envelope | None
+
+
+class Requests(Protocol):
+    """The requests of one tenant are invisible to the others."""
+
+    def accept(self, envelope: Envelope) -> bool:
+        """Take a request, durably; False where the same one is there already.
+
+        It starts once every earlier request of its conversation is settled.
+        """
+        ...
+
+    def view(self, request: str, *, tenant: str) -> RequestView | None:
+        """A request as it stands; None where this tenant has no such request."""
+        ...
+
+    def deliveries(self, request: str, *, tenant: str) -> Sequence[DeliveryView]:
+        """What was done for a request so far, in the order in which it was emitted."""
+        ...

@@ -1,0 +1,145 @@
+"""Where a delivery stands: its inputs, its place in the lineage, and its join."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from functions.events.envelope import (
+    CLAIM_CHECK_BYTES,
+    Envelope,
+    Frame,
+    Lineage,
+    MalformedEnvelopeError,
+    digest,
+    unpack,
+)
+from functions.events.event import ScopeExpired
+from functions.ports.blobs import Blobs
+from functions.ports.state import Part, State
+from functions.runtime.workflow import Node
+
+SCOPE_SHARE = 0.8  # of the time that is left: a scope closes early enough for what follows it
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery in its place: what it works on, and inside which open scopes.
+
+    Attributes:
+        key: Of the delivery.
+        inputs: The event; for a join, its parts by index.
+        envelope: What the outputs inherit from: the input, or the part with the lowest index.
+        lineage: The scopes that are open while the agent works.
+        deadline: Of the innermost of them.
+        hop: How many agents the input passed through.
+        emitted: When the youngest input was emitted.
+        timer: The timer of the scope that was joined here; empty elsewhere.
+    """
+
+    key: str
+    inputs: tuple[Envelope, ...]
+    envelope: Envelope
+    lineage: Lineage
+    deadline: datetime
+    hop: int
+    emitted: datetime
+    timer: str = ""
+
+
+def claimed(envelope: Envelope, blobs: Blobs) -> Envelope:
+    """The envelope with its data, wherever that is."""
+    if not envelope.dataref:
+        return envelope
+    return msgspec.structs.replace(envelope, data=msgspec.Raw(blobs.get(envelope.dataref)), dataref="")
+
+
+def claim_checked(envelope: Envelope, blobs: Blobs) -> Envelope:
+    """The envelope, its data left in the blob store where it is too large to travel."""
+    data = bytes(envelope.data)
+    if len(data) <= CLAIM_CHECK_BYTES:
+        return envelope
+    blobs.put(envelope.id, data)
+    return msgspec.structs.replace(envelope, data=msgspec.Raw(b"null"), dataref=envelope.id)
+
+
+def arrive(node: Node, envelope: Envelope, state: State, blobs: Blobs) -> Arrival | None:
+    """Where the delivery stands in the lineage; None while its join waits for other parts.
+
+    Raises:
+        MalformedEnvelopeError: The lineage has more or fewer open scopes than the agent is reached in.
+    """
+    lineage, deadline = unpack(envelope.part), envelope.deadline
+    _refuse_other_depth(node, lineage)
+    if node.spec.joins:
+        return _join(node, envelope, lineage, state, blobs)
+    if node.fork:
+        index, branches = node.fork
+        lineage = (*lineage, Frame(fork_group(envelope.id), index, branches, deadline))
+        deadline = scope_deadline(envelope.time, deadline)
+    return Arrival(
+        key=digest(envelope.id, node.spec.name, envelope.generation),
+        inputs=(envelope,),
+        envelope=envelope,
+        lineage=lineage,
+        deadline=deadline,
+        hop=envelope.hop,
+        emitted=envelope.time,
+    )
+
+
+def _refuse_other_depth(node: Node, lineage: Lineage) -> None:
+    opened = len(node.scopes) + node.spec.joins - (node.fork is not None)
+    if not node.side and len(lineage) - 1 != opened:  # the root's frame is no scope
+        raise MalformedEnvelopeError(
+            f"part has {len(lineage) - 1} open scopes, and {node.spec.name} is reached inside {opened}"
+        )
+
+
+def _join(node: Node, envelope: Envelope, lineage: Sequence[Frame], state: State, blobs: Blobs) -> Arrival | None:
+    *outer, scope = lineage
+    part = Part(
+        join=digest(scope.group, node.spec.name),
+        agent=node.spec.name,
+        index=scope.index,
+        total=scope.total,
+        generation=envelope.generation,
+        envelope=claim_checked(envelope, blobs),
+    )
+    if envelope.name == ScopeExpired.__name__:
+        found: Sequence[Envelope] | None = state.close(part)
+    else:
+        found = state.gather(part)
+    if found is None:
+        return None
+    inputs = tuple(claimed(each, blobs) for each in sorted(found, key=part_index))
+    first = inputs[0] if inputs else envelope
+    return Arrival(
+        key=digest(scope.group, node.spec.name, envelope.generation),
+        inputs=inputs,
+        envelope=first,
+        lineage=tuple(outer),
+        deadline=scope.deadline,
+        hop=max((each.hop for each in inputs), default=envelope.hop),
+        emitted=max((each.time for each in inputs), default=envelope.time),
+        timer=timer_id(scope.group),
+    )
+
+
+def part_index(part: Envelope) -> int:
+    """Which part of its innermost scope an envelope is."""
+    return unpack(part.part)[-1].index
+
+
+def scope_deadline(start: datetime, deadline: datetime) -> datetime:
+    """When a scope that was opened at `start` closes, so that its join can still work before `deadline`."""
+    return start + max(deadline - start, timedelta()) * SCOPE_SHARE
+
+
+def timer_id(group: str) -> str:
+    """The id of the event that closes a scope."""
+    return digest(group, "timer")
+
+
+def fork_group(envelope_id: str) -> str:
+    """The id of the scope that a forked event opens."""
+    return digest(envelope_id, "fork")

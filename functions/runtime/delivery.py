@@ -1,0 +1,295 @@
+"""`deliver`: the one path of an event through an agent, the same on every target.
+
+An entry point only takes the bytes off its platform, calls `deliver`, and turns the outcome into that
+platform's answer. What holds, and why, is in docs/delivery.md.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+
+from functions.errors import PermanentError
+from functions.events.envelope import (
+    Envelope,
+    MalformedEnvelopeError,
+    decode,
+    digest,
+    pack,
+    type_of,
+    unpack,
+)
+from functions.events.event import AgentFailed, All, Event, PartEnded
+from functions.ports.blobs import Blobs
+from functions.ports.state import DeadLetter, Finish, Standing, State, Task
+from functions.runtime.addressing import envelopes, failure, timers
+from functions.runtime.agent import AgentSpec, Context, Delivery, Grant
+from functions.runtime.arrival import Arrival, arrive, claim_checked, claimed, part_index
+from functions.runtime.guard import refuse_if_due
+from functions.runtime.letters import given_up, said, unreadable
+from functions.runtime.workflow import Node, Plan
+
+LEASE_MARGIN_S = 5.0  # past an agent's own time limit, for the writes around it
+
+
+class Binding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a capability is bound to: whose data it may touch, and under which key its effects count once."""
+
+    tenant: str
+    conversation: str
+    request: str
+    key: str
+
+
+class Ports(msgspec.Struct, frozen=True, kw_only=True):
+    """What a target hands to a delivery.
+
+    Attributes:
+        plans: The current and the previous plans, by version.
+        state: This delivery's view of the state store.
+        blobs: Where large data is.
+        bind: Makes a capability; None where it is optional and this stack leaves it out.
+        now: The time, in UTC.
+    """
+
+    plans: Mapping[str, Plan]
+    state: State
+    blobs: Blobs
+    bind: Callable[[Grant, Binding], object]
+    now: Callable[[], datetime]
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What the platform is told.
+
+    Attributes:
+        action: `acknowledge`: done with it. `retry`: the attempt failed. `defer`: somebody else is at it.
+        due: When to deliver it again; None with `acknowledge`.
+        error: Why, in words; empty where nothing went wrong.
+    """
+
+    action: Literal["acknowledge", "retry", "defer"]
+    due: datetime | None = None
+    error: str = ""
+
+
+ACKNOWLEDGED = Outcome(action="acknowledge")
+
+
+class UnknownPlanError(Exception):
+    """An event of a plan or version that this deployment does not carry: a deploy may be under way."""
+
+
+def deliver(agent: str, raw: bytes, ports: Ports) -> Outcome:
+    """Take one event through one agent.
+
+    Whatever the agent raises ends as a retry, or as a dead letter and an `AgentFailed`; what a port raises
+    comes out, and the platform delivers again.
+    """
+    try:
+        return _deliver(agent, claimed(decode(raw), ports.blobs), ports)
+    except MalformedEnvelopeError as error:
+        ports.state.park(unreadable(agent, raw, error, ports.now()))
+        return Outcome(action="acknowledge", error=str(error))
+
+
+def _deliver(agent: str, envelope: Envelope, ports: Ports) -> Outcome:
+    plan = ports.plans.get(envelope.planversion)
+    if plan is None or agent not in plan.nodes or not _knows(plan, envelope):
+        return _deliver_unplanned(agent, envelope, ports)
+    node = plan.nodes[agent]
+    arrival = arrive(node, envelope, ports.state, ports.blobs)
+    if arrival is None:
+        return ACKNOWLEDGED
+    return _Attempt(plan=plan, node=node, arrival=arrival, ports=ports).run()
+
+
+class _Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try of one delivery, once everything it needs is there."""
+
+    plan: Plan
+    node: Node
+    arrival: Arrival
+    ports: Ports
+
+    def run(self) -> Outcome:
+        begun = self.ports.state.begin(self.task)
+        if begun.status == "busy":
+            return Outcome(action="defer", due=begun.until)
+        if begun.status == "done":
+            return ACKNOWLEDGED
+        if begun.outputs is not None:  # stored by an attempt that ended before it could publish
+            self.finish(begun.outputs)
+            return ACKNOWLEDGED
+        if begun.standing.settled and not self.node.side:
+            self.ports.state.supersede(self.task)
+            return ACKNOWLEDGED
+        return self.handle(begun.attempt, begun.standing)
+
+    @property
+    def task(self) -> Task:
+        return Task(
+            key=self.arrival.key,
+            agent=self.node.spec.name,
+            envelope=self.arrival.envelope,
+            lease_s=self.node.spec.timeout_s + LEASE_MARGIN_S,
+        )
+
+    def handle(self, attempt: int, standing: Standing) -> Outcome:
+        contract = self.node.spec.delivery
+        try:
+            now = self.ports.now()
+            if not self.node.side:
+                refuse_if_due(self.plan, self.arrival.envelope, self.arrival.deadline, standing, now)
+            _refuse_if_used_up(contract, attempt, self.arrival, now)
+            made = _call(self.plan, self.node.spec, self.arrival, self.ports, attempt)
+            outputs = envelopes(self.plan, self.node, self.arrival, made, self.ports.now())
+        except Exception as error:  # noqa: BLE001 - whatever an agent raises is retried or becomes a dead letter
+            return self.failed(error, attempt)
+        self.finish(tuple(claim_checked(output, self.ports.blobs) for output in outputs))
+        return ACKNOWLEDGED
+
+    def finish(self, outputs: tuple[Envelope, ...], letter: DeadLetter | None = None) -> None:
+        self.ports.state.finish(
+            Finish(
+                task=self.task,
+                outputs=outputs,
+                timers=timers(self.plan, self.node, outputs),
+                answered=(self.arrival.timer,) if self.arrival.timer else (),
+                settlement=next((output for output in outputs if _settles(self.plan, output)), None),
+                letter=letter,
+            )
+        )
+
+    def failed(self, error: Exception, attempt: int) -> Outcome:
+        contract, now = self.node.spec.delivery, self.ports.now()
+        due = now + timedelta(seconds=contract.backoff.after(attempt, _jitter(self.arrival.key, attempt)))
+        reason = _final_reason(error, attempt, contract, self.arrival, due)
+        if not reason:
+            self.ports.state.release(self.task, error=said(error), due=due)
+            return Outcome(action="retry", due=due, error=said(error))
+        letter = given_up(self.task, reason, error, attempt, now)
+        self.finish(failure(self.node, self.arrival, said(error), now), letter)
+        return Outcome(action="acknowledge", error=said(error))
+
+
+def _knows(plan: Plan, envelope: Envelope) -> bool:
+    event = plan.events.get(envelope.name)
+    return event is not None and type_of(event) == envelope.type
+
+
+# -------------------------------------------------------------------------------------------- unplanned
+
+
+def _deliver_unplanned(agent: str, envelope: Envelope, ports: Ports) -> Outcome:
+    """An event of another deployment: retried while a deploy may be under way, then settled with an error."""
+    contract, key = Delivery(), digest(envelope.id, agent, envelope.generation)
+    task = Task(key=key, agent=agent, envelope=envelope, lease_s=LEASE_MARGIN_S)
+    begun = ports.state.begin(task)
+    if begun.status == "busy":
+        return Outcome(action="defer", due=begun.until)
+    if begun.status == "done":
+        return ACKNOWLEDGED
+    now = ports.now()
+    due = now + timedelta(seconds=contract.backoff.after(begun.attempt, _jitter(key, begun.attempt)))
+    error = UnknownPlanError(
+        f"{envelope.type} of plan {envelope.planversion} is not known to {agent} here, "
+        f"which carries {', '.join(ports.plans)}: ask again"
+    )
+    if begun.attempt < contract.attempts and due <= envelope.deadline:
+        ports.state.release(task, error=str(error), due=due)
+        return Outcome(action="retry", due=due, error=str(error))
+    settlement = _settled_unplanned(task, error, now)
+    letter = given_up(task, "unknown plan", error, begun.attempt, now)
+    ports.state.finish(Finish(task=task, outputs=(settlement,), settlement=settlement, letter=letter))
+    return Outcome(action="acknowledge", error=str(error))
+
+
+def _settled_unplanned(task: Task, error: Exception, now: datetime) -> Envelope:
+    """The whole request ends here: without its plan, nobody knows which join would count the loss."""
+    return msgspec.structs.replace(
+        task.envelope,
+        id=digest(task.key, task.agent, 0),
+        source=task.agent,
+        type=type_of(AgentFailed),
+        time=now,
+        data=msgspec.Raw(msgspec.json.encode(AgentFailed(agent=task.agent, reason=str(error)))),
+        part=pack(unpack(task.envelope.part)[:1]),
+        target="",
+        causation=task.envelope.id,
+    )
+
+
+# --------------------------------------------------------------------------------------------- handling
+
+
+def _call(plan: Plan, spec: AgentSpec, arrival: Arrival, ports: Ports, attempt: int) -> Event | Sequence[Event] | None:
+    binding = Binding(
+        tenant=arrival.envelope.tenant,
+        conversation=arrival.envelope.conversation,
+        request=arrival.envelope.request,
+        key=arrival.key,
+    )
+    extra: dict[str, Any] = {grant.parameter: ports.bind(grant, binding) for grant in spec.grants}
+    if spec.context:
+        used = dict(arrival.lineage[-1].rounds)
+        left = {event: bound - used.get(event, 0) for event, bound in plan.bounds.items()}
+        extra[spec.context] = Context(key=arrival.key, attempt=attempt, deadline=arrival.deadline, left=left)
+    made: Event | Sequence[Event] | None = spec.call(_consumed(plan, spec, arrival), **extra)
+    return made
+
+
+def _consumed(plan: Plan, spec: AgentSpec, arrival: Arrival) -> Event | All[Event]:
+    if not spec.joins:
+        return _event(plan, arrival.envelope)
+    found = [(part_index(part), _event(plan, part)) for part in arrival.inputs]
+    parts = [event for _, event in found if not isinstance(event, AgentFailed | PartEnded)]
+    missing = [event for _, event in found if isinstance(event, AgentFailed)]
+    total = unpack(arrival.inputs[0].part)[-1].total if arrival.inputs else 0
+    silent = total - len({index for index, _ in found})
+    missing += [AgentFailed(agent="", reason="no result in time")] * silent
+    return All(parts, missing)
+
+
+def _event(plan: Plan, envelope: Envelope) -> Event:
+    try:
+        event: Event = msgspec.json.decode(envelope.data, type=plan.events[envelope.name])
+    except msgspec.MsgspecError as error:
+        raise PermanentError(
+            f"the data of {envelope.type} breaks its contract: {error}", reason="malformed data"
+        ) from error
+    return event
+
+
+# ---------------------------------------------------------------------------------------------- failing
+
+
+def _refuse_if_used_up(contract: Delivery, attempt: int, arrival: Arrival, now: datetime) -> None:
+    if attempt > contract.attempts:  # the last one ended without a word: a crash, or a time limit
+        raise PermanentError(f"attempt {contract.attempts} ended without a result", reason="attempts exhausted")
+    age = (now - arrival.emitted).total_seconds()
+    if age > contract.max_age_s:
+        raise PermanentError(f"{age:.0f} s old, and its route allows {contract.max_age_s:.0f} s", reason="expired")
+
+
+def _final_reason(error: Exception, attempt: int, contract: Delivery, arrival: Arrival, due: datetime) -> str:
+    """Why this failure is the last; empty where another attempt is due."""
+    if isinstance(error, PermanentError):
+        return error.reason
+    if attempt >= contract.attempts:
+        return "attempts exhausted"
+    if due > arrival.deadline:
+        return "deadline"
+    return ""
+
+
+def _settles(plan: Plan, output: Envelope) -> bool:
+    if output.name == plan.workflow.answer.__name__:
+        return True
+    return output.name == AgentFailed.__name__ and not output.target
+
+
+def _jitter(key: str, attempt: int) -> float:
+    """From 0 to 1, spread evenly over deliveries, and the same for one attempt wherever it is worked out."""
+    return int(digest(key, attempt)[:8], 16) / 0xFFFFFFFF

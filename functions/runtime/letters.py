@@ -1,0 +1,52 @@
+"""Dead letters: what was given up, with what is needed to understand and to redrive it."""
+
+from datetime import datetime
+
+from functions.errors import PermanentError
+from functions.events.envelope import digest, encode
+from functions.ports.state import DeadLetter, Task
+
+TRACE_LINES = 8
+
+
+def said(error: Exception) -> str:
+    """The error in words: a type's name tells nothing where the message was written to be read."""
+    return str(error) if isinstance(error, PermanentError) else f"{type(error).__name__}: {error}"
+
+
+def given_up(task: Task, reason: str, error: Exception, attempt: int, now: datetime) -> DeadLetter:
+    """The letter of a delivery that will not be tried again."""
+    from traceback import format_exception  # noqa: PLC0415 - only a failure pays for this import
+
+    return DeadLetter(
+        key=task.key,
+        agent=task.agent,
+        reason=reason,
+        error=said(error),
+        trace="".join(format_exception(error)[-TRACE_LINES:]),
+        attempt=attempt,
+        age_s=(now - task.envelope.time).total_seconds(),
+        at=now,
+        request=task.envelope.request,
+        conversation=task.envelope.conversation,
+        tenant=task.envelope.tenant,
+        event=encode(task.envelope),
+    )
+
+
+def unreadable(agent: str, raw: bytes, error: Exception, now: datetime) -> DeadLetter:
+    """The letter of bytes that are no envelope."""
+    return DeadLetter(
+        key=digest(agent, raw),
+        agent=agent,
+        reason="malformed envelope",
+        error=str(error),
+        trace="",
+        attempt=1,
+        age_s=0.0,
+        at=now,
+        request="",
+        conversation="",
+        tenant="",
+        event=raw,
+    )

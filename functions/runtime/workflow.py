@@ -1,0 +1,101 @@
+"""A workflow as its author writes it, and the plan that `topology` makes of it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from functions.events.event import Event, Where
+from functions.runtime.agent import AgentSpec
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """What one request may spend on models; a delivery that finds it spent is refused.
+
+    Attributes:
+        tokens: Input and output tokens together.
+        micros: Money, in millionths of a US dollar.
+    """
+
+    tokens: int = 200_000
+    micros: int = 1_000_000
+
+
+class Workflow(msgspec.Struct, frozen=True, kw_only=True):
+    """Which agents answer which event with which event.
+
+    Attributes:
+        name: Part of every route and resource name.
+        agents: The `@agent` functions, each in one file.
+        entry: The event a request starts with.
+        answer: The event that ends it.
+        bounds: How often an event that closes a cycle may be emitted, per scope.
+        resources: What the agents' capabilities act on: name -> kind, e.g. `documents` -> `collection`.
+        deadline_s: How long a request may take, in seconds.
+        max_hops: How many agents an event may pass through.
+        budget: What a request may spend on models.
+    """
+
+    name: str
+    agents: tuple[Callable[..., Any], ...]
+    entry: type[Event]
+    answer: type[Event]
+    bounds: Mapping[type[Event], int] = {}
+    resources: Mapping[str, str] = {}
+    deadline_s: float = 60.0
+    max_hops: int = 64
+    budget: Budget = Budget()
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One agent that an event goes to, and what narrows the way there."""
+
+    agent: str
+    where: Where | None
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent in its place in the graph.
+
+    Attributes:
+        spec: Its signature.
+        scopes: The scopes it runs in, outermost first; for a join, those left after it closed its own.
+        fork: Its position among the branches of a fork, and how many there are.
+        side: Whether the answer is not reachable from it.
+        closer: The join that closes its innermost scope; empty at the root.
+    """
+
+    spec: AgentSpec
+    scopes: tuple[str, ...]
+    fork: tuple[int, int] | None
+    side: bool
+    closer: str
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A workflow whose topology was checked: what `deliver` works from.
+
+    Attributes:
+        workflow: As it was written.
+        version: A digest of everything below that decides how an event travels.
+        nodes: By the agent's name.
+        routes: By the event's name.
+        forks: How many branches an event opens, for those that open any.
+        closers: Which join closes a scope.
+        events: By name, the runtime's own included.
+        bounds: By the event's name.
+    """
+
+    workflow: Workflow
+    version: str
+    nodes: Mapping[str, Node]
+    routes: Mapping[str, tuple[Route, ...]]
+    forks: Mapping[str, int]
+    closers: Mapping[str, str]
+    events: Mapping[str, type[Event]]
+    bounds: Mapping[str, int]
+
+
+def fan_out_scope(spec: AgentSpec) -> str:
+    """The scope that an agent's returned list opens: agents that fan out to the same events share it."""
+    return "each " + "|".join(sorted(event.__name__ for event in spec.fans_out))
