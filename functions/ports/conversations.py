@@ -20,12 +20,17 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @capability(of="conversations")
-class Conversation(Protocol):
-    """The conversation that the delivery belongs to, and no other."""
+class Append(Protocol):
+    """Write the conversation that the delivery belongs to, and no other."""
 
     def append(self, role: Literal["user", "assistant"], text: str) -> None:
         """Add what was said; a repeat of the same delivery adds nothing. Gone after 30 days."""
         ...
+
+
+@capability(of="conversations")
+class History(Protocol):
+    """Read the conversation that the delivery belongs to, and no other."""
 
     def history(self, *, limit: int = 20) -> Sequence[Message]:
         """The last messages, oldest first, without those that expired."""

@@ -1,10 +1,11 @@
 """What turns text into vectors."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # numpy costs a cold start more than everything else that an agent imports
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Encoder(Protocol):
@@ -20,6 +21,6 @@ class Encoder(Protocol):
         """The length of every vector."""
         ...
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str]) -> "NDArray[np.float32]":
         """One unit-length vector a text: shape (len(texts), dimension), in the order given."""
         ...

@@ -9,11 +9,16 @@ from functions.ports.capability import capability
 
 @capability(of="collection")
 class Search(Protocol):
-    """Read a collection, within the tenant of the delivery."""
+    """Ask a collection, within the tenant of the delivery."""
 
     def find(self, text: str, *, limit: int = 5) -> Sequence[Passage]:
         """The passages nearest to `text`, best first, each with its score from 0 to 1."""
         ...
+
+
+@capability(of="collection")
+class Lookup(Protocol):
+    """Read what a collection holds under known ids, within the tenant of the delivery."""
 
     def read(self, ids: Iterable[str]) -> Sequence[Passage]:
         """The stored passages of these ids, those that exist, in the order asked."""

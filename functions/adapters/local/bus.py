@@ -13,9 +13,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from functions.adapters.local.store import Store
-from functions.events.envelope import Envelope, encode
+from functions.events.envelope import Envelope, digest, encode
 from functions.events.event import PRIORITIES
 from functions.runtime.workflow import Plan, Route
+
+DEADLINE = "runtime"  # who the row of a request's deadline is for; no agent may be named so
 
 
 class Entry(NamedTuple):
@@ -59,6 +61,25 @@ def enqueue(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, 
         if cursor.rowcount and cursor.lastrowid is not None:
             added.append(Entry(due, PRIORITIES.index(envelope.priority), cursor.lastrowid, agent))
     return added
+
+
+def set_deadline(connection: sqlite3.Connection, envelope: Envelope) -> list[Entry]:
+    """Add the row that ends a request at its deadline, for whoever takes it to settle."""
+    due = envelope.deadline.timestamp()
+    receipt = connection.execute(
+        "INSERT INTO queue (envelope_id, generation, agent, priority, due, envelope) VALUES (?, ?, ?, 'high', ?, ?)",
+        (_deadline_id(envelope.id), envelope.generation, DEADLINE, due, encode(envelope)),
+    ).lastrowid
+    return [Entry(due, 0, receipt, DEADLINE)] if receipt is not None else []
+
+
+def drop_deadline(connection: sqlite3.Connection, envelope_id: str) -> None:
+    """Remove that row: the request is settled."""
+    connection.execute("DELETE FROM queue WHERE envelope_id = ?", (_deadline_id(envelope_id),))
+
+
+def _deadline_id(envelope_id: str) -> str:
+    return digest(envelope_id, "deadline")
 
 
 def postpone(connection: sqlite3.Connection, receipt: int, due: float) -> None:

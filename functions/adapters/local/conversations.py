@@ -8,12 +8,10 @@ from functions.adapters.local.store import Store
 from functions.ports.conversations import TTL_DAYS, Message
 
 
-class LocalConversation:
-    """The `Conversation` capability, bound to one conversation of one tenant and to one delivery."""
+class LocalAppend:
+    """The `Append` capability, bound to one conversation of one tenant and to one delivery."""
 
-    def __init__(  # noqa: PLR0913 - what it is bound to
-        self, store: Store, now: Callable[[], datetime], *, tenant: str, conversation: str, key: str
-    ) -> None:
+    def __init__(self, store: Store, now: Callable[[], datetime], *, tenant: str, conversation: str, key: str) -> None:
         self._store = store
         self._now = now
         self._tenant = tenant
@@ -21,7 +19,7 @@ class LocalConversation:
         self._key = key
 
     def append(self, role: Literal["user", "assistant"], text: str) -> None:
-        """See `Conversation.append`."""
+        """See `Append.append`."""
         row = (self._tenant, self._conversation, f"{self._key}#{role}", role, text, self._now().timestamp())
         self._store.write(
             lambda connection: connection.execute(
@@ -30,16 +28,24 @@ class LocalConversation:
             )
         )
 
+
+class LocalHistory:
+    """The `History` capability, bound to one conversation of one tenant."""
+
+    def __init__(self, store: Store, now: Callable[[], datetime], *, tenant: str, conversation: str) -> None:
+        self._store = store
+        self._now = now
+        self._tenant = tenant
+        self._conversation = conversation
+
     def history(self, *, limit: int = 20) -> Sequence[Message]:
-        """See `Conversation.history`."""
+        """See `History.history`."""
         rows = self._store.read(
             "SELECT role, text, at FROM message WHERE tenant = ? AND conversation = ? AND at >= ?"
             " ORDER BY sequence DESC LIMIT ?",
             (self._tenant, self._conversation, _oldest(self._now()), limit),
         )
-        return [
-            Message(role=role, text=text, at=datetime.fromtimestamp(at, UTC)) for role, text, at in reversed(rows)
-        ]
+        return [Message(role=role, text=text, at=datetime.fromtimestamp(at, UTC)) for role, text, at in reversed(rows)]
 
 
 def sweep_conversations(store: Store, now: datetime) -> int:

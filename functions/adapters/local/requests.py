@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from functions.adapters.local.bus import Bus, Entry, Routes, enqueue
+from functions.adapters.local.bus import Bus, Entry, Routes, drop_deadline, enqueue, remove, set_deadline
 from functions.events.envelope import Envelope, decode, digest, encode, pack, type_of, unpack
 from functions.events.event import AgentFailed
 from functions.ports.requests import DeliveryView, RequestView
@@ -21,7 +21,10 @@ def settle(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, n
         " WHERE tenant = ? AND request = ? AND status != 'settled' RETURNING conversation",
         (now, encode(envelope), envelope.tenant, envelope.request),
     ).fetchone()
-    return _start_next(connection, routes, envelope.tenant, settled[0], now) if settled else []
+    if not settled:
+        return []
+    drop_deadline(connection, digest(envelope.tenant, settled[0], envelope.request))
+    return _start_next(connection, routes, envelope.tenant, settled[0], now)
 
 
 def standing(connection: sqlite3.Connection, envelope: Envelope) -> Standing:
@@ -95,7 +98,10 @@ class LocalRequests:
         ).rowcount
         if not inserted:
             return None
-        return _start_next(connection, self._bus.routes, envelope.tenant, envelope.conversation, now)
+        return [
+            *set_deadline(connection, envelope),
+            *_start_next(connection, self._bus.routes, envelope.tenant, envelope.conversation, now),
+        ]
 
     def announce_settled(self) -> None:
         """Wake whoever waits for a settlement: one was committed."""
@@ -153,23 +159,17 @@ class LocalRequests:
             for agent, event, emitted, started, finished, attempts, error in rows
         ]
 
-    def settle_overdue(self) -> datetime | None:
-        """Settle what is past its deadline with an error; when the next open request is due, if there is one."""
+    def expire(self, raw: bytes, receipt: int) -> None:
+        """Settle a request with an error, unless it was settled before: its deadline is over."""
         now = self._bus.now()
-        overdue = self._store.read(
-            "SELECT envelope FROM request WHERE status != 'settled' AND deadline < ?", (now.timestamp(),)
-        )
-        if overdue:
-            errors = [_overdue(decode(raw), now) for (raw,) in overdue]
-            entries = self._store.write(
-                lambda connection: [
-                    entry for error in errors for entry in settle(connection, self._bus.routes, error, now.timestamp())
-                ]
-            )
-            self._bus.announce(entries)
-            self.announce_settled()
-        rows = self._store.read("SELECT min(deadline) FROM request WHERE status != 'settled'")
-        return None if rows[0][0] is None else _time(rows[0][0])
+        error = _overdue(decode(raw), now)
+
+        def step(connection: sqlite3.Connection) -> list[Entry]:
+            remove(connection, receipt)
+            return settle(connection, self._bus.routes, error, now.timestamp())
+
+        self._bus.announce(self._store.write(step))
+        self.announce_settled()
 
     def stop(self, scope: str, reason: str) -> None:
         """Refuse every delivery of a conversation or workflow from now on, with this reason."""

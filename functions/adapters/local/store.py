@@ -18,7 +18,7 @@ APPLICATION_ID = 0x54525045  # "TRPE", in the header of the file
 SCHEMA_VERSION = 1
 SCHEMA = """
 CREATE TABLE queue (
-    receipt INTEGER PRIMARY KEY,
+    receipt INTEGER PRIMARY KEY AUTOINCREMENT,
     envelope_id TEXT NOT NULL,
     generation INTEGER NOT NULL,
     agent TEXT NOT NULL,

@@ -1,0 +1,62 @@
+"""Decides what happens next: remember, search, search once more, or go on with what there is."""
+
+import re
+from typing import Annotated
+
+from functions.events.answer import MemoryRequested, QuestionAsked, SupportLacking, UserMessage, ValidationComplete
+from functions.ports.conversations import Append, History
+from functions.runtime.agent import Context, agent
+from functions.runtime.text import sentences
+
+EARLIER_MESSAGES = 6
+_REMEMBER = re.compile(
+    r"\s*(?:please\s+)?(?:remember|memori[sz]e|keep in mind|note(?: down)?|make a note)\b(?:\s+that\b|\s*[:,])?\s*",
+    re.IGNORECASE,
+)
+
+
+@agent(memory_mb=256, timeout_s=10)
+def orchestrator(
+    event: UserMessage | SupportLacking,
+    *,
+    history: Annotated[History, "conversations"],
+    conversation: Annotated[Append, "conversations"],
+    context: Context,
+) -> MemoryRequested | QuestionAsked | ValidationComplete:
+    """Store the message, read the history, choose the path, bound the rounds."""
+    if isinstance(event, SupportLacking):
+        return _next_round(event, context)
+    earlier = tuple(said.text for said in history.history(limit=EARLIER_MESSAGES) if said.role == "user")
+    conversation.append("user", event.text)
+    to_remember, question = _asked(event.text)
+    if to_remember:
+        return MemoryRequested(text=to_remember, question=question, earlier=earlier)
+    return QuestionAsked(question=question, earlier=earlier)
+
+
+def _next_round(event: SupportLacking, context: Context) -> QuestionAsked | ValidationComplete:
+    if context.may(QuestionAsked):
+        return QuestionAsked(
+            question=event.asked.question,
+            earlier=event.asked.earlier,
+            round=event.asked.round + 1,
+            tried=event.tried,
+            remembered=event.asked.remembered,
+        )
+    return ValidationComplete(
+        rounds=event.asked.round,
+        queries=event.tried,
+        remembered=event.asked.remembered,
+        validation=event.validation,
+    )
+
+
+def _asked(text: str) -> tuple[str, str]:
+    """What is to be remembered, and what is asked: one of them may be empty, not both."""
+    said = sentences(text) or (text.strip(),)
+    if not _REMEMBER.match(said[0]) or said[0].rstrip().endswith("?"):
+        return "", text.strip()
+    facts = [sentence for sentence in said if not sentence.endswith("?")]
+    questions = [sentence for sentence in said if sentence.endswith("?")]
+    to_remember = _REMEMBER.sub("", " ".join(facts), count=1).strip()
+    return (to_remember, " ".join(questions)) if to_remember else ("", text.strip())

@@ -1,0 +1,44 @@
+"""Selects and orders the sentences of the answer: the extractive way, which needs no model."""
+
+from collections.abc import Iterable, Sequence
+
+from functions.events.answer import AnswerReady, Evidence, ValidationComplete
+from functions.runtime.agent import agent
+from functions.runtime.text import overlap, words
+
+MAX_SENTENCES = 6
+MAX_OF_ONE_PASSAGE = 3
+SAME = 0.8  # two sentences that share so many words say the same
+SHARE_OF_BEST = 0.75  # of the best sentence's relevance: what is below that is left out
+
+
+@agent(memory_mb=256, timeout_s=10)
+def summarizer(complete: ValidationComplete) -> AnswerReady:
+    """Choose the most relevant sentences that say something new, and keep those of a source together."""
+    return AnswerReady(complete=complete, sentences=_in_order(_chosen(complete.validation.evidence)))
+
+
+def _chosen(evidence: Sequence[Evidence]) -> list[Evidence]:
+    chosen: list[Evidence] = []
+    least = max((each.relevance for each in evidence), default=0.0) * SHARE_OF_BEST
+    for each in evidence:
+        if len(chosen) == MAX_SENTENCES or each.relevance < least:
+            break
+        of_passage = sum(other.passage.id == each.passage.id for other in chosen)
+        if of_passage < MAX_OF_ONE_PASSAGE and not _is_said(each, chosen):
+            chosen.append(each)
+    return chosen
+
+
+def _is_said(each: Evidence, chosen: Iterable[Evidence]) -> bool:
+    mine = words(each.text)
+    return any(overlap(mine, words(other.text)) >= SAME for other in chosen)
+
+
+def _in_order(chosen: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    """The passage of the best sentence first; inside a passage as it is written."""
+    ranks: dict[str, int] = {}
+    listed = list(chosen)
+    for each in listed:
+        ranks.setdefault(each.passage.id, len(ranks))
+    return tuple(sorted(listed, key=lambda each: (ranks[each.passage.id], each.position)))

@@ -1,0 +1,188 @@
+"""The events of the `answer` workflow: from a user's message to a response with its sources."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from functions.events.common import Passage
+from functions.events.event import Event
+
+MAX_MESSAGE_CHARACTERS = 20_000
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_MESSAGE_CHARACTERS)]
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """A sentence of a source that was found to stand there.
+
+    Attributes:
+        text: The sentence.
+        passage: The passage it stands in, without its text.
+        position: Which sentence of the passage it is, from 0.
+        support: How much of it its source says, 0 to 1.
+        relevance: How much it has to do with the question, 0 to 1.
+    """
+
+    text: str
+    passage: Passage
+    position: int
+    support: float
+    relevance: float
+
+
+class Validation(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of what was found.
+
+    Attributes:
+        evidence: What stands in its source, most relevant first.
+        passages: How many passages were read.
+        considered: How many sentences were looked at.
+        dropped: How many had no support in their source.
+        refused: The sources that were left out for giving instructions instead of facts.
+        missing: Why searches failed, one entry each.
+    """
+
+    evidence: tuple[Evidence, ...] = ()
+    passages: int = 0
+    considered: int = 0
+    dropped: int = 0
+    refused: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class UserMessage(Event):
+    """A user wrote something."""
+
+    text: Text
+
+
+class QuestionAsked(Event):
+    """There is a question to answer.
+
+    Attributes:
+        question: In the user's words.
+        earlier: What the user asked before, oldest first: a follow-up refers to it.
+        round: 1, and one more each time the support was too little.
+        tried: The queries of earlier rounds.
+        remembered: What the same message asked to be remembered; empty where it asked no such thing.
+    """
+
+    question: Text
+    earlier: tuple[str, ...] = ()
+    round: int = 1
+    tried: tuple[str, ...] = ()
+    remembered: str = ""
+
+
+class MemoryRequested(Event):
+    """The user asked to remember something, and may have asked a question with it."""
+
+    text: Text
+    question: str = ""
+    earlier: tuple[str, ...] = ()
+
+
+class PlanCreated(Event):
+    """A query of a plan; a plan of n queries is n of these."""
+
+    asked: QuestionAsked
+    query: Text
+
+
+class DocsRetrieved(Event):
+    """What one query found, best first."""
+
+    asked: QuestionAsked
+    query: str
+    passages: tuple[Passage, ...]
+
+
+class SupportLacking(Event):
+    """What was found supports too little of an answer."""
+
+    asked: QuestionAsked
+    tried: tuple[str, ...]
+    validation: Validation
+
+
+class ValidationComplete(Event):
+    """What was found is checked, and goes into the answer.
+
+    Attributes:
+        rounds: How often was searched.
+        queries: What was searched for in the last round.
+        remembered: What the same message asked to be remembered; empty where it asked no such thing.
+    """
+
+    rounds: int
+    queries: tuple[str, ...]
+    remembered: str = ""
+    validation: Validation
+
+
+class AnswerReady(Event):
+    """The sentences of the answer, in their order, and what they were chosen from."""
+
+    complete: ValidationComplete
+    sentences: tuple[Evidence, ...]
+
+
+class ActionCompleted(Event):
+    """What was asked to be done is done."""
+
+    remembered: str
+
+
+class Citation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a number in the text stands for."""
+
+    number: int
+    passage: str
+    name: str
+    source: str
+
+
+class CitedSentence(msgspec.Struct, frozen=True, kw_only=True):
+    """A sentence of the answer, with the number of its source and how much of it that source says."""
+
+    text: str
+    citation: int
+    support: float
+
+
+class Making(msgspec.Struct, frozen=True, kw_only=True):
+    """How an answer was made.
+
+    Attributes:
+        method: `extractive`: sentences chosen from the sources; `action`: something was done, nothing was asked.
+        queries: What was searched for.
+        rounds: How often.
+        passages: How many passages were read.
+        considered: How many of their sentences were looked at.
+        dropped: How many had no support in their source.
+    """
+
+    method: Literal["extractive", "action"]
+    queries: tuple[str, ...] = ()
+    rounds: int = 0
+    passages: int = 0
+    considered: int = 0
+    dropped: int = 0
+
+
+class ResponseReady(Event):
+    """What the user gets.
+
+    Attributes:
+        text: The answer, with `[1]` after what the first citation says.
+        citations: By number, from 1.
+        sentences: The parts of the text that have a source.
+        notes: What the user should know about it: what failed, what was left out.
+        degraded: Whether something failed on the way, so that the answer may lack something.
+    """
+
+    text: str
+    citations: tuple[Citation, ...] = ()
+    sentences: tuple[CitedSentence, ...] = ()
+    notes: tuple[str, ...] = ()
+    degraded: bool = False
+    making: Making

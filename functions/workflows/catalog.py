@@ -1,0 +1,6 @@
+"""Every workflow of this project, by name."""
+
+from functions.runtime.workflow import Workflow
+from functions.workflows.answer import answer
+
+WORKFLOWS: dict[str, Workflow] = {workflow.name: workflow for workflow in (answer,)}

@@ -1,0 +1,150 @@
+"""Everything on one machine: the store, the bus, the agents and their capabilities, put together in one place."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+from functions.adapters.local.blobs import LocalBlobs
+from functions.adapters.local.bus import DEADLINE, Bus, Entry
+from functions.adapters.local.conversations import LocalAppend, LocalHistory, sweep_conversations
+from functions.adapters.local.requests import LocalRequests
+from functions.adapters.local.state import LocalState
+from functions.adapters.local.store import Store
+from functions.adapters.vectors.bound import TenantLookup, TenantSearch, TenantUpsert
+from functions.errors import TroupeError
+from functions.events.envelope import open_request
+from functions.events.event import Event
+from functions.ports.conversations import Append, History
+from functions.ports.requests import RequestView
+from functions.ports.vectors import Collection, Lookup, Search, Upsert
+from functions.runtime.agent import Grant
+from functions.runtime.delivery import LEASE_MARGIN_S, Binding, Outcome, Ports, deliver
+from functions.runtime.topology import topology
+from functions.runtime.workflow import Workflow
+from local.pool import Pool
+
+WORKERS = 8  # agents mostly wait: for the encoder, the vector store, or a model
+STOP_S = 10.0
+
+
+class UnknownWorkflowError(TroupeError, LookupError):
+    """A workflow that this process does not run."""
+
+
+class LocalProcess:
+    """One process that takes requests and runs every agent, with its state in one folder.
+
+    Args:
+        store: Opened by the caller, who also closes it.
+        workflows: What to run.
+        collections: By the resource name that the workflows declare.
+        workers: How many deliveries are worked on at a time.
+        now: The time, in UTC.
+
+    Raises:
+        TopologyError: A workflow cannot run as written.
+        TroupeError: A workflow declares a collection that is not given.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        workflows: Mapping[str, Workflow],
+        collections: Mapping[str, Collection],
+        *,
+        workers: int = WORKERS,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.plans = topology(*workflows.values())
+        _refuse_missing(workflows, collections)
+        self._collections = collections
+        self._now = now
+        self._store = store
+        self._by_version = {plan.version: plan for plan in self.plans.values()}
+        self._blobs = LocalBlobs(store.folder / "blobs")
+        self._bus = Bus(store, self._by_version.values(), now)
+        self.requests = LocalRequests(self._bus)
+        self._pool = Pool(self._bus, self._deliver, self._lease_s, workers)
+        self._capabilities: Mapping[type, Callable[[str, Binding], object]] = {
+            Search: lambda resource, binding: TenantSearch(self._collections[resource], binding.tenant),
+            Upsert: lambda resource, binding: TenantUpsert(self._collections[resource], binding.tenant),
+            Lookup: lambda resource, binding: TenantLookup(self._collections[resource], binding.tenant),
+            Append: lambda _, binding: LocalAppend(
+                store, now, tenant=binding.tenant, conversation=binding.conversation, key=binding.key
+            ),
+            History: lambda _, binding: LocalHistory(
+                store, now, tenant=binding.tenant, conversation=binding.conversation
+            ),
+        }
+
+    def __enter__(self) -> Self:
+        sweep_conversations(self._store, self._now())
+        self._pool.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.stop(STOP_S)
+
+    def submit(self, workflow: str, event: Event, *, conversation: str, request: str, tenant: str = "default") -> None:
+        """Take a request, durably; the same request again is no second one.
+
+        Raises:
+            UnknownWorkflowError: No workflow has this name.
+        """
+        if workflow not in self.plans:
+            names = ", ".join(sorted(self.plans))
+            raise UnknownWorkflowError(f"there is no workflow {workflow!r}: use one of {names}")
+        plan, now = self.plans[workflow], self._now()
+        self.requests.accept(
+            open_request(
+                event,
+                workflow=workflow,
+                planversion=plan.version,
+                conversation=conversation,
+                request=request,
+                tenant=tenant,
+                now=now,
+                deadline=now + timedelta(seconds=plan.workflow.deadline_s),
+            )
+        )
+
+    def wait(self, request: str, *, tenant: str = "default", timeout_s: float) -> RequestView | None:
+        """The request once it is settled, or as it stands after so many seconds."""
+        return self.requests.wait(request, tenant=tenant, timeout_s=timeout_s)
+
+    def _deliver(self, entry: Entry) -> Outcome | None:
+        raw = self._bus.envelope(entry)
+        if raw is None:
+            return None
+        if entry.agent == DEADLINE:
+            self.requests.expire(raw, entry.receipt)
+            return None
+        ports = Ports(
+            plans=self._by_version,
+            state=LocalState(self._bus, self.requests, entry.receipt),
+            blobs=self._blobs,
+            bind=self._bind,
+            now=self._now,
+        )
+        return deliver(entry.agent, raw, ports)
+
+    def _bind(self, grant: Grant, binding: Binding) -> object:
+        return self._capabilities[grant.capability](grant.resource, binding)
+
+    def _lease_s(self, agent: str) -> float:
+        specs = [plan.nodes[agent].spec for plan in self.plans.values() if agent in plan.nodes]
+        return max((spec.timeout_s for spec in specs), default=0) + LEASE_MARGIN_S
+
+
+def _refuse_missing(workflows: Mapping[str, Workflow], collections: Mapping[str, Collection]) -> None:
+    wanted = {
+        resource
+        for workflow in workflows.values()
+        for resource, kind in workflow.resources.items()
+        if kind == "collection"
+    }
+    if missing := sorted(wanted - collections.keys()):
+        raise TroupeError(f"no collection is given for {', '.join(missing)}: open one for each name that is declared")
