@@ -46,6 +46,7 @@ def _next_round(event: SupportLacking, context: Context) -> QuestionAsked | Vali
     return ValidationComplete(
         rounds=event.asked.round,
         queries=event.tried,
+        sufficient=False,
         remembered=event.asked.remembered,
         validation=event.validation,
     )

@@ -17,6 +17,7 @@ from functions.ports.conversations import Append
 from functions.runtime.agent import agent
 
 NOTHING_FOUND = "I found nothing in the documents that answers this."
+NEAREST = 3
 SEARCH_FAILED = "I could not search the documents."
 
 
@@ -85,6 +86,9 @@ def _text(sentences: Sequence[Evidence], numbers: dict[str, int]) -> str:
 
 def _notes(complete: ValidationComplete) -> Iterator[str]:
     validation = complete.validation
+    if not complete.sufficient and validation.evidence:
+        nearest = dict.fromkeys(f"{each.passage.name} ({each.passage.source})" for each in validation.evidence)
+        yield f"Nearest, but not an answer: {', '.join(list(nearest)[:NEAREST])}."
     if complete.remembered:
         yield f"Remembered: {complete.remembered}"
     if failed := len(validation.missing):

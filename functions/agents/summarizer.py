@@ -15,7 +15,8 @@ SHARE_OF_BEST = 0.75  # of the best sentence's relevance: what is below that is 
 @agent(memory_mb=256, timeout_s=10)
 def summarizer(complete: ValidationComplete) -> AnswerReady:
     """Choose the most relevant sentences that say something new, and keep those of a source together."""
-    return AnswerReady(complete=complete, sentences=_in_order(_chosen(complete.validation.evidence)))
+    chosen = _chosen(complete.validation.evidence) if complete.sufficient else ()
+    return AnswerReady(complete=complete, sentences=_in_order(chosen))
 
 
 def _chosen(evidence: Sequence[Evidence]) -> list[Evidence]:

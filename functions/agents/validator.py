@@ -35,6 +35,7 @@ def validator(
     return ValidationComplete(
         rounds=max((part.asked.round for part in found), default=1),
         queries=queries,
+        sufficient=bool(found.parts),
         remembered=next((part.asked.remembered for part in found), ""),
         validation=validation,
     )

@@ -111,10 +111,12 @@ class ValidationComplete(Event):
         rounds: How often was searched.
         queries: What was searched for in the last round.
         remembered: What the same message asked to be remembered; empty where it asked no such thing.
+        sufficient: Whether the evidence has enough to do with the question to answer it.
     """
 
     rounds: int
     queries: tuple[str, ...]
+    sufficient: bool
     remembered: str = ""
     validation: Validation
 

@@ -14,6 +14,8 @@ from functions.events.event import PRIORITIES, Event
 
 CLAIM_CHECK_BYTES = 48 * 1024  # above this, the data goes to the blob store; Service Bus allows 256 KB in all
 ID_CHARACTERS = 32
+MAX_PARTS = 10_000  # of one fan-out: more would not fit in the 25,000 events that a Step Functions history holds
+MAX_COUNT = 1_000_000  # of hops, of generations: far above what any workflow allows, and fits every store
 
 
 class MalformedEnvelopeError(TroupeError, ValueError):
@@ -113,7 +115,7 @@ def decode(raw: bytes) -> Envelope:
     """
     try:
         envelope = _DECODER.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedEnvelopeError(f"no CloudEvents envelope: {error}") from error
     if problems := _problems(envelope):
         raise MalformedEnvelopeError("no valid envelope: " + "; ".join(problems))
@@ -129,7 +131,9 @@ def _problems(envelope: Envelope) -> list[str]:
     if not (envelope.name and envelope.type.rpartition(".v")[2].isdecimal()):
         problems.append(f"type is {envelope.type!r}, not a name and a version such as 'PlanCreated.v1'")
     problems += [f"{name} has no time zone" for name in ("time", "deadline") if getattr(envelope, name).tzinfo is None]
-    problems += [f"{name} is below 0" for name in ("hop", "generation") if getattr(envelope, name) < 0]
+    for name in ("hop", "generation"):
+        if not 0 <= getattr(envelope, name) <= MAX_COUNT:
+            problems.append(f"{name} is {getattr(envelope, name)}, not from 0 to {MAX_COUNT}")
     if envelope.priority not in PRIORITIES:
         problems.append(f"priority is {envelope.priority!r}, not one of {', '.join(PRIORITIES)}")
     try:
@@ -152,15 +156,15 @@ def unpack(part: str) -> Lineage:
     """The lineage in a string that `pack` made.
 
     Raises:
-        MalformedEnvelopeError: It is none, or it lies: an index beyond its total.
+        MalformedEnvelopeError: It is none, or it lies: an index beyond its total, or more parts than a fan-out has.
     """
     try:
         lineage = tuple(_frame(text) for text in part.split(";"))
     except (ValueError, OverflowError, OSError) as error:
         raise MalformedEnvelopeError(f"part is {part[:80]!r}, which is no lineage") from error
     for frame in lineage:
-        if not (0 <= frame.index < frame.total or frame.index == frame.total == 0):
-            raise MalformedEnvelopeError(f"part says index {frame.index} of {frame.total}")
+        if not (0 <= frame.index < frame.total <= MAX_PARTS or frame.index == frame.total == 0):
+            raise MalformedEnvelopeError(f"part says index {frame.index} of {frame.total}, and at most {MAX_PARTS} are")
     return lineage
 
 
@@ -178,8 +182,8 @@ def _frame(text: str) -> Frame:
 
 
 def digest(*parts: object) -> str:
-    """A deterministic id: the first 128 bits of a SHA-256, in hexadecimal."""
-    return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:ID_CHARACTERS]
+    """A deterministic id: the first 128 bits of a SHA-256, in hexadecimal. Other parts, another id."""
+    return hashlib.sha256(_ENCODER.encode(parts)).hexdigest()[:ID_CHARACTERS]
 
 
 def type_of(event: type[Event]) -> str:

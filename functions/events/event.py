@@ -27,6 +27,8 @@ class EventType(msgspec.StructMeta):
         if any(isinstance(base, EventType) and base.__name__ != "Event" for base in bases):
             raise TypeError(f"{name} inherits from another event: routes go by the exact type, so events are final")
         made = super().__new__(cls, name, bases, namespace, **{"frozen": True, "kw_only": True} | options)
+        if "version" in made.__struct_fields__:
+            raise TypeError(f"{name} has a field named version, which is its own: write class {name}(Event, version=2)")
         type.__setattr__(made, "version", version)
         return made
 

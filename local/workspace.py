@@ -1,0 +1,102 @@
+"""The folder in which one machine keeps everything, opened whole: store, encoder, collections, documents."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from functions.adapters.encoders.minilm import built_encoder
+from functions.adapters.local.ledger import LocalLedger
+from functions.adapters.local.store import Store
+from functions.adapters.vectors.qdrant_edge import EdgeCollection
+from functions.documents.document import Document
+from functions.documents.folder import open_folder
+from functions.documents.python_docs import python_documents
+from functions.documents.sync import Progress, Report, sync
+from functions.events.envelope import digest
+from functions.ports.encoders import Encoder
+from functions.workflows.catalog import WORKFLOWS
+from local.process import LocalProcess
+
+TENANT = "default"
+COLLECTION_VERSION = 1
+PYTHON = "python"  # the corpus that is always there
+
+
+class Corpus(msgspec.Struct, frozen=True, kw_only=True):
+    """The documents that questions are answered from.
+
+    Attributes:
+        name: Of its collection.
+        title: For a person.
+        documents: What it holds.
+        ignored: How many files are of formats that are not read.
+    """
+
+    name: str
+    title: str
+    documents: Sequence[Document]
+    ignored: int = 0
+
+
+class Workspace:
+    """What `workspace` opened; it closes everything when its `with` statement ends."""
+
+    def __init__(self, store: Store, corpus: Corpus, documents: EdgeCollection, memories: EdgeCollection) -> None:
+        self._store = store
+        self.corpus = corpus
+        self.documents = documents
+        self._memories = memories
+        self._ledger = LocalLedger(store, f"{documents.folder.name}#{TENANT}")
+
+    def read_documents(self, progress: Progress) -> Report:
+        """Bring the collection in line with the documents; what was read before and did not change is not read."""
+        entries = self._ledger.entries()
+        if entries and not self.documents.count(tenant=TENANT):  # the collection was removed by hand
+            self._ledger.remove([entry.source for entry in entries])
+        return sync(self.corpus.documents, self.documents, self._ledger, tenant=TENANT, progress=progress)
+
+    def process(self) -> LocalProcess:
+        """A process over this workspace that runs every workflow."""
+        return LocalProcess(self._store, WORKFLOWS, {"documents": self.documents, "memories": self._memories})
+
+
+def home_folder() -> Path:
+    """Where everything is kept: `TROUPE_HOME`, or `.troupe` in the current folder."""
+    return Path(os.environ.get("TROUPE_HOME") or ".troupe")
+
+
+@contextmanager
+def workspace(home: Path, docs: str | None) -> Iterator[Workspace]:
+    """Open the workspace in a folder, for the user's documents or for those of the standard library.
+
+    Raises:
+        StoreError: The store is in use, damaged, or of a newer version.
+        TroupeError: The documents folder cannot be read, or the encoder cannot be built.
+    """
+    with ExitStack() as closing:
+        corpus = _folder_corpus(docs, closing) if docs else _python_corpus()
+        store = Store(home)
+        closing.callback(store.close)
+        encoder = built_encoder(home / "encoders")
+        documents = _collection(home, corpus.name, encoder, closing)
+        memories = _collection(home, "memories", encoder, closing)
+        yield Workspace(store, corpus, documents, memories)
+
+
+def _python_corpus() -> Corpus:
+    return Corpus(name=PYTHON, title="the Python standard library", documents=python_documents())
+
+
+def _folder_corpus(docs: str, closing: ExitStack) -> Corpus:
+    folder = closing.enter_context(open_folder(docs))
+    name = f"folder-{digest(folder.path)[:12]}"
+    return Corpus(name=name, title=str(folder.path), documents=folder.documents, ignored=folder.ignored)
+
+
+def _collection(home: Path, name: str, encoder: Encoder, closing: ExitStack) -> EdgeCollection:
+    opened = EdgeCollection(home / "collections", name=name, version=COLLECTION_VERSION, encoder=encoder)
+    closing.callback(opened.close)
+    return opened

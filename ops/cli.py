@@ -1,0 +1,238 @@
+"""The `troupe` command.
+
+Exit codes: 0 done; 1 something is to be mended, as the message says; 2 wrong usage; 3 the request ended in an
+error instead of an answer; 130 interrupted.
+"""
+
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from functions.errors import TroupeError
+from functions.events.answer import MAX_MESSAGE_CHARACTERS, ResponseReady, UserMessage
+from functions.events.event import AgentFailed
+from functions.ports.requests import DeliveryView, RequestView
+from functions.runtime.topology import topology
+from functions.runtime.workflow import Plan
+from functions.workflows.catalog import WORKFLOWS
+from ops import show
+from ops.explain import explain as explain_agent
+
+if TYPE_CHECKING:
+    from local.workspace import Workspace
+
+EXIT_TO_MEND, EXIT_NO_ANSWER, EXIT_INTERRUPTED = 1, 3, 130
+DEFAULT_QUESTION = "How do I get the n largest elements of a list?"
+DEFAULT_CONVERSATION = "cli"
+ANSWER_MARGIN_S = 5.0  # past the deadline, for the error that the deadline brings
+
+app = typer.Typer(
+    help="Multi-agent workflows on events, serverless functions and vectors.",
+    epilog=(__doc__ or "").partition("\n\n")[2],
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+Docs = Annotated[
+    str | None,
+    typer.Option(
+        "--docs",
+        envvar="DOCS",
+        help="A folder of Markdown, text, HTML and PDF; without it, Python's own documentation.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+WorkflowName = Annotated[str, typer.Option("--workflow", help="Which workflow.")]
+
+
+class UsageError(TroupeError):
+    """An argument that cannot be used."""
+
+
+def main() -> None:
+    """Run the command; a mendable error is one line, never a traceback."""
+    try:
+        app()
+    except TroupeError as error:
+        as_json = "--json" in sys.argv
+        shown = msgspec.json.encode({"error": str(error)}).decode() if as_json else f"error: {error}"
+        typer.echo(shown, err=True)
+        sys.exit(EXIT_TO_MEND)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(envvar="Q", help="What to ask, or `Remember that …`.")] = DEFAULT_QUESTION,
+    docs: Docs = None,
+    conversation: Annotated[str, typer.Option(help="Follow-ups refer to what was said in it.")] = DEFAULT_CONVERSATION,
+    workflow: WorkflowName = "answer",
+    as_json: Json = False,
+) -> None:
+    """Ask a question, or have something remembered, through all the agents."""
+    message = UserMessage(text=_checked_text(question))
+    plan = _plan(workflow)
+    request = f"cli-{uuid.uuid4().hex[:16]}"
+    with _opened(docs, quiet=as_json) as opened, opened.process() as process:
+        process.submit(workflow, message, conversation=conversation, request=request)
+        view = process.wait(request, timeout_s=plan.workflow.deadline_s + ANSWER_MARGIN_S)
+        deliveries = process.requests.deliveries(request, tenant="default")
+    if view is None or view.settlement is None:
+        raise TroupeError(f"the request {request} was not settled: run `troupe ask` again")
+    if view.settlement.name == AgentFailed.__name__:
+        _print_failed(msgspec.json.decode(view.settlement.data, type=AgentFailed), as_json=as_json)
+        raise typer.Exit(EXIT_NO_ANSWER)
+    response = msgspec.json.decode(view.settlement.data, type=ResponseReady)
+    if as_json:
+        _print_json({"request": request, "conversation": conversation, **_answer_data(view, response, deliveries)})
+        return
+    console = Console()
+    show.show_answer(console, question, response)
+    show.show_waterfall(console, view, deliveries)
+    show.show_making(console, view, response)
+
+
+@app.command()
+def ingest(docs: Docs = None, as_json: Json = False) -> None:
+    """Read the documents: what is new or changed, and nothing twice."""
+    with _workspace(docs) as opened, _progress(quiet=as_json) as progress:
+        report = opened.read_documents(progress)
+    if as_json:
+        _print_json({"corpus": opened.corpus.title, "ignored": opened.corpus.ignored, **vars(report)})
+        return
+    console = Console()
+    if not (report.added or report.changed or report.removed):
+        console.print(f"Nothing changed in {opened.corpus.title}: {report.unchanged} documents.")
+    show.show_report(console, opened.corpus.title, report, opened.corpus.ignored)
+
+
+@app.command()
+def search(
+    text: Annotated[str, typer.Argument(help="What to look for.")],
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many passages.")] = 5,
+    docs: Docs = None,
+    as_json: Json = False,
+) -> None:
+    """Find the passages nearest to a text. JSON: a list of name, score, source and text."""
+    with _opened(docs, quiet=as_json) as opened:
+        found = opened.documents.search(_checked_text(text), limit=limit, tenant="default")
+    if as_json:
+        _print_json([{"name": p.name, "score": round(p.score, 4), "source": p.source, "text": p.text} for p in found])
+    else:
+        show.show_passages(Console(), found)
+
+
+@app.command("topology")
+def show_topology(
+    workflow: WorkflowName = "answer",
+    as_mermaid: Annotated[bool, typer.Option("--mermaid", help="Print Mermaid's notation.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show who consumes what from whom."""
+    plan = _plan(workflow)
+    if as_json:
+        _print_json(show.topology_data(plan))
+    elif as_mermaid:
+        typer.echo(show.mermaid(plan))
+    else:
+        show.show_topology(Console(), plan)
+
+
+@app.command()
+def explain(
+    agent: Annotated[str, typer.Argument(help="An agent's name.")],
+    workflow: WorkflowName = "answer",
+    as_json: Json = False,
+) -> None:
+    """Show what an agent consumes, emits and may do, and which part of its signature says so."""
+    plan = _plan(workflow)
+    if agent not in plan.nodes:
+        raise UsageError(f"{workflow} has no agent {agent!r}: use one of {', '.join(sorted(plan.nodes))}")
+    explanation = explain_agent(plan, agent)
+    if as_json:
+        _print_json(explanation)
+    else:
+        show.show_explanation(Console(), explanation)
+
+
+def _plan(workflow: str) -> Plan:
+    if workflow not in WORKFLOWS:
+        raise UsageError(f"there is no workflow {workflow!r}: use one of {', '.join(sorted(WORKFLOWS))}")
+    return topology(*WORKFLOWS.values())[workflow]
+
+
+def _checked_text(text: str) -> str:
+    """Text that can be asked: some, not too much, and Unicode."""
+    shown = text.strip()
+    if not shown:
+        raise UsageError("the text is empty: say what you want to know")
+    if len(shown) > MAX_MESSAGE_CHARACTERS:
+        raise UsageError(f"the text has {len(shown)} characters, and {MAX_MESSAGE_CHARACTERS} are read: shorten it")
+    try:
+        shown.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("the text is not valid UTF-8: check the encoding of the terminal or the script") from error
+    return shown
+
+
+@contextmanager
+def _workspace(docs: str | None) -> "Iterator[Workspace]":
+    from local.workspace import home_folder, workspace
+
+    with workspace(home_folder(), docs or None) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(docs: str | None, *, quiet: bool) -> "Iterator[Workspace]":
+    """The workspace with its documents read."""
+    with _workspace(docs) as opened:
+        with _progress(quiet=quiet) as progress:
+            report = opened.read_documents(progress)
+        if not quiet:
+            show.show_report(Console(), opened.corpus.title, report, opened.corpus.ignored)
+        yield opened
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> "Iterator[Callable[[int, int], None]]":
+    """A bar on standard error while documents are read; none where nothing is to be read."""
+    columns = (TextColumn("Reading the documents"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with RichProgress(*columns, console=Console(stderr=True), disable=quiet) as bar:
+        task = None
+
+        def progress(done: int, total: int) -> None:
+            nonlocal task
+            if task is None:
+                task = bar.add_task("read", total=total)
+            bar.update(task, completed=done, total=total)
+
+        yield progress
+
+
+def _print_failed(failed: AgentFailed, *, as_json: bool) -> None:
+    if as_json:
+        _print_json({"error": failed.reason, "agent": failed.agent})
+    else:
+        Console(stderr=True).print(f"No answer: {failed.agent} gave up: {failed.reason}", markup=False)
+
+
+def _answer_data(view: RequestView, response: ResponseReady, deliveries: Sequence[DeliveryView]) -> dict[str, object]:
+    return {
+        **msgspec.structs.asdict(response),
+        "accepted": view.accepted,
+        "settled": view.settled,
+        "deliveries": deliveries,
+    }
+
+
+def _print_json(data: object) -> None:
+    typer.echo(msgspec.json.format(msgspec.json.encode(data)).decode())

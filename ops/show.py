@@ -1,0 +1,181 @@
+"""What the commands print for a person."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from functions.documents.sync import Report
+from functions.events.answer import ResponseReady
+from functions.events.common import Passage
+from functions.ports.requests import DeliveryView, RequestView
+from functions.runtime.workflow import Plan
+from ops.explain import Explanation
+
+BAR_WIDTH = 28
+
+
+def show_report(console: Console, title: str, report: Report, ignored: int) -> None:
+    """What reading the documents did; nothing where there was nothing to do."""
+    read = len(report.added) + len(report.changed)
+    if read or report.removed:
+        console.print(
+            f"Read {title}: {read} new or changed, {report.unchanged} unchanged, {len(report.removed)} removed; "
+            f"{report.written} passages written, {report.deleted} deleted.",
+            style="dim",
+        )
+    if ignored:
+        console.print(f"{ignored} files are of formats that are not read.", style="dim")
+    if report.skipped:
+        console.print(f"{len(report.skipped)} files could not be read and were skipped:", style="yellow")
+        for skipped in report.skipped:
+            console.print(f"  {skipped.source}: {skipped.reason}", style="yellow", markup=False)
+
+
+def show_answer(console: Console, question: str, response: ResponseReady) -> None:
+    """The answer, its notes and its sources."""
+    console.print()
+    console.print(Text(question.strip(), style="bold"))
+    console.print()
+    for paragraph in response.text.splitlines():
+        console.print(Padding(Text(paragraph), (0, 0, 1, 2)))
+    for note in response.notes:
+        console.print(Text(f"  {note}", style="yellow"))
+    if response.citations:
+        console.print("Sources", style="bold")
+        for citation in response.citations:
+            console.print(Text(f"  [{citation.number}] {citation.name}  ({citation.source})"))
+
+
+def show_waterfall(console: Console, view: RequestView, deliveries: Sequence[DeliveryView]) -> None:
+    """What each agent did: when it started, how long it took, how often it was tried."""
+    table = Table("agent", box=None, padding=(0, 1), header_style="bold")
+    table.add_column("start", justify="right")
+    table.add_column("")
+    table.add_column("duration", justify="right")
+    table.add_column("attempts", justify="right")
+    end = view.settled or view.accepted
+    total = max((end - view.accepted).total_seconds(), 0.001)
+    for delivery in deliveries:
+        started = ((delivery.started or view.accepted) - view.accepted).total_seconds()
+        finished = ((delivery.finished or end) - view.accepted).total_seconds()
+        left = min(int(BAR_WIDTH * started / total), BAR_WIDTH - 1)
+        width = max(1, round(BAR_WIDTH * (finished - started) / total))
+        bar = " " * left + "█" * min(width, BAR_WIDTH - left)
+        style = "red" if delivery.error else ""
+        table.add_row(
+            Text(delivery.agent, style=style),
+            f"{started * 1000:.0f} ms",
+            Text(bar, style="red" if delivery.error else "cyan"),
+            f"{(finished - started) * 1000:.0f} ms",
+            str(delivery.attempts),
+        )
+    console.print()
+    console.print("Agents", style="bold")
+    console.print(table)
+
+
+def show_making(console: Console, view: RequestView, response: ResponseReady) -> None:
+    """How the answer was made, in one or two sentences."""
+    making = response.making
+    took = ((view.settled or view.accepted) - view.accepted).total_seconds()
+    console.print()
+    if making.method == "action":
+        console.print(f"How it was made: nothing was asked, one thing was done, in {took * 1000:.0f} ms.")
+        return
+    facts = (
+        ("rounds", making.rounds),
+        ("searches", len(making.queries)),
+        ("passages", making.passages),
+        ("sentences read", making.considered),
+        ("dropped without support", making.dropped),
+        ("chosen", len(response.sentences)),
+    )
+    console.print(
+        "How it was made: extractive, without a language model; "
+        + ", ".join(f"{name} {count}" for name, count in facts)
+        + f". It took {took * 1000:.0f} ms.",
+        highlight=False,
+    )
+
+
+def show_passages(console: Console, passages: Sequence[Passage]) -> None:
+    """What a search found, best first."""
+    for passage in passages:
+        console.print(Text(f"{passage.score:.3f}  {passage.name}", style="bold"), Text(f"  ({passage.source})"))
+        console.print(Padding(Text(passage.text[:400], style="dim"), (0, 0, 1, 7)))
+    if not passages:
+        console.print("Nothing was found.")
+
+
+def show_topology(console: Console, plan: Plan) -> None:
+    """Who consumes what from whom, as a table."""
+    workflow = plan.workflow
+    console.print(Text(f"{workflow.name}", style="bold"), f"(plan {plan.version})", highlight=False)
+    console.print(f"{workflow.entry.__name__} in, {workflow.answer.__name__} out", style="dim")
+    table = Table("agent", "consumes", "emits", "inside", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for node in plan.nodes.values():
+        consumed = " | ".join(event.__name__ for event in node.spec.consumes)
+        emitted = [event.__name__ for event in node.spec.emits]
+        emitted += [f"list[{event.__name__}]" for event in node.spec.fans_out]
+        table.add_row(
+            node.spec.name,
+            Text(f"All[{consumed}]" if node.spec.joins else consumed),
+            Text(" | ".join(emitted) or "-"),
+            Text(", ".join(node.scopes) or "-"),
+        )
+    console.print(table)
+
+
+def mermaid(plan: Plan) -> str:
+    """The graph in Mermaid's notation: agents as nodes, events on the edges."""
+    workflow = plan.workflow
+    lines = ["flowchart TD", f"    entry([{workflow.entry.__name__}])", f"    answer([{workflow.answer.__name__}])"]
+    lines += [f"    {name}[{name}]" for name in plan.nodes]
+    lines += [f"    entry --> {route.agent}" for route in plan.routes[workflow.entry.__name__]]
+    for name, node in plan.nodes.items():
+        for event in (*node.spec.emits, *node.spec.fans_out):
+            if event is workflow.answer:
+                lines.append(f"    {name} --> answer")
+            arrow = "==>" if event in node.spec.fans_out else "-->"
+            lines += [
+                f"    {name} {arrow}|{event.__name__}| {route.agent}" for route in plan.routes.get(event.__name__, ())
+            ]
+    return "\n".join(lines)
+
+
+def show_explanation(console: Console, explanation: Explanation) -> None:
+    """What an agent may do, with the part of its signature that says so."""
+    console.print(
+        Text(explanation.agent, style="bold"), f"in {explanation.workflow}, {explanation.file}", highlight=False
+    )
+    console.print(Text(explanation.purpose))
+    table = Table("", "", "because of", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for line in explanation.lines:
+        table.add_row(line.topic, Text(line.says), Text(line.because, style="dim"))
+    console.print(table)
+
+
+def topology_data(plan: Plan) -> Mapping[str, object]:
+    """The graph as data, for `--json`."""
+    return {
+        "workflow": plan.workflow.name,
+        "version": plan.version,
+        "entry": plan.workflow.entry.__name__,
+        "answer": plan.workflow.answer.__name__,
+        "agents": [
+            {
+                "name": name,
+                "consumes": [event.__name__ for event in node.spec.consumes],
+                "joins": node.spec.joins,
+                "emits": [event.__name__ for event in node.spec.emits],
+                "fans_out": [event.__name__ for event in node.spec.fans_out],
+                "scopes": list(node.scopes),
+                "side": node.side,
+            }
+            for name, node in plan.nodes.items()
+        ],
+        "bounds": dict(plan.bounds),
+    }
