@@ -42,7 +42,7 @@ def validator(
 
 
 class _Find(msgspec.Struct, frozen=True):
-    """A passage, and the words of the query that it fits best."""
+    """A passage, and the words of what it was found for."""
 
     passage: Passage
     asked: tuple[str, ...]
@@ -52,7 +52,8 @@ def _distinct(found: Iterable[DocsRetrieved]) -> Sequence[_Find]:
     """Each passage once, under the query that it fits best; the best first."""
     best: dict[str, _Find] = {}
     for part in found:
-        asked = words(part.query)
+        # A reformulated query has fewer words than the question: what fits all of them may still answer little.
+        asked = words(part.query if part.asked.round == 1 else part.asked.question)
         for passage in part.passages:
             if passage.id not in best or passage.score > best[passage.id].passage.score:
                 best[passage.id] = _Find(passage, asked)

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from functions.errors import PermanentError
-from functions.events.envelope import Envelope, Frame, Lineage, digest, pack, type_of, unpack
+from functions.events.envelope import MAX_PARTS, Envelope, Frame, Lineage, digest, pack, type_of, unpack
 from functions.events.event import AgentFailed, Event, PartEnded, ScopeExpired
 from functions.ports.state import Timer
 from functions.runtime.arrival import Arrival, fork_group, scope_deadline, timer_id
@@ -44,13 +44,18 @@ def timers(plan: Plan, node: Node, outputs: Sequence[Envelope]) -> tuple[Timer, 
     for output in outputs:
         lineage = unpack(output.part)
         opened = len(lineage) - 1 > len(node.scopes)  # the root's frame is no scope
-        if opened and lineage[-1].total:
+        if opened and not node.side and lineage[-1].total:
             found[lineage[-1].group] = _timer(output, lineage, plan.closers[fan_out_scope(node.spec)])
-        if branches := plan.forks.get(output.name, 0):
-            frame = Frame(fork_group(output.id), 0, branches, output.deadline)
-            forked = msgspec.structs.replace(output, deadline=scope_deadline(output.time, output.deadline))
-            found[frame.group] = _timer(forked, (*lineage, frame), plan.closers[f"fork {output.name}"])
+        if output.name in plan.forks:
+            found[output.id] = fork_timer(plan, output)
     return tuple(found.values())
+
+
+def fork_timer(plan: Plan, envelope: Envelope) -> Timer:
+    """The timer of the scope that a forked event opens; whoever starts a request whose entry forks sets it too."""
+    frame = Frame(fork_group(envelope.id), 0, plan.forks[envelope.name], envelope.deadline)
+    forked = msgspec.structs.replace(envelope, deadline=scope_deadline(envelope.time, envelope.deadline))
+    return _timer(forked, (*unpack(envelope.part), frame), plan.closers[f"fork {envelope.name}"])
 
 
 def _check(plan: Plan, node: Node, arrival: Arrival, made: Event | Sequence[Event] | None) -> None:
@@ -60,8 +65,11 @@ def _check(plan: Plan, node: Node, arrival: Arrival, made: Event | Sequence[Even
             raise PermanentError(f"{spec.name} returned None, and its signature has no None", reason="wrong output")
         return
     many = not isinstance(made, Event)
-    if many and not spec.fans_out:
-        raise PermanentError(f"{spec.name} returned a list, and its signature has none", reason="wrong output")
+    if many and not (spec.fans_out and isinstance(made, list | tuple) and len(made) <= MAX_PARTS):
+        expected = f"a list of at most {MAX_PARTS}" if spec.fans_out else "no list"
+        raise PermanentError(
+            f"{spec.name} returned a {type(made).__name__}, and its signature has {expected}", reason="wrong output"
+        )
     allowed = spec.fans_out if many else spec.emits
     for each in (made,) if isinstance(made, Event) else made:
         name = type(each).__name__
@@ -127,10 +135,10 @@ def _envelope(node: Node, arrival: Arrival, event: Event, now: datetime, *, targ
 
 def _data(event: Event, node: Node) -> msgspec.Raw:
     """The event as JSON, validated: its constructor checks nothing."""
-    raw = msgspec.json.encode(event)
     try:
+        raw = msgspec.json.encode(event)
         msgspec.json.decode(raw, type=type(event))
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise PermanentError(
             f"{node.spec.name} returned a {type(event).__name__} that breaks its own contract: {error}",
             reason="wrong output",

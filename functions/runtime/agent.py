@@ -16,6 +16,7 @@ from functions.events.event import RESERVED, All, Event, Where
 from functions.ports.capability import CAPABILITIES
 
 VARIADIC = 0x04 | 0x08  # co_flags of a function that takes *args or **kwargs
+DEFERRED = 0x20 | 0x80 | 0x200  # co_flags of a generator, a coroutine, an asynchronous generator
 
 
 class SignatureError(TroupeError, TypeError):
@@ -41,7 +42,8 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
 
     def after(self, attempt: int, jitter: float) -> float:
         """Seconds to wait after this attempt failed; `jitter` is from 0 to 1."""
-        full = min(self.minimum_s * 2.0 ** (attempt - 1), self.maximum_s)
+        doublings = min(attempt - 1, 30)  # no float overflows, however often a process died
+        full = min(self.minimum_s * 2.0**doublings, self.maximum_s)
         return max(self.minimum_s, full * (1 - jitter / 2))
 
 
@@ -64,7 +66,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not 1 <= self.attempts <= 30:  # noqa: PLR2004 - the contract's own range
             raise ValueError(f"Delivery(attempts={self.attempts}): give 1 to 30")
-        if self.max_age_s <= 0:
+        if not self.max_age_s > 0:  # NaN is refused too
             raise ValueError(f"Delivery(max_age_s={self.max_age_s}): give more than 0 seconds")
 
 
@@ -170,6 +172,7 @@ def spec_of(function: Callable[..., Any]) -> AgentSpec:
 
 
 def _read(function: Callable[..., Any], memory_mb: int, timeout_s: int, delivery: Delivery) -> AgentSpec:
+    _refuse_other_callables(function)
     name, problems = function.__name__, list[str]()
     hints = _hints(function)
     first, rest = _parameters(function, hints)
@@ -202,10 +205,19 @@ def _read(function: Callable[..., Any], memory_mb: int, timeout_s: int, delivery
     )
 
 
+def _refuse_other_callables(function: Callable[..., Any]) -> None:
+    if not isinstance(function, types.FunctionType):
+        raise SignatureError(f"{_text(function)} is no function: put @agent() on a plain function")
+    if function.__code__.co_flags & DEFERRED:
+        raise SignatureError(
+            f"{function.__name__}: is async or a generator, and agents are synchronous: write def, return the events"
+        )
+
+
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function, include_extras=True)
-    except NameError as error:
+    except (NameError, AttributeError) as error:
         raise SignatureError(
             f"{function.__name__}: the annotation {error.name!r} is not known when the module is imported: "
             "define or import it at the top of the module, not under TYPE_CHECKING and not inside a function"

@@ -12,13 +12,15 @@ from functions.events.envelope import (
     Lineage,
     MalformedEnvelopeError,
     digest,
+    type_of,
     unpack,
 )
-from functions.events.event import ScopeExpired
+from functions.events.event import AgentFailed, PartEnded, ScopeExpired
 from functions.ports.blobs import Blobs
 from functions.ports.state import Part, State
 from functions.runtime.workflow import Node
 
+COUNTED = (AgentFailed, PartEnded, ScopeExpired)  # what a join takes beside its parts
 SCOPE_SHARE = 0.8  # of the time that is left: a scope closes early enough for what follows it
 
 
@@ -33,6 +35,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
         deadline: Of the innermost of them.
         hop: How many agents the input passed through.
         emitted: When the youngest input was emitted.
+        total: How many parts the joined scope has, those that never came included; 0 elsewhere.
         timer: The timer of the scope that was joined here; empty elsewhere.
     """
 
@@ -43,6 +46,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     deadline: datetime
     hop: int
     emitted: datetime
+    total: int = 0
     timer: str = ""
 
 
@@ -58,17 +62,20 @@ def claim_checked(envelope: Envelope, blobs: Blobs) -> Envelope:
     data = bytes(envelope.data)
     if len(data) <= CLAIM_CHECK_BYTES:
         return envelope
-    blobs.put(envelope.id, data)
-    return msgspec.structs.replace(envelope, data=msgspec.Raw(b"null"), dataref=envelope.id)
+    key = digest(envelope.id, data)  # two attempts may make other data of the same id
+    blobs.put(key, data)
+    return msgspec.structs.replace(envelope, data=msgspec.Raw(b"null"), dataref=key)
 
 
 def arrive(node: Node, envelope: Envelope, state: State, blobs: Blobs) -> Arrival | None:
     """Where the delivery stands in the lineage; None while its join waits for other parts.
 
     Raises:
-        MalformedEnvelopeError: The lineage has more or fewer open scopes than the agent is reached in.
+        MalformedEnvelopeError: The agent does not consume such an event, or the lineage has more or fewer open
+            scopes than the agent is reached in.
     """
     lineage, deadline = unpack(envelope.part), envelope.deadline
+    _refuse_other_events(node, envelope)
     _refuse_other_depth(node, lineage)
     if node.spec.joins:
         return _join(node, envelope, lineage, state, blobs)
@@ -85,6 +92,12 @@ def arrive(node: Node, envelope: Envelope, state: State, blobs: Blobs) -> Arriva
         hop=envelope.hop,
         emitted=envelope.time,
     )
+
+
+def _refuse_other_events(node: Node, envelope: Envelope) -> None:
+    expected = {type_of(event) for event in (*node.spec.consumes, *(COUNTED if node.spec.joins else ()))}
+    if envelope.type not in expected:
+        raise MalformedEnvelopeError(f"{envelope.type} came to {node.spec.name}, which consumes {sorted(expected)}")
 
 
 def _refuse_other_depth(node: Node, lineage: Lineage) -> None:
@@ -111,7 +124,7 @@ def _join(node: Node, envelope: Envelope, lineage: Sequence[Frame], state: State
         found = state.gather(part)
     if found is None:
         return None
-    inputs = tuple(claimed(each, blobs) for each in sorted(found, key=part_index))
+    inputs = tuple(sorted(found, key=part_index))
     first = inputs[0] if inputs else envelope
     return Arrival(
         key=digest(scope.group, node.spec.name, envelope.generation),
@@ -121,6 +134,7 @@ def _join(node: Node, envelope: Envelope, lineage: Sequence[Frame], state: State
         deadline=scope.deadline,
         hop=max((each.hop for each in inputs), default=envelope.hop),
         emitted=max((each.time for each in inputs), default=envelope.time),
+        total=scope.total,
         timer=timer_id(scope.group),
     )
 

@@ -25,7 +25,7 @@ from functions.ports.blobs import Blobs
 from functions.ports.state import DeadLetter, Finish, Standing, State, Task
 from functions.runtime.addressing import envelopes, failure, timers
 from functions.runtime.agent import AgentSpec, Context, Delivery, Grant
-from functions.runtime.arrival import Arrival, arrive, claim_checked, claimed, part_index
+from functions.runtime.arrival import Arrival, arrive, claim_checked, claimed
 from functions.runtime.guard import refuse_if_due
 from functions.runtime.letters import given_up, said, unreadable
 from functions.runtime.workflow import Node, Plan
@@ -88,7 +88,7 @@ def deliver(agent: str, raw: bytes, ports: Ports) -> Outcome:
     comes out, and the platform delivers again.
     """
     try:
-        return _deliver(agent, claimed(decode(raw), ports.blobs), ports)
+        return _deliver(agent, decode(raw), ports)
     except MalformedEnvelopeError as error:
         ports.state.park(unreadable(agent, raw, error, ports.now()))
         return Outcome(action="acknowledge", error=str(error))
@@ -140,8 +140,7 @@ class _Attempt(msgspec.Struct, frozen=True, kw_only=True):
         contract = self.node.spec.delivery
         try:
             now = self.ports.now()
-            if not self.node.side:
-                refuse_if_due(self.plan, self.arrival.envelope, self.arrival.deadline, standing, now)
+            refuse_if_due(self.plan, self.node, self.arrival, standing, now)
             _refuse_if_used_up(contract, attempt, self.arrival, now)
             made = _call(self.plan, self.node.spec, self.arrival, self.ports, attempt)
             outputs = envelopes(self.plan, self.node, self.arrival, made, self.ports.now())
@@ -165,7 +164,9 @@ class _Attempt(msgspec.Struct, frozen=True, kw_only=True):
     def failed(self, error: Exception, attempt: int) -> Outcome:
         contract, now = self.node.spec.delivery, self.ports.now()
         due = now + timedelta(seconds=contract.backoff.after(attempt, _jitter(self.arrival.key, attempt)))
-        reason = _final_reason(error, attempt, contract, self.arrival, due)
+        reason = _final_reason(error, attempt, contract)
+        if not reason and due > self.arrival.deadline and not self.node.side:
+            reason = "deadline"
         if not reason:
             self.ports.state.release(self.task, error=said(error), due=due)
             return Outcome(action="retry", due=due, error=said(error))
@@ -215,6 +216,7 @@ def _settled_unplanned(task: Task, error: Exception, now: datetime) -> Envelope:
         type=type_of(AgentFailed),
         time=now,
         data=msgspec.Raw(msgspec.json.encode(AgentFailed(agent=task.agent, reason=str(error)))),
+        dataref="",
         part=pack(unpack(task.envelope.part)[:1]),
         target="",
         causation=task.envelope.id,
@@ -236,26 +238,25 @@ def _call(plan: Plan, spec: AgentSpec, arrival: Arrival, ports: Ports, attempt: 
         used = dict(arrival.lineage[-1].rounds)
         left = {event: bound - used.get(event, 0) for event, bound in plan.bounds.items()}
         extra[spec.context] = Context(key=arrival.key, attempt=attempt, deadline=arrival.deadline, left=left)
-    made: Event | Sequence[Event] | None = spec.call(_consumed(plan, spec, arrival), **extra)
+    made: Event | Sequence[Event] | None = spec.call(_consumed(plan, spec, arrival, ports.blobs), **extra)
     return made
 
 
-def _consumed(plan: Plan, spec: AgentSpec, arrival: Arrival) -> Event | All[Event]:
+def _consumed(plan: Plan, spec: AgentSpec, arrival: Arrival, blobs: Blobs) -> Event | All[Event]:
     if not spec.joins:
-        return _event(plan, arrival.envelope)
-    found = [(part_index(part), _event(plan, part)) for part in arrival.inputs]
-    parts = [event for _, event in found if not isinstance(event, AgentFailed | PartEnded)]
-    missing = [event for _, event in found if isinstance(event, AgentFailed)]
-    total = unpack(arrival.inputs[0].part)[-1].total if arrival.inputs else 0
-    silent = total - len({index for index, _ in found})
+        return _event(plan, arrival.envelope, blobs)
+    found = [_event(plan, part, blobs) for part in arrival.inputs]
+    parts = [event for event in found if not isinstance(event, AgentFailed | PartEnded)]
+    missing = [event for event in found if isinstance(event, AgentFailed)]
+    silent = arrival.total - len(arrival.inputs)
     missing += [AgentFailed(agent="", reason="no result in time")] * silent
     return All(parts, missing)
 
 
-def _event(plan: Plan, envelope: Envelope) -> Event:
+def _event(plan: Plan, envelope: Envelope, blobs: Blobs) -> Event:
     try:
-        event: Event = msgspec.json.decode(envelope.data, type=plan.events[envelope.name])
-    except msgspec.MsgspecError as error:
+        event: Event = msgspec.json.decode(claimed(envelope, blobs).data, type=plan.events[envelope.name])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise PermanentError(
             f"the data of {envelope.type} breaks its contract: {error}", reason="malformed data"
         ) from error
@@ -273,15 +274,11 @@ def _refuse_if_used_up(contract: Delivery, attempt: int, arrival: Arrival, now: 
         raise PermanentError(f"{age:.0f} s old, and its route allows {contract.max_age_s:.0f} s", reason="expired")
 
 
-def _final_reason(error: Exception, attempt: int, contract: Delivery, arrival: Arrival, due: datetime) -> str:
+def _final_reason(error: Exception, attempt: int, contract: Delivery) -> str:
     """Why this failure is the last; empty where another attempt is due."""
     if isinstance(error, PermanentError):
         return error.reason
-    if attempt >= contract.attempts:
-        return "attempts exhausted"
-    if due > arrival.deadline:
-        return "deadline"
-    return ""
+    return "attempts exhausted" if attempt >= contract.attempts else ""
 
 
 def _settles(plan: Plan, output: Envelope) -> bool:

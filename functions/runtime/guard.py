@@ -3,32 +3,32 @@
 from datetime import datetime
 
 from functions.errors import PermanentError
-from functions.events.envelope import Envelope
 from functions.ports.state import Standing
-from functions.runtime.workflow import Plan
+from functions.runtime.arrival import Arrival
+from functions.runtime.workflow import Node, Plan
 
 
 class RefusedError(PermanentError):
     """The guard's no: a dead letter with this reason, and an `AgentFailed` along the lineage."""
 
 
-def refuse_if_due(plan: Plan, envelope: Envelope, deadline: datetime, standing: Standing, now: datetime) -> None:
-    """Pass, or say why this delivery must not go on.
+def refuse_if_due(plan: Plan, node: Node, arrival: Arrival, standing: Standing, now: datetime) -> None:
+    """Pass, or say why this delivery must not go on. A side branch may outlive its request's deadline.
 
     Raises:
         RefusedError: It passed through too many agents, its deadline is over, its request has spent its
             budget, or somebody stopped its conversation or workflow.
     """
-    workflow, budget = plan.workflow, plan.workflow.budget
-    if envelope.hop >= workflow.max_hops:
+    workflow, budget, deadline = plan.workflow, plan.workflow.budget, arrival.deadline
+    if arrival.hop >= workflow.max_hops:
         raise RefusedError(
-            f"passed through {envelope.hop} agents, and {workflow.name} allows {workflow.max_hops}: "
+            f"passed through {arrival.hop} agents, and {workflow.name} allows {workflow.max_hops}: "
             "look for a cycle, or raise max_hops",
             reason="hops",
         )
     if standing.stopped:
         raise RefusedError(f"stopped: {standing.stopped}", reason="stopped")
-    if now > deadline:
+    if now > deadline and not node.side:
         raise RefusedError(f"the deadline was {deadline:%H:%M:%S}, and it is {now:%H:%M:%S} (UTC)", reason="deadline")
     if standing.tokens > budget.tokens or standing.micros > budget.micros:
         raise RefusedError(

@@ -7,11 +7,18 @@ from functions.events.envelope import digest, encode
 from functions.ports.state import DeadLetter, Task
 
 TRACE_LINES = 8
+SAID_CHARACTERS = 1000  # an agent may raise with a whole document in its message
 
 
 def said(error: Exception) -> str:
     """The error in words: a type's name tells nothing where the message was written to be read."""
-    return str(error) if isinstance(error, PermanentError) else f"{type(error).__name__}: {error}"
+    words = str(error) if isinstance(error, PermanentError) else f"{type(error).__name__}: {error}"
+    return _storable(words[:SAID_CHARACTERS])
+
+
+def _storable(text: str) -> str:
+    """Without the lone surrogates that no store and no JSON can hold, e.g. of a file's name."""
+    return text.encode(errors="replace").decode()
 
 
 def given_up(task: Task, reason: str, error: Exception, attempt: int, now: datetime) -> DeadLetter:
@@ -23,7 +30,7 @@ def given_up(task: Task, reason: str, error: Exception, attempt: int, now: datet
         agent=task.agent,
         reason=reason,
         error=said(error),
-        trace="".join(format_exception(error)[-TRACE_LINES:]),
+        trace=_storable("".join(format_exception(error)[-TRACE_LINES:])),
         attempt=attempt,
         age_s=(now - task.envelope.time).total_seconds(),
         at=now,

@@ -5,16 +5,18 @@ two or more consumers on the way to the answer (a fork); `All[...]` closes the i
 reached inside the same scopes from everywhere, which is checked as a bytecode verifier checks its stack.
 """
 
+import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from functions.errors import TroupeError
-from functions.events.envelope import digest, type_of
+from functions.events.envelope import MAX_COUNT, digest, type_of
 from functions.events.event import PRIORITIES, RESERVED, Event
 from functions.ports.capability import CAPABILITIES
-from functions.runtime.agent import AgentSpec, spec_of
+from functions.runtime.agent import AgentSpec, SignatureError, spec_of
 from functions.runtime.workflow import Node, Plan, Route, Workflow, fan_out_scope
 
 # The narrowest of the three clouds: a Google service account's id has 30 characters, and shares them with
@@ -52,7 +54,7 @@ def topology(*workflows: Workflow) -> dict[str, Plan]:
     for workflow in workflows:
         graph = _graph(workflow)
         walk = _walk(graph)
-        found = [*_naming(graph), *_wiring(graph), *walk.problems, *_scoping(graph, walk), *_cycles(graph)]
+        found = [*_naming(graph), *_wiring(graph), *walk.problems, *_scoping(graph, walk), *_cycles(graph, walk)]
         problems += [f"{workflow.name}: {problem}" for problem in dict.fromkeys(found)]
         plans[workflow.name] = (graph, walk)
     if problems:
@@ -66,6 +68,8 @@ def topology(*workflows: Workflow) -> dict[str, Plan]:
 class _Graph(msgspec.Struct, frozen=True, kw_only=True):
     """Who consumes what. `main` are the agents from which the answer can still be reached."""
 
+    repeated: set[str]
+    strangers: tuple[str, ...]
     workflow: Workflow
     specs: Mapping[str, AgentSpec]
     takers: Mapping[type[Event], tuple[AgentSpec, ...]]
@@ -91,7 +95,8 @@ def _outputs(spec: AgentSpec) -> tuple[type[Event], ...]:
 
 
 def _graph(workflow: Workflow) -> _Graph:
-    specs = {spec.name: spec for spec in map(spec_of, workflow.agents)}
+    found = [_spec_or_problem(each) for each in workflow.agents]
+    specs = {each.name: each for each in found if isinstance(each, AgentSpec)}
     takers: dict[type[Event], tuple[AgentSpec, ...]] = {}
     for spec in specs.values():
         for event in spec.consumes:
@@ -107,7 +112,21 @@ def _graph(workflow: Workflow) -> _Graph:
         )
     }:
         main |= grown
-    return _Graph(workflow=workflow, specs=specs, takers=takers, main=frozenset(main))
+    return _Graph(
+        workflow=workflow,
+        specs=specs,
+        takers=takers,
+        main=frozenset(main),
+        repeated=_repeated(each.name for each in found if isinstance(each, AgentSpec)),
+        strangers=tuple(each for each in found if isinstance(each, str)),
+    )
+
+
+def _spec_or_problem(function: Callable[..., Any]) -> AgentSpec | str:
+    try:
+        return spec_of(function)
+    except SignatureError as error:
+        return str(error)
 
 
 def _repeated(names: Iterable[str]) -> set[str]:
@@ -120,7 +139,8 @@ def _repeated(names: Iterable[str]) -> set[str]:
 
 def _naming(graph: _Graph) -> Iterator[str]:
     workflow = graph.workflow
-    for name in sorted(_repeated(spec_of(each).name for each in workflow.agents)):
+    yield from graph.strangers
+    for name in sorted(graph.repeated):
         yield f"two agents are named {name}: rename one"
     for kind, name in (
         ("workflow", workflow.name),
@@ -152,6 +172,7 @@ def _events(graph: _Graph) -> Iterator[type[Event]]:
 
 def _wiring(graph: _Graph) -> Iterator[str]:
     workflow, answer = graph.workflow, graph.workflow.answer
+    yield from _limits(workflow)
     if not graph.consumers(workflow.entry):
         yield f"nobody consumes the entry {workflow.entry.__name__}: give it to an agent as its first parameter"
     if not any(answer in _outputs(spec) for spec in graph.specs.values()):
@@ -170,6 +191,15 @@ def _wiring(graph: _Graph) -> Iterator[str]:
             yield f"idle resource: no agent asks for {resource!r}: remove it from the workflow"
     for event in dict.fromkeys(_events(graph)):
         yield from _narrowing(graph, event)
+
+
+def _limits(workflow: Workflow) -> Iterator[str]:
+    if not 0 < workflow.deadline_s < math.inf:
+        yield f"deadline_s is {workflow.deadline_s}: give a number of seconds above 0"
+    if not 1 <= workflow.max_hops <= MAX_COUNT:
+        yield f"max_hops is {workflow.max_hops}: give 1 to {MAX_COUNT}"
+    if min(workflow.budget.tokens, workflow.budget.micros) < 0:
+        yield f"the budget is {workflow.budget}: give 0 or more of each"
 
 
 def _dead_ends(graph: _Graph, spec: AgentSpec) -> Iterator[str]:
@@ -355,7 +385,7 @@ def _scoping(graph: _Graph, walk: _Walk) -> Iterator[str]:
 # ----------------------------------------------------------------------------------------------- cycles
 
 
-def _cycles(graph: _Graph) -> Iterator[str]:
+def _cycles(graph: _Graph, walk: _Walk) -> Iterator[str]:
     workflow = graph.workflow
     emitted = {event for spec in graph.specs.values() for event in _outputs(spec)}
     for event, bound in workflow.bounds.items():
@@ -363,42 +393,46 @@ def _cycles(graph: _Graph) -> Iterator[str]:
             yield f"the bound of {event.__name__} is {bound}: give 1 or more"
         if event not in emitted:
             yield f"idle bound: no agent emits {event.__name__}: remove it from the bounds"
-    edges = {
-        name: [
-            taker.name for event in _outputs(spec) if event not in workflow.bounds for taker in graph.consumers(event)
-        ]
-        for name, spec in graph.specs.items()
-    }
-    for cycle in _closed_paths(edges):
+    for cycle in _unbounded(graph, walk):
         yield (
-            f"cycle without a bound: {' -> '.join(cycle)}: name one of its events in the workflow's bounds, "
-            "with how often it may be emitted"
+            f"cycle without a bound: {' -> '.join(cycle)}: name in the workflow's bounds, with how often it may be "
+            f"emitted, an event of it that is emitted inside {_shown(walk.scopes.get(cycle[0], ()))}"
         )
 
 
-def _closed_paths(edges: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
-    """A path for each edge that closes a cycle, by depth-first search without recursion."""
-    finished: set[str] = set()
-    for root in edges:
-        path: list[str] = []
-        stack: list[tuple[str, Iterator[str]]] = []
-        follow: str | None = root if root not in finished else None
-        while follow is not None or stack:
-            if follow is not None:
-                path.append(follow)
-                stack.append((follow, iter(edges[follow])))
-            name, rest = stack[-1]
-            follow = None
-            for step in rest:
-                if step in path:
-                    yield [*path[path.index(step) :], step]
-                elif step not in finished:
-                    follow = step
-                    break
-            if follow is None:
-                finished.add(name)
-                stack.pop()
-                path.pop()
+def _unbounded(graph: _Graph, walk: _Walk) -> Iterator[list[str]]:
+    """The cycles that pass no bounded event in their outermost scope: a scope inside them counts from 0 each time."""
+    depths = {name: len(walk.scopes.get(name, ())) for name in graph.specs}
+    seen: set[frozenset[str]] = set()
+    for start, depth in depths.items():
+        edges = {
+            name: [
+                taker.name
+                for event in _outputs(spec)
+                if event not in graph.workflow.bounds or depths[name] > depth
+                for taker in graph.consumers(event)
+                if depths[taker.name] >= depth
+            ]
+            for name, spec in graph.specs.items()
+        }
+        cycle = _way_back(edges, start)
+        if cycle and frozenset(cycle) not in seen:
+            seen.add(frozenset(cycle))
+            yield cycle
+
+
+def _way_back(edges: Mapping[str, Sequence[str]], start: str) -> list[str]:
+    """The shortest path from an agent back to itself; empty where there is none."""
+    paths = [[start]]
+    reached: set[str] = set()
+    for path in paths:  # grows while it is walked: breadth first
+        for step in edges[path[-1]]:
+            if step == start:
+                return [*path, step]
+            if step not in reached:
+                reached.add(step)
+                paths.append([*path, step])
+    return []
 
 
 # ------------------------------------------------------------------------------------------------- plan

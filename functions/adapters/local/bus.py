@@ -8,13 +8,15 @@ import heapq
 import itertools
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from functions.adapters.local.store import Store
 from functions.events.envelope import Envelope, digest, encode
 from functions.events.event import PRIORITIES
+from functions.ports.state import Timer
+from functions.runtime.addressing import fork_timer
 from functions.runtime.workflow import Plan, Route
 
 DEADLINE = "runtime"  # who the row of a request's deadline is for; no agent may be named so
@@ -33,9 +35,7 @@ class Routes:
     """Which agents an event goes to, by workflow and event, as the plans say."""
 
     def __init__(self, plans: Iterable[Plan]) -> None:
-        self._routes: Mapping[tuple[str, str], tuple[Route, ...]] = {
-            (plan.version, event): routes for plan in plans for event, routes in plan.routes.items()
-        }
+        self._plans = {plan.version: plan for plan in plans}
 
     def agents(self, envelope: Envelope) -> list[str]:
         """The agents that this envelope goes to; the one it is meant for, where it names one."""
@@ -43,9 +43,18 @@ class Routes:
             return [envelope.target]
         return [
             route.agent
-            for route in self._routes.get((envelope.planversion, envelope.name), ())
+            for route in self._routes(envelope)
             if not route.where or route.where.accepts(priority=envelope.priority, tenant=envelope.tenant)
         ]
+
+    def entry_timers(self, envelope: Envelope) -> list[Timer]:
+        """The timer of the fork that a request's first event opens, where it opens one."""
+        plan = self._plans.get(envelope.planversion)
+        return [fork_timer(plan, envelope)] if plan and envelope.name in plan.forks else []
+
+    def _routes(self, envelope: Envelope) -> Sequence[Route]:
+        plan = self._plans.get(envelope.planversion)
+        return plan.routes.get(envelope.name, ()) if plan else ()
 
 
 def enqueue(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, due: float) -> list[Entry]:

@@ -17,10 +17,12 @@ class LocalAppend:
         self._tenant = tenant
         self._conversation = conversation
         self._key = key
+        self._appended = 0
 
     def append(self, role: Literal["user", "assistant"], text: str) -> None:
         """See `Append.append`."""
-        row = (self._tenant, self._conversation, f"{self._key}#{role}", role, text, self._now().timestamp())
+        self._appended += 1
+        row = (self._tenant, self._conversation, f"{self._key}#{self._appended}", role, text, self._now().timestamp())
         self._store.write(
             lambda connection: connection.execute(
                 "INSERT OR IGNORE INTO message (tenant, conversation, key, role, text, at) VALUES (?, ?, ?, ?, ?, ?)",

@@ -63,7 +63,11 @@ def _start_next(
     if row is None or row[1] != "waiting":
         return []
     connection.execute("UPDATE request SET status = 'running' WHERE sequence = ?", (row[0],))
-    return enqueue(connection, routes, decode(row[2]), now)
+    first = decode(row[2])
+    entries = enqueue(connection, routes, first, now)
+    for timer in routes.entry_timers(first):
+        entries += enqueue(connection, routes, timer.envelope, timer.due.timestamp())
+    return entries
 
 
 class LocalRequests:
@@ -143,7 +147,7 @@ class LocalRequests:
         """See `Requests.deliveries`."""
         rows = self._store.read(
             "SELECT agent, event, emitted, started, finished, attempts, error FROM delivery"
-            " WHERE tenant = ? AND request = ? ORDER BY started, emitted",
+            " WHERE tenant = ? AND request = ? ORDER BY emitted, started, key",
             (tenant, request),
         )
         return [

@@ -219,7 +219,9 @@ def _run(connection: sqlite3.Connection, ticket: _Ticket[Any]) -> None:
     connection.execute("SAVEPOINT operation")
     try:
         ticket.result = ticket.operation(connection)
-    except Exception as error:  # noqa: BLE001 - it is raised again in the thread it belongs to
+    except Exception as error:  # raised again in the thread it belongs to
+        if not connection.in_transaction:  # SQLite undid it all itself, e.g. since the disk is full
+            raise
         ticket.error = error
         connection.execute("ROLLBACK TO operation")
     connection.execute("RELEASE operation")
