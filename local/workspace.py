@@ -53,9 +53,6 @@ class Workspace:
 
     def read_documents(self, progress: Progress) -> Report:
         """Bring the collection in line with the documents; what was read before and did not change is not read."""
-        entries = self._ledger.entries()
-        if entries and not self.documents.count(tenant=TENANT):  # the collection was removed by hand
-            self._ledger.remove([entry.source for entry in entries])
         return sync(self.corpus.documents, self.documents, self._ledger, tenant=TENANT, progress=progress)
 
     def process(self) -> LocalProcess:

@@ -1,0 +1,104 @@
+"""A collection, a ledger and documents in memory, which can crash before any write."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from functions.documents.chunks import Block, Section, passages_of
+from functions.documents.document import Unreadable
+from functions.events.common import Passage
+from functions.ports.ledger import Entry
+
+TENANT = "t"
+
+
+class CrashError(BaseException):
+    """The process was killed here."""
+
+
+@dataclass
+class Fuse:
+    """Lets so many writes through, then crashes."""
+
+    writes: int = 1_000_000
+
+    def burn(self) -> None:
+        if not self.writes:
+            raise CrashError
+        self.writes -= 1
+
+
+@dataclass
+class FakeCollection:
+    fuse: Fuse = field(default_factory=Fuse)
+    points: dict[str, dict[str, Passage]] = field(default_factory=dict)
+    encoded: list[str] = field(default_factory=list)
+
+    def search(self, text: str, *, limit: int, tenant: str) -> Sequence[Passage]:
+        return [p for p in self.points.get(tenant, {}).values() if text in p.text][:limit]
+
+    def read(self, ids: Iterable[str], *, tenant: str) -> Sequence[Passage]:
+        stored = self.points.get(tenant, {})
+        return [stored[i] for i in ids if i in stored]
+
+    def upsert(self, passages: Sequence[Passage], *, tenant: str) -> None:
+        for passage in passages:
+            self.fuse.burn()
+            self.encoded.append(passage.id)
+            self.points.setdefault(tenant, {})[passage.id] = passage
+
+    def delete(self, ids: Iterable[str], *, tenant: str) -> None:
+        for one in ids:
+            self.fuse.burn()
+            self.points.get(tenant, {}).pop(one, None)
+
+    def count(self, *, tenant: str) -> int:
+        return len(self.points.get(tenant, {}))
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class FakeLedger:
+    fuse: Fuse = field(default_factory=Fuse)
+    kept: dict[str, Entry] = field(default_factory=dict)
+
+    def entries(self) -> Sequence[Entry]:
+        return list(self.kept.values())
+
+    def put(self, entries: Sequence[Entry]) -> None:
+        self.fuse.burn()
+        self.kept.update({entry.source: entry for entry in entries})
+
+    def remove(self, sources: Iterable[str]) -> None:
+        self.fuse.burn()
+        for source in sources:
+            self.kept.pop(source, None)
+
+
+@dataclass
+class Doc:
+    """A document of so many words, one passage each; `problem` makes it unreadable."""
+
+    source: str
+    words: tuple[str, ...]
+    problem: Exception | None = None
+    reads: int = 0
+
+    @property
+    def fingerprint(self) -> str:
+        return "-".join(self.words) or "nothing"
+
+    @property
+    def size(self) -> int:
+        return len(self.words)
+
+    def read(self) -> Sequence[Passage]:
+        self.reads += 1
+        if self.problem is not None:
+            raise self.problem
+        sections = [Section((word,), (Block(f"about {word}"),)) for word in self.words]
+        return list(passages_of(self.source, sections, untitled="-"))
+
+
+def unreadable(source: str, reason: str) -> Doc:
+    return Doc(source, ("was", "readable"), Unreadable(reason))
