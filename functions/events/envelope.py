@@ -170,6 +170,8 @@ def unpack(part: str) -> Lineage:
 
 def _frame(text: str) -> Frame:
     group, place, deadline, rounds = text.split(":")
+    if not group:
+        raise ValueError("a scope without an id")
     index, total = place.split("/")
     counts = [each.split("=") for each in rounds.split(",") if each]
     return Frame(

@@ -30,7 +30,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         key: Of the delivery.
         inputs: The event; for a join, its parts by index.
-        envelope: What the outputs inherit from: the input, or the part with the lowest index.
+        envelope: What the outputs inherit from: the input, or the part with the lowest index of this generation.
         lineage: The scopes that are open while the agent works.
         deadline: Of the innermost of them.
         hop: How many agents the input passed through.
@@ -125,7 +125,8 @@ def _join(node: Node, envelope: Envelope, lineage: Sequence[Frame], state: State
     if found is None:
         return None
     inputs = tuple(sorted(found, key=part_index))
-    first = inputs[0] if inputs else envelope
+    # of this generation, since a redrive of a settled request carries on under another request
+    first = next((each for each in inputs if each.generation == envelope.generation), envelope)
     return Arrival(
         key=digest(scope.group, node.spec.name, envelope.generation),
         inputs=inputs,

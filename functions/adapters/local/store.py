@@ -247,7 +247,8 @@ def _open(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         connection.close()
         raise StoreError(
-            f"{path} is damaged or no database ({error}): move the folder {path.parent} away to start anew, or restore a copy of it"
+            f"{path} is damaged or no database ({error}): move the folder {path.parent} away to start anew, "
+            "or restore a copy of it"
         ) from error
     except BaseException:
         connection.close()
@@ -268,7 +269,9 @@ def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:
         )
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
-        raise StoreError(f"{path} is damaged ({verdict}): move the folder {path.parent} away to start anew, or restore a copy of it")
+        raise StoreError(
+            f"{path} is damaged ({verdict}): move the folder {path.parent} away to start anew, or restore a copy of it"
+        )
 
 
 def _lock(folder: Path) -> Any:  # noqa: ANN401 - a file object, held for its lock

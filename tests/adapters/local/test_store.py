@@ -1,0 +1,284 @@
+"""The one SQLite file: shared commits, a full disk, a damaged file, and one process at a time."""
+
+import re
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from functions.adapters.local.store import SCHEMA_VERSION, Store, StoreError
+
+
+class StrangeError(Exception):
+    """What an operation of one worker raises."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path)
+    yield opened
+    opened.close()
+
+
+def put(scope: str, reason: str = "") -> Callable[[sqlite3.Connection], str]:
+    def operation(connection: sqlite3.Connection) -> str:
+        connection.execute("INSERT INTO stopped VALUES (?, ?)", (scope, reason))
+        return scope
+
+    return operation
+
+
+def scopes(store: Store) -> list[str]:
+    return [scope for (scope,) in store.read("SELECT scope FROM stopped ORDER BY scope")]
+
+
+# --------------------------------------------------------------------------------------------- group commit
+
+
+class Blocked:
+    """Writers that queue up behind an operation that waits, so that they must share one commit."""
+
+    def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.store = store
+        self.commits: list[int] = []
+        self.results: dict[int, object] = {}
+        original = Store._commit
+
+        def counted(store: Store, batch: list[object]) -> None:
+            self.commits.append(len(batch))
+            original(store, batch)
+
+        monkeypatch.setattr(Store, "_commit", counted)
+
+    def write_together(self, *operations: Callable[[sqlite3.Connection], object]) -> None:
+        begun, released = threading.Event(), threading.Event()
+
+        def wait(connection: sqlite3.Connection) -> None:
+            del connection
+            begun.set()
+            assert released.wait(60)
+
+        first = threading.Thread(target=self.store.write, args=(wait,))
+        first.start()
+        assert begun.wait(60)
+        threads = [threading.Thread(target=self._write, args=each) for each in enumerate(operations)]
+        for thread in threads:
+            thread.start()
+        while len(self.store._queued) < len(operations):
+            threading.Event().wait(0.001)  # until every one is in the queue, behind the first
+        released.set()
+        for thread in (first, *threads):
+            thread.join()
+
+    def _write(self, number: int, operation: Callable[[sqlite3.Connection], object]) -> None:
+        try:
+            self.results[number] = self.store.write(operation)
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            self.results[number] = error
+
+
+def test_writers_that_come_together_share_one_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = Blocked(store, monkeypatch)
+    blocked.write_together(*(put(f"{number:02}") for number in range(20)))
+    assert blocked.commits == [1, 20]
+    assert blocked.results == {number: f"{number:02}" for number in range(20)}
+    assert len(scopes(store)) == 20
+
+
+def test_an_operation_that_fails_undoes_only_itself(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(connection: sqlite3.Connection) -> None:
+        put("half done")(connection)
+        raise StrangeError("no")
+
+    blocked = Blocked(store, monkeypatch)
+    blocked.write_together(put("a"), fail, put("b"), put("c"))
+    assert blocked.commits == [1, 4]
+    assert scopes(store) == ["a", "b", "c"]
+    assert isinstance(blocked.results[1], StrangeError)
+    assert [blocked.results[number] for number in (0, 2, 3)] == ["a", "b", "c"]
+
+
+def test_an_operation_that_breaks_a_constraint_undoes_only_itself(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write(put("a"))
+    blocked = Blocked(store, monkeypatch)
+    blocked.write_together(put("b"), put("a"), put("c"))
+    assert scopes(store) == ["a", "b", "c"]
+    assert isinstance(blocked.results[1], sqlite3.IntegrityError)
+
+
+def test_every_result_comes_back_to_the_thread_that_asked(store: Store) -> None:
+    results: dict[int, list[str]] = {}
+
+    def work(number: int) -> None:
+        results[number] = [store.write(put(f"{number}-{each}")) for each in range(20)]
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {number: [f"{number}-{each}" for each in range(20)] for number in range(8)}
+    assert len(scopes(store)) == 160
+
+
+def test_what_is_read_was_committed(store: Store) -> None:
+    seen = []
+
+    def operation(connection: sqlite3.Connection) -> None:
+        put("a")(connection)
+        seen.append(scopes(store))
+
+    store.write(operation)
+    assert seen == [[]]
+    assert scopes(store) == ["a"]
+
+
+# ------------------------------------------------------------------------------------------------ full disk
+
+
+def fill(store: Store, pages: int) -> None:
+    used = store._writer.execute("PRAGMA page_count").fetchone()[0]
+    store._writer.execute(f"PRAGMA max_page_count = {used + pages}")
+
+
+def test_a_full_disk_is_said_and_loses_nothing_that_was_committed(store: Store) -> None:
+    store.write(put("before"))
+    fill(store, pages=3)
+    with pytest.raises(sqlite3.OperationalError, match="database or disk is full"):
+        store.write(put("large", "x" * 200_000))
+    assert scopes(store) == ["before"]
+    store.write(put("after"))
+    assert scopes(store) == ["after", "before"]
+
+
+def test_on_a_full_disk_every_writer_of_the_commit_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(store, pages=3)
+    blocked = Blocked(store, monkeypatch)
+    blocked.write_together(put("a"), put("large", "x" * 200_000), put("b"))
+    told = {number: str(result) for number, result in blocked.results.items() if isinstance(result, Exception)}
+    assert 1 in told
+    assert set(told.values()) == {"database or disk is full"}
+    kept = [result for result in blocked.results.values() if not isinstance(result, Exception)]
+    assert scopes(store) == sorted(map(str, kept)), "whoever was told of no error is on disk"
+
+
+# ------------------------------------------------------------------------------------------ what is no store
+
+
+def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
+    first = Store(tmp_path)
+    first.write(put("a"))
+    first.close()
+    second = Store(tmp_path)
+    assert scopes(second) == ["a"]
+    second.close()
+
+
+def test_a_closed_store_takes_no_writes(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.close()
+    with pytest.raises(sqlite3.ProgrammingError):
+        store.write(put("a"))
+
+
+def refused(folder: Path, said: str) -> None:
+    """Opening it is refused, twice: the first refusal holds no lock, and changes nothing."""
+    before = (folder / "troupe.sqlite").read_bytes()
+    for _ in range(2):
+        with pytest.raises(StoreError, match=re.escape(said)):
+            Store(folder)
+    assert (folder / "troupe.sqlite").read_bytes() == before
+
+
+def test_a_store_of_a_newer_troupe_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    store.close()
+    refused(tmp_path, f"was written by a newer Troupe (store version {SCHEMA_VERSION + 1}, this one reads")
+
+
+@pytest.mark.parametrize(
+    "statement", ["CREATE TABLE notes (text)", "PRAGMA application_id = 7", "PRAGMA user_version = 1"]
+)
+def test_a_database_of_another_program_is_refused(tmp_path: Path, statement: str) -> None:
+    other = sqlite3.connect(tmp_path / "troupe.sqlite")
+    other.execute(statement)
+    other.commit()
+    other.close()
+    refused(tmp_path, "is a database of another program: choose another folder")
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "troupe.sqlite").write_bytes(b"a diary, not a database\n" * 500)
+    refused(tmp_path, "is damaged or no database")
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.6, 0.9])
+def test_a_truncated_store_is_refused(tmp_path: Path, keep: float) -> None:
+    store = Store(tmp_path)
+    store.write(put("a", "x" * 50_000))
+    store.close()
+    path = tmp_path / "troupe.sqlite"
+    raw = path.read_bytes()
+    path.write_bytes(raw[: int(len(raw) * keep)])
+    refused(tmp_path, "is damaged")
+
+
+def test_a_store_with_a_damaged_page_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(put("a", "x" * 50_000))
+    store.close()
+    path = tmp_path / "troupe.sqlite"
+    raw = bytearray(path.read_bytes())
+    raw[4096 * 2 : 4096 * 3] = b"\xff" * 4096
+    path.write_bytes(raw)
+    refused(tmp_path, "is damaged")
+
+
+OPEN = """
+import pathlib, sys
+from functions.adapters.local.store import Store, StoreError
+try:
+    store = Store(pathlib.Path(sys.argv[1]))
+except StoreError as error:
+    print(error)
+else:
+    print("opened", flush=True)
+    sys.stdin.read()
+    if sys.argv[2] == "closes":
+        store.close()
+"""
+
+
+def test_a_second_process_is_refused_and_told_which_one_to_stop(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    found = subprocess.run(  # noqa: S603 - this interpreter, on the program above
+        [sys.executable, "-c", OPEN, str(tmp_path), "closes"], input="", capture_output=True, text=True, check=True
+    )
+    assert re.search(r"is in use by process \d+: stop that one, or choose another folder", found.stdout)
+    store.write(put("a"))
+    store.close()
+
+
+def test_a_process_that_was_killed_leaves_no_lock(tmp_path: Path) -> None:
+    other = subprocess.Popen(  # noqa: S603 - this interpreter, on the program above
+        [sys.executable, "-c", OPEN, str(tmp_path), "is killed"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "opened\n"
+    with pytest.raises(StoreError, match=f"is in use by process {other.pid}"):
+        Store(tmp_path)
+    other.kill()
+    other.communicate()
+    store = Store(tmp_path)
+    store.write(put("a"))
+    store.close()

@@ -1,0 +1,23 @@
+"""What every test may ask for; `harness.py` beside it is importable because this folder holds a conftest."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from harness import Harness
+
+from functions.runtime.workflow import Workflow
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Callable[..., Harness]]:
+    """Opens a harness over workflows, on this test's folder, and closes it."""
+    opened: list[Harness] = []
+
+    def open_harness(*workflows: Workflow) -> Harness:
+        opened.append(Harness(tmp_path / "store", *workflows))
+        return opened[-1]
+
+    yield open_harness
+    for each in opened:
+        each.store.close()
