@@ -7,8 +7,9 @@ from typing import Self
 
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.bus import DEADLINE, Bus, Entry
-from functions.adapters.local.conversations import LocalAppend, LocalHistory, sweep_conversations
+from functions.adapters.local.conversations import LocalAppend, LocalHistory
 from functions.adapters.local.requests import LocalRequests
+from functions.adapters.local.retention import sweep
 from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store
 from functions.adapters.vectors.bound import TenantLookup, TenantSearch, TenantUpsert
@@ -19,6 +20,7 @@ from functions.ports.conversations import Append, History
 from functions.ports.requests import RequestView
 from functions.ports.vectors import Collection, Lookup, Search, Upsert
 from functions.runtime.agent import Grant
+from functions.runtime.arrival import claim_checked
 from functions.runtime.delivery import LEASE_MARGIN_S, Binding, Outcome, Ports, deliver
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Workflow
@@ -79,7 +81,7 @@ class LocalProcess:
         }
 
     def __enter__(self) -> Self:
-        sweep_conversations(self._store, self._now())
+        sweep(self._store, self._blobs, self._now())
         self._pool.start()
         return self
 
@@ -98,18 +100,17 @@ class LocalProcess:
             names = ", ".join(sorted(self.plans))
             raise UnknownWorkflowError(f"there is no workflow {workflow!r}: use one of {names}")
         plan, now = self.plans[workflow], self._now()
-        self.requests.accept(
-            open_request(
-                event,
-                workflow=workflow,
-                planversion=plan.version,
-                conversation=conversation,
-                request=request,
-                tenant=tenant,
-                now=now,
-                deadline=now + timedelta(seconds=plan.workflow.deadline_s),
-            )
+        envelope = open_request(
+            event,
+            workflow=workflow,
+            planversion=plan.version,
+            conversation=conversation,
+            request=request,
+            tenant=tenant,
+            now=now,
+            deadline=now + timedelta(seconds=plan.workflow.deadline_s),
         )
+        self.requests.accept(claim_checked(envelope, self._blobs))
 
     def wait(self, request: str, *, tenant: str = "default", timeout_s: float) -> RequestView | None:
         """The request once it is settled, or as it stands after so many seconds."""

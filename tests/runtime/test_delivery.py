@@ -29,7 +29,8 @@ from sample_workflows import (
 )
 
 from functions.adapters.local.blobs import LocalBlobs
-from functions.adapters.local.conversations import LocalAppend, LocalHistory, sweep_conversations
+from functions.adapters.local.conversations import LocalAppend, LocalHistory
+from functions.adapters.local.retention import sweep
 from functions.adapters.local.requests import conversation_scope, workflow_scope
 from functions.adapters.local.store import Store
 from functions.errors import PermanentError
@@ -1078,7 +1079,7 @@ def test_a_message_is_gone_after_thirty_days(process: Opens) -> None:
     _log(troupe, "k2").append("user", "new")
     troupe.clock.advance(29 * 86_400 + 1)
     assert _said(troupe) == ["new"]
-    assert sweep_conversations(troupe.store, troupe.clock()) == 1
+    assert sweep(troupe.store, troupe.blobs, troupe.clock()) == 1
     assert troupe.store.read("SELECT text FROM message") == [("new",)]
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -30,6 +31,12 @@ class LocalBlobs:
             return self._path(key).read_bytes()
         except FileNotFoundError as error:
             raise KeyError(key) from error
+
+    def remove_older(self, than: datetime) -> None:
+        """Remove every blob that was written before."""
+        for path in self._folder.iterdir():
+            if path.stat().st_mtime < than.timestamp():
+                path.unlink()
 
     def _path(self, key: str) -> Path:
         if not KEY.fullmatch(key):

@@ -50,12 +50,5 @@ class LocalHistory:
         return [Message(role=role, text=text, at=datetime.fromtimestamp(at, UTC)) for role, text, at in reversed(rows)]
 
 
-def sweep_conversations(store: Store, now: datetime) -> int:
-    """Remove what is older than 30 days; how many messages that were."""
-    return store.write(
-        lambda connection: connection.execute("DELETE FROM message WHERE at < ?", (_oldest(now),)).rowcount
-    )
-
-
 def _oldest(now: datetime) -> float:
     return (now - timedelta(days=TTL_DAYS)).timestamp()

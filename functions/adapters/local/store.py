@@ -234,7 +234,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    connection = _connect(path)
+    try:
+        connection = _connect(path)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} could not be opened ({error}): check that its folder may be written") from error
     try:
         _refuse_others(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
@@ -244,6 +247,11 @@ def _open(path: Path) -> sqlite3.Connection:
                 f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; "
                 f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
+    except sqlite3.OperationalError as error:  # the disk is full, the file is locked or read-only: it is not damaged
+        connection.close()
+        raise StoreError(
+            f"{path} could not be opened ({error}): mend that and try again; nothing was changed"
+        ) from error
     except sqlite3.DatabaseError as error:
         connection.close()
         raise StoreError(
