@@ -1,0 +1,56 @@
+# `make` alone lists what there is. What a command needs is set up by .ci/set-up, once.
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help run test lint lock clean
+
+# A question may hold quotes, `$`, backticks and newlines. `$(value …)` takes it as it was typed, and `troupe ask`
+# reads it from the environment: neither make nor a shell ever sees it as code.
+override Q := $(value Q)
+override DOCS := $(value DOCS)
+export Q DOCS
+
+SET_UP := sh .ci/set-up
+BIN := .venv/bin
+
+help:
+	@echo 'make run                        ask an example question'
+	@echo 'make run Q="…"                  ask one about the Python standard library'
+	@echo 'make run Q="…" DOCS=folder      ask one about the documents in a folder'
+	@echo 'make test                       check the code, then run every test'
+	@echo 'make lint                       check the code only'
+	@echo 'make lock                       bring uv.lock and requirements.txt up to date with pyproject.toml'
+	@echo 'make clean                      remove what was set up and built; what was asked and stored stays'
+	@echo
+	@echo 'The first run of each sets up what it needs. PYTHON=python3.12 chooses the interpreter.'
+
+run:
+	@$(SET_UP) run
+	@$(BIN)/troupe ask
+
+test: lint
+	@echo 'pytest: the tests, on every core, with coverage'
+	@$(BIN)/pytest --numprocesses=auto --dist=worksteal --cov --cov-report=term
+
+lint:
+	@$(SET_UP) test
+	@echo 'ruff check: rules'
+	@$(BIN)/ruff check --quiet
+	@echo 'ruff format: layout'
+	@$(BIN)/ruff format --check --quiet || { echo 'run .venv/bin/ruff format on the files above'; exit 1; }
+	@echo 'mypy: types'
+	@$(BIN)/mypy --no-error-summary
+	@echo 'import-linter: imports point one way'
+	@said=$$($(BIN)/lint-imports --no-logo) || { printf '%s\n' "$$said"; exit 1; }
+
+# uv's own header is left out: it holds the command line of whoever ran it.
+lock:
+	@uv=$$($(SET_UP) uv) && "$$uv" lock && { \
+	echo '# What runs needs, exported from uv.lock by `make lock`. The groups (model, test, lint, …) are left out.'; \
+	"$$uv" export --quiet --frozen --no-default-groups --no-emit-project --no-header; \
+	} >requirements.part && mv requirements.part requirements.txt
+	@echo 'uv.lock and requirements.txt are up to date with pyproject.toml'
+
+clean:
+	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo 'removed .venv, .tools, caches and builds'
