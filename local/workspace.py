@@ -15,6 +15,7 @@ from functions.documents.document import Document
 from functions.documents.folder import open_folder
 from functions.documents.python_docs import python_documents
 from functions.documents.sync import Progress, Report, sync
+from functions.errors import TroupeError
 from functions.events.envelope import digest
 from functions.ports.encoders import Encoder
 from functions.workflows.catalog import WORKFLOWS
@@ -71,16 +72,26 @@ def workspace(home: Path, docs: str | None) -> Iterator[Workspace]:
 
     Raises:
         StoreError: The store is in use, damaged, or of a newer version.
-        TroupeError: The documents folder cannot be read, or the encoder cannot be built.
+        TroupeError: The folder cannot be made or written, the documents folder cannot be read, or the encoder
+            cannot be built.
     """
     with ExitStack() as closing:
         corpus = _folder_corpus(docs, closing) if docs else _python_corpus()
-        store = Store(home)
+        store = _store(home)
         closing.callback(store.close)
         encoder = built_encoder(home / "encoders")
         documents = _collection(home, corpus.name, encoder, closing)
         memories = _collection(home, "memories", encoder, closing)
         yield Workspace(store, corpus, documents, memories)
+
+
+def _store(home: Path) -> Store:
+    try:
+        return Store(home)
+    except OSError as error:
+        raise TroupeError(
+            f"{home} cannot be used to keep things in ({error.strerror or error}): name another folder in TROUPE_HOME"
+        ) from error
 
 
 def _python_corpus() -> Corpus:
@@ -89,8 +100,9 @@ def _python_corpus() -> Corpus:
 
 def _folder_corpus(docs: str, closing: ExitStack) -> Corpus:
     folder = closing.enter_context(open_folder(docs))
-    name = f"folder-{digest(folder.path)[:12]}"
-    return Corpus(name=name, title=str(folder.path), documents=folder.documents, ignored=folder.ignored)
+    path = os.fsencode(folder.path)  # a path need not be valid Unicode
+    name = f"folder-{digest(path)[:12]}"
+    return Corpus(name=name, title=path.decode(errors="replace"), documents=folder.documents, ignored=folder.ignored)
 
 
 def _collection(home: Path, name: str, encoder: Encoder, closing: ExitStack) -> EdgeCollection:

@@ -29,7 +29,7 @@ from ops.explain import explain as explain_agent
 if TYPE_CHECKING:
     from local.workspace import Workspace
 
-EXIT_TO_MEND, EXIT_NO_ANSWER, EXIT_INTERRUPTED = 1, 3, 130
+EXIT_TO_MEND, EXIT_USAGE, EXIT_NO_ANSWER, EXIT_INTERRUPTED = 1, 2, 3, 130
 DEFAULT_QUESTION = "How do I get the n largest elements of a list?"
 DEFAULT_CONVERSATION = "cli"
 ANSWER_MARGIN_S = 5.0  # past the deadline, for the error that the deadline brings
@@ -61,10 +61,10 @@ def main() -> None:
     try:
         app()
     except TroupeError as error:
+        message = str(error).encode(errors="replace").decode()  # an argument that is no Unicode may be in it
         as_json = "--json" in sys.argv
-        shown = msgspec.json.encode({"error": str(error)}).decode() if as_json else f"error: {error}"
-        typer.echo(shown, err=True)
-        sys.exit(EXIT_TO_MEND)
+        typer.echo(msgspec.json.encode({"error": message}).decode() if as_json else f"error: {message}", err=True)
+        sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_TO_MEND)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
 
@@ -79,6 +79,7 @@ def ask(
 ) -> None:
     """Ask a question, or have something remembered, through all the agents."""
     message = UserMessage(text=_checked_text(question))
+    conversation = _checked_text(conversation, of="the conversation's name")
     plan = _plan(workflow)
     request = f"cli-{uuid.uuid4().hex[:16]}"
     with _opened(docs, quiet=as_json) as opened, opened.process() as process:
@@ -110,7 +111,7 @@ def ingest(docs: Docs = None, as_json: Json = False) -> None:
         return
     console = Console()
     if not (report.added or report.changed or report.removed):
-        console.print(f"Nothing changed in {opened.corpus.title}: {report.unchanged} documents.")
+        show.show_unchanged(console, opened.corpus.title, report)
     show.show_report(console, opened.corpus.title, report, opened.corpus.ignored)
 
 
@@ -122,8 +123,9 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Find the passages nearest to a text. JSON: a list of name, score, source and text."""
+    checked = _checked_text(text)
     with _opened(docs, quiet=as_json) as opened:
-        found = opened.documents.search(_checked_text(text), limit=limit, tenant="default")
+        found = opened.documents.search(checked, limit=limit, tenant="default")
     if as_json:
         _print_json([{"name": p.name, "score": round(p.score, 4), "source": p.source, "text": p.text} for p in found])
     else:
@@ -169,17 +171,17 @@ def _plan(workflow: str) -> Plan:
     return topology(*WORKFLOWS.values())[workflow]
 
 
-def _checked_text(text: str) -> str:
+def _checked_text(text: str, of: str = "the text") -> str:
     """Text that can be asked: some, not too much, and Unicode."""
     shown = text.strip()
     if not shown:
-        raise UsageError("the text is empty: say what you want to know")
+        raise UsageError(f"{of} is empty: write what you mean")
     if len(shown) > MAX_MESSAGE_CHARACTERS:
-        raise UsageError(f"the text has {len(shown)} characters, and {MAX_MESSAGE_CHARACTERS} are read: shorten it")
+        raise UsageError(f"{of} has {len(shown):,} characters, and {MAX_MESSAGE_CHARACTERS:,} are read: shorten it")
     try:
         shown.encode()
     except UnicodeEncodeError as error:
-        raise UsageError("the text is not valid UTF-8: check the encoding of the terminal or the script") from error
+        raise UsageError(f"{of} is not valid UTF-8: check the encoding of the terminal or the script") from error
     return shown
 
 

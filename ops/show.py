@@ -15,6 +15,8 @@ from functions.runtime.workflow import Plan
 from ops.explain import Explanation
 
 BAR_WIDTH = 28
+COLUMNS_BESIDE_BAR = 44  # of the terminal, for the rest of the table
+SHOWN_CHARACTERS = 400  # of a passage
 
 
 def show_report(console: Console, title: str, report: Report, ignored: int) -> None:
@@ -23,15 +25,25 @@ def show_report(console: Console, title: str, report: Report, ignored: int) -> N
     if read or report.removed:
         console.print(
             f"Read {title}: {read} new or changed, {report.unchanged} unchanged, {len(report.removed)} removed; "
-            f"{report.written} passages written, {report.deleted} deleted.",
+            f"{_counted(report.written, 'passage')} written, {report.deleted} deleted.",
             style="dim",
+            markup=False,
         )
     if ignored:
-        console.print(f"{ignored} files are of formats that are not read.", style="dim")
+        console.print(f"Not read, for their format: {_counted(ignored, 'file')}.", style="dim")
     if report.skipped:
-        console.print(f"{len(report.skipped)} files could not be read and were skipped:", style="yellow")
+        console.print(f"Skipped, since it could not be read: {_counted(len(report.skipped), 'file')}.", style="yellow")
         for skipped in report.skipped:
             console.print(f"  {skipped.source}: {skipped.reason}", style="yellow", markup=False)
+
+
+def show_unchanged(console: Console, title: str, report: Report) -> None:
+    """That there was nothing to read."""
+    console.print(f"Nothing changed in {title}: {_counted(report.unchanged, 'document')}.", markup=False)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def show_answer(console: Console, question: str, response: ResponseReady) -> None:
@@ -40,9 +52,10 @@ def show_answer(console: Console, question: str, response: ResponseReady) -> Non
     console.print(Text(question.strip(), style="bold"))
     console.print()
     for paragraph in response.text.splitlines():
-        console.print(Padding(Text(paragraph), (0, 0, 1, 2)))
+        console.print(Padding(Text(paragraph), (0, 0, 0, 2), expand=False))
+        console.print()
     for note in response.notes:
-        console.print(Text(f"  {note}", style="yellow"))
+        console.print(Padding(Text(note, style="yellow"), (0, 0, 0, 2), expand=False))
     if response.citations:
         console.print("Sources", style="bold")
         for citation in response.citations:
@@ -51,24 +64,26 @@ def show_answer(console: Console, question: str, response: ResponseReady) -> Non
 
 def show_waterfall(console: Console, view: RequestView, deliveries: Sequence[DeliveryView]) -> None:
     """What each agent did: when it started, how long it took, how often it was tried."""
-    table = Table("agent", box=None, padding=(0, 1), header_style="bold")
-    table.add_column("start", justify="right")
-    table.add_column("")
-    table.add_column("duration", justify="right")
-    table.add_column("attempts", justify="right")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("agent", no_wrap=True)
+    table.add_column("start", justify="right", overflow="fold")
+    bar_width = min(BAR_WIDTH, console.width - COLUMNS_BESIDE_BAR)
+    if bar_width > 0:
+        table.add_column("")
+    table.add_column("took", justify="right", overflow="fold")
+    table.add_column("tries", justify="right")
     end = view.settled or view.accepted
     total = max((end - view.accepted).total_seconds(), 0.001)
     for delivery in deliveries:
         started = ((delivery.started or view.accepted) - view.accepted).total_seconds()
         finished = ((delivery.finished or end) - view.accepted).total_seconds()
-        left = min(int(BAR_WIDTH * started / total), BAR_WIDTH - 1)
-        width = max(1, round(BAR_WIDTH * (finished - started) / total))
-        bar = " " * left + "█" * min(width, BAR_WIDTH - left)
-        style = "red" if delivery.error else ""
+        left = min(int(bar_width * started / total), bar_width - 1)
+        width = max(1, round(bar_width * (finished - started) / total))
+        bar = Text(" " * left + "█" * min(width, bar_width - left), style="red" if delivery.error else "cyan")
         table.add_row(
-            Text(delivery.agent, style=style),
+            Text(delivery.agent, style="red" if delivery.error else ""),
             f"{started * 1000:.0f} ms",
-            Text(bar, style="red" if delivery.error else "cyan"),
+            *([bar] if bar_width > 0 else []),
             f"{(finished - started) * 1000:.0f} ms",
             str(delivery.attempts),
         )
@@ -105,7 +120,8 @@ def show_passages(console: Console, passages: Sequence[Passage]) -> None:
     """What a search found, best first."""
     for passage in passages:
         console.print(Text(f"{passage.score:.3f}  {passage.name}", style="bold"), Text(f"  ({passage.source})"))
-        console.print(Padding(Text(passage.text[:400], style="dim"), (0, 0, 1, 7)))
+        console.print(Padding(Text(passage.text[:SHOWN_CHARACTERS], style="dim"), (0, 0, 0, 7), expand=False))
+        console.print()
     if not passages:
         console.print("Nothing was found.")
 
@@ -115,7 +131,7 @@ def show_topology(console: Console, plan: Plan) -> None:
     workflow = plan.workflow
     console.print(Text(f"{workflow.name}", style="bold"), f"(plan {plan.version})", highlight=False)
     console.print(f"{workflow.entry.__name__} in, {workflow.answer.__name__} out", style="dim")
-    table = Table("agent", "consumes", "emits", "inside", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = _table("agent", "consumes", "emits", "inside")
     for node in plan.nodes.values():
         consumed = " | ".join(event.__name__ for event in node.spec.consumes)
         emitted = [event.__name__ for event in node.spec.emits]
@@ -127,6 +143,14 @@ def show_topology(console: Console, plan: Plan) -> None:
             Text(", ".join(node.scopes) or "-"),
         )
     console.print(table)
+
+
+def _table(*columns: str) -> Table:
+    """A table that breaks long names rather than cutting them off."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def mermaid(plan: Plan) -> str:
@@ -152,7 +176,7 @@ def show_explanation(console: Console, explanation: Explanation) -> None:
         Text(explanation.agent, style="bold"), f"in {explanation.workflow}, {explanation.file}", highlight=False
     )
     console.print(Text(explanation.purpose))
-    table = Table("", "", "because of", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = _table("", "", "because of")
     for line in explanation.lines:
         table.add_row(line.topic, Text(line.says), Text(line.because, style="dim"))
     console.print(table)

@@ -41,6 +41,7 @@ def _next_round(event: SupportLacking, context: Context) -> QuestionAsked | Vali
             earlier=event.asked.earlier,
             round=event.asked.round + 1,
             tried=event.tried,
+            failed=event.validation.missing,
             remembered=event.asked.remembered,
         )
     return ValidationComplete(
@@ -54,10 +55,13 @@ def _next_round(event: SupportLacking, context: Context) -> QuestionAsked | Vali
 
 def _asked(text: str) -> tuple[str, str]:
     """What is to be remembered, and what is asked: one of them may be empty, not both."""
-    said = sentences(text) or (text.strip(),)
-    if not _REMEMBER.match(said[0]) or said[0].rstrip().endswith("?"):
+    prefix = _REMEMBER.match(text)
+    if not prefix:
         return "", text.strip()
-    facts = [sentence for sentence in said if not sentence.endswith("?")]
+    told = text[prefix.end() :].strip()
+    said = sentences(told)
     questions = [sentence for sentence in said if sentence.endswith("?")]
-    to_remember = _REMEMBER.sub("", " ".join(facts), count=1).strip()
-    return (to_remember, " ".join(questions)) if to_remember else ("", text.strip())
+    if not questions:
+        return (told, "") if told else ("", text.strip())
+    facts = [sentence for sentence in said if not sentence.endswith("?")]
+    return (" ".join(facts), " ".join(questions)) if facts else ("", text.strip())

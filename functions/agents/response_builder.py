@@ -99,4 +99,8 @@ def _notes(complete: ValidationComplete) -> Iterator[str]:
     for source in validation.refused:
         yield f"Left out: {source} gives instructions instead of facts."
     if validation.dropped:
-        yield f"Left out: {validation.dropped} sentences that their source does not support."
+        yield f"Left out: {_counted(validation.dropped, 'sentence')} without support in the source."
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

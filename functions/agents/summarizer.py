@@ -32,14 +32,13 @@ def _chosen(evidence: Sequence[Evidence]) -> list[Evidence]:
 
 
 def _is_said(each: Evidence, chosen: Iterable[Evidence]) -> bool:
+    """Whether what is chosen says it, or it is but a word of its passage's name."""
     mine = words(each.text)
+    if " " not in each.text and overlap(mine, words(each.passage.name)) == 1:
+        return True
     return any(overlap(mine, words(other.text)) >= SAME for other in chosen)
 
 
 def _in_order(chosen: Iterable[Evidence]) -> tuple[Evidence, ...]:
-    """The passage of the best sentence first; inside a passage as it is written."""
-    ranks: dict[str, int] = {}
-    listed = list(chosen)
-    for each in listed:
-        ranks.setdefault(each.passage.id, len(ranks))
-    return tuple(sorted(listed, key=lambda each: (ranks[each.passage.id], each.position)))
+    """The passage that fits the question best first; inside a passage as it is written."""
+    return tuple(sorted(chosen, key=lambda each: (-each.passage.score, each.passage.id, each.position)))

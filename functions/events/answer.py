@@ -8,7 +8,7 @@ from functions.events.common import Passage
 from functions.events.event import Event
 
 MAX_MESSAGE_CHARACTERS = 20_000
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_MESSAGE_CHARACTERS)]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_MESSAGE_CHARACTERS, pattern=r"\S")]
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +63,7 @@ class QuestionAsked(Event):
         earlier: What the user asked before, oldest first: a follow-up refers to it.
         round: 1, and one more each time the support was too little.
         tried: The queries of earlier rounds.
+        failed: Why searches of earlier rounds failed, one entry each.
         remembered: What the same message asked to be remembered; empty where it asked no such thing.
     """
 
@@ -70,6 +71,7 @@ class QuestionAsked(Event):
     earlier: tuple[str, ...] = ()
     round: int = 1
     tried: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
     remembered: str = ""
 
 
@@ -109,7 +111,7 @@ class ValidationComplete(Event):
 
     Attributes:
         rounds: How often was searched.
-        queries: What was searched for in the last round.
+        queries: What was searched for, in every round; without the searches that failed.
         remembered: What the same message asked to be remembered; empty where it asked no such thing.
         sufficient: Whether the evidence has enough to do with the question to answer it.
     """
@@ -156,8 +158,8 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         method: `extractive`: sentences chosen from the sources; `action`: something was done, nothing was asked.
-        queries: What was searched for.
-        rounds: How often.
+        queries: What was searched for; without the searches that failed.
+        rounds: How often a plan was made for it.
         passages: How many passages were read.
         considered: How many of their sentences were looked at.
         dropped: How many had no support in their source.

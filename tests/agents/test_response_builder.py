@@ -1,0 +1,103 @@
+import re
+
+from agent_fakes import Talk, complete, evidence, passage
+
+from functions.agents.response_builder import NOTHING_FOUND, SEARCH_FAILED, response_builder
+from functions.events.answer import ActionCompleted, AnswerReady, Evidence, ResponseReady, ValidationComplete
+
+
+def built(*sentences: Evidence, of: ValidationComplete | None = None) -> ResponseReady:
+    return response_builder(AnswerReady(complete=of or complete(*sentences), sentences=sentences), conversation=Talk())
+
+
+def test_citations_are_numbered_from_one_without_gaps_in_the_order_of_the_text() -> None:
+    response = built(
+        evidence("Lists are sorted.", passage=passage("", id="z", name="list.sort", source="python:builtins")),
+        evidence("It is stable.", passage=passage("", id="z", name="list.sort", source="python:builtins")),
+        evidence("Heaps are partial.", passage=passage("", id="a", name="heapq", source="python:heapq")),
+    )
+    assert response.text == "list.sort: Lists are sorted. [1] It is stable. [1]\nheapq: Heaps are partial. [2]"
+    assert [(each.number, each.passage, each.name, each.source) for each in response.citations] == [
+        (1, "z", "list.sort", "python:builtins"),
+        (2, "a", "heapq", "python:heapq"),
+    ]
+    assert [each.citation for each in response.sentences] == [1, 1, 2]
+
+
+def test_every_number_in_the_text_is_a_citation_and_every_citation_is_used() -> None:
+    sentences = [evidence(f"Fact {letter}.", passage=passage("", id=letter)) for letter in "qwertyuiop"]
+    response = built(*sentences)
+    in_text = [int(number) for number in re.findall(r"\[(\d+)\]", response.text)]
+    assert in_text == [each.number for each in response.citations] == list(range(1, 11))
+
+
+def test_sentences_are_the_sources_own_words() -> None:
+    text = 'Use `a[0]` & <b>: it\'s "fine" [sic].'
+    response = built(evidence(text, support=0.95))
+    assert [(each.text, each.support) for each in response.sentences] == [(text, 0.95)]
+    assert text in response.text
+
+
+def test_the_answer_is_stored_in_the_conversation() -> None:
+    talk = Talk()
+    ready = AnswerReady(complete=complete(evidence()), sentences=(evidence(),))
+    response = response_builder(ready, conversation=talk)
+    assert talk.appended == [("assistant", response.text)]
+
+
+def test_an_answer_says_how_it_was_made() -> None:
+    made = complete(evidence(), rounds=2, queries=("a", "b"), validation={"dropped": 1})
+    making = built(evidence(), of=made).making
+    assert (making.method, making.rounds, making.queries, making.dropped) == ("extractive", 2, ("a", "b"), 1)
+
+
+def test_a_whole_answer_has_no_notes() -> None:
+    response = built(evidence())
+    assert (response.notes, response.degraded) == ((), False)
+
+
+def test_finding_nothing_is_said_with_the_nearest_sources() -> None:
+    near = [evidence(passage=passage("", name=f"near{number}", id=str(number))) for number in range(5)]
+    response = built(of=complete(*near, sufficient=False))
+    assert response.text == NOTHING_FOUND
+    assert response.citations == ()
+    assert response.notes == (
+        "Nearest, but not an answer: near0 (python:builtins), near1 (python:builtins), near2 (python:builtins).",
+    )
+    assert not response.degraded
+
+
+def test_a_failed_search_degrades_the_answer_and_says_why() -> None:
+    response = built(evidence(), of=complete(evidence(), validation={"missing": ("the store is away",)}))
+    assert response.degraded
+    assert response.notes == ("Degraded: 1 of 2 searches failed (the store is away), so something may be missing.",)
+
+
+def test_where_every_search_failed_the_answer_does_not_pretend_that_there_is_nothing() -> None:
+    response = built(of=complete(queries=(), validation={"missing": ("away", "away")}))
+    assert response.text == SEARCH_FAILED
+    assert response.degraded
+    assert response.notes == ("Degraded: 2 of 2 searches failed (away), so something may be missing.",)
+
+
+def test_what_was_left_out_is_named() -> None:
+    made = complete(evidence(), validation={"refused": ("evil (web:x)",), "dropped": 2})
+    assert built(evidence(), of=made).notes == (
+        "Left out: evil (web:x) gives instructions instead of facts.",
+        "Left out: 2 sentences without support in the source.",
+    )
+    assert built(evidence(), of=complete(evidence(), validation={"dropped": 1})).notes == (
+        "Left out: 1 sentence without support in the source.",
+    )
+
+
+def test_what_was_remembered_on_the_way_is_said() -> None:
+    assert built(evidence(), of=complete(evidence(), remembered="tea at five")).notes == ("Remembered: tea at five",)
+
+
+def test_a_fact_alone_is_confirmed() -> None:
+    talk = Talk()
+    response = response_builder(ActionCompleted(remembered="tea at five"), conversation=talk)
+    assert response.text == "Remembered: tea at five"
+    assert response.making.method == "action"
+    assert talk.appended == [("assistant", response.text)]

@@ -1,0 +1,159 @@
+"""The folder of one machine, opened whole: real store and collections, and an encoder that needs no model."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from local_fakes import asked
+from small_encoder import SmallEncoder
+
+from functions.adapters.local.store import StoreError
+from functions.agents.response_builder import NOTHING_FOUND
+from functions.documents.sync import Report
+from functions.errors import TroupeError
+from functions.events.answer import ResponseReady
+from functions.events.common import Passage
+from local import workspace as module
+from local.workspace import home_folder, workspace
+
+
+class Library:
+    """Documentation of one module, in place of Python's."""
+
+    source, fingerprint, size = "python:heapq", "1", 1
+
+    def read(self) -> Sequence[Passage]:
+        text = "Find the n largest elements in a dataset."
+        return [Passage(id="a" * 32, name="heapq.nlargest", source=self.source, text=text)]
+
+
+@pytest.fixture(autouse=True)
+def _no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "built_encoder", lambda _: SmallEncoder())
+    monkeypatch.setattr(module, "python_documents", lambda: (Library(),))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+def folder(tmp_path: Path, name: str, text: str) -> str:
+    made = tmp_path / name
+    made.mkdir()
+    (made / "page.md").write_text(text, "utf-8")
+    return str(made)
+
+
+def read(home: Path, docs: str | None) -> Report:
+    with workspace(home, docs) as opened:
+        return opened.read_documents(lambda _done, _total: None)
+
+
+def ask(home: Path, docs: str | None, text: str) -> ResponseReady:
+    with workspace(home, docs) as opened:
+        opened.read_documents(lambda _done, _total: None)
+        with opened.process() as process:
+            return asked(process, text)
+
+
+def test_without_a_folder_the_standard_library_answers(home: Path) -> None:
+    response = ask(home, None, "What are the n largest elements in a dataset?")
+    assert response.text == "heapq.nlargest: Find the n largest elements in a dataset. [1]"
+
+
+def test_a_folder_of_ones_own_answers_from_its_files(home: Path, tmp_path: Path) -> None:
+    docs = folder(tmp_path, "docs", "# Office\n\nThe office opens at nine. Bring a badge.\n")
+    response = ask(home, docs, "When does the office open?")
+    assert "The office opens at nine. [1]" in response.text
+    assert [(each.name, each.source) for each in response.citations] == [("Office", "page.md")]
+
+
+def test_another_folder_is_another_collection_and_the_first_is_not_read_again(home: Path, tmp_path: Path) -> None:
+    office = folder(tmp_path, "office", "# Office\n\nThe office opens at nine.\n")
+    garden = folder(tmp_path, "garden", "# Garden\n\nThe garden closes at six.\n")
+    assert ask(home, office, "When does the office open?").citations
+    assert ask(home, garden, "When does the office open?").text == NOTHING_FOUND
+    again = read(home, office)
+    assert (again.added, again.changed, again.unchanged, again.written) == ([], [], 1, 0)
+
+
+def test_a_folder_of_the_same_name_elsewhere_is_another_one(home: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    assert read(home, folder(one, "docs", "The office opens at nine.")).added == ["page.md"]
+    assert read(home, folder(two, "docs", "The garden closes at six.")).added == ["page.md"]
+    assert read(home, str(one / "docs")).removed == []
+
+
+def test_what_was_remembered_survives_a_switch_of_folders(home: Path, tmp_path: Path) -> None:
+    ask(home, folder(tmp_path, "office", "The office opens at nine."), "Remember that my favourite colour is teal.")
+    response = ask(home, folder(tmp_path, "garden", "The garden closes at six."), "What is my favourite colour?")
+    assert "my favourite colour is teal." in response.text
+
+
+def test_an_edited_file_is_read_again(home: Path, tmp_path: Path) -> None:
+    docs = folder(tmp_path, "docs", "The office opens at nine.")
+    assert "nine" in ask(home, docs, "When does the office open?").text
+    (Path(docs) / "page.md").write_text("The office opens at seven sharp.", "utf-8")
+    assert "seven sharp" in ask(home, docs, "When does the office open?").text
+
+
+def test_a_collection_that_was_removed_by_hand_is_read_anew(home: Path, tmp_path: Path) -> None:
+    docs = folder(tmp_path, "docs", "The office opens at nine.")
+    with workspace(home, docs) as opened:
+        opened.read_documents(lambda _done, _total: None)
+        collection = opened.documents.folder
+    shutil.rmtree(collection)
+    assert read(home, docs).written == 1
+    assert ask(home, docs, "When does the office open?").citations
+
+
+def test_a_folder_whose_name_is_no_unicode_can_be_read(home: Path, tmp_path: Path) -> None:
+    docs = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    try:
+        Path(docs).mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    (Path(docs) / "page.md").write_text("The office opens at nine.", "utf-8")
+    with workspace(home, docs) as opened:
+        assert opened.corpus.title.encode("utf-8")
+        assert opened.read_documents(lambda _done, _total: None).added == ["page.md"]
+
+
+def test_everything_is_closed_when_the_workspace_is(home: Path) -> None:
+    for _ in range(3):
+        read(home, None)
+
+
+def test_everything_is_closed_when_something_in_it_fails(home: Path) -> None:
+    with pytest.raises(ZeroDivisionError), workspace(home, None):
+        raise ZeroDivisionError
+    read(home, None)
+
+
+def test_a_workspace_in_use_is_refused(home: Path) -> None:
+    with (
+        workspace(home, None),
+        pytest.raises(StoreError, match=f"in use by process {os.getpid()}"),
+        workspace(home, None),
+    ):
+        pass
+
+
+def test_a_place_where_nothing_can_be_kept_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    taken = tmp_path / "file"
+    taken.write_text("not a folder", "utf-8")
+    with pytest.raises(TroupeError, match=r"cannot be used to keep things in.*TROUPE_HOME"), workspace(taken, None):
+        pass
+
+
+@pytest.mark.parametrize(("given", "expected"), [("/elsewhere", "/elsewhere"), ("", ".troupe"), (None, ".troupe")])
+def test_the_home_is_where_troupe_home_says(monkeypatch: pytest.MonkeyPatch, given: str | None, expected: str) -> None:
+    monkeypatch.delenv("TROUPE_HOME", raising=False)
+    if given is not None:
+        monkeypatch.setenv("TROUPE_HOME", given)
+    assert home_folder() == Path(expected)
