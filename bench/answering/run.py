@@ -39,19 +39,13 @@ class Question(msgspec.Struct):
 
 def main() -> None:
     """Measure and print one table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", type=Path, default=ROOT / ".troupe", help="where the corpus was read")
     home = parser.parse_args().home.resolve()
     table = Table("what", "p50", "p95", "bound")
     answers = answer_times(home)
-    table.add_row(
-        f"question to answer, {len(answers)} questions, ms", *_quantiles(answers), "p50 200, p95 500"
-    )
-    table.add_row(
-        f"second start to the question accepted, {STARTS} starts, ms", *_quantiles(starts(home)), "1000"
-    )
+    table.add_row(f"question to answer, {len(answers)} questions, ms", *_quantiles(answers), "p50 200, p95 500")
+    table.add_row(f"second start to the question accepted, {STARTS} starts, ms", *_quantiles(starts(home)), "1000")
     bare = _timed(IMPORTS, lambda: _python("pass"))
     runtime = _timed(IMPORTS, lambda: _python(EVERY_AGENT))
     net = [ours - theirs for ours, theirs in zip(runtime, bare, strict=True)]

@@ -57,9 +57,7 @@ def _lines(words: Sequence[str], cosines: NDArray[np.float32]) -> Iterator[str]:
             yield " ".join([word, *neighbours])
 
 
-def _neighbours(
-    words: Sequence[str], stems: Sequence[str], cosines: NDArray[np.float32], stem: str
-) -> Iterator[str]:
+def _neighbours(words: Sequence[str], stems: Sequence[str], cosines: NDArray[np.float32], stem: str) -> Iterator[str]:
     seen = {stem}
     for other in np.argsort(-cosines, kind="stable"):
         if cosines[other] < LEAST_COSINE:

@@ -125,9 +125,7 @@ def _bm25(passages: Sequence[Passage]) -> PositionSearch:
     stemmer = Stemmer.Stemmer("english")
     texts = [f"{passage.name} {passage.text}" for passage in passages]
     index = bm25s.BM25()
-    index.index(
-        bm25s.tokenize(texts, stopwords="en", stemmer=stemmer, show_progress=False), show_progress=False
-    )
+    index.index(bm25s.tokenize(texts, stopwords="en", stemmer=stemmer, show_progress=False), show_progress=False)
 
     def search(text: str) -> list[int]:
         terms = bm25s.tokenize(text, stopwords="en", stemmer=stemmer, show_progress=False)
@@ -166,9 +164,7 @@ def _print_table(questions: Sequence[Question], searches: Mapping[str, NameSearc
         speed = statistics.median(seconds for _, seconds in answers) / reference
         for half in (TUNING, HELD_OUT, "all"):
             ranks = [rank for (rank, _), q in zip(answers, questions, strict=True) if half in (q.half, "all")]
-            table.add_row(
-                name, f"{half} ({len(ranks)})", *_figures(ranks), f"{speed:.2f}", end_section=half == "all"
-            )
+            table.add_row(name, f"{half} ({len(ranks)})", *_figures(ranks), f"{speed:.2f}", end_section=half == "all")
     Console(width=110).print(table)
     shipped = sorted(seconds for _, seconds in rows["Troupe"])
     print(

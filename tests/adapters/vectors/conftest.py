@@ -17,9 +17,7 @@ def open_collection(tmp_path: Path) -> Iterator[Callable[..., EdgeCollection]]:
     """Opens a collection in this test's folder, and closes it at the end."""
     opened: list[EdgeCollection] = []
 
-    def open_one(
-        *, name: str = "documents", version: int = 1, encoder: BagOfWords | None = None
-    ) -> EdgeCollection:
+    def open_one(*, name: str = "documents", version: int = 1, encoder: BagOfWords | None = None) -> EdgeCollection:
         collection = EdgeCollection(tmp_path, name=name, version=version, encoder=encoder or BagOfWords())
         opened.append(collection)
         return collection

@@ -111,9 +111,7 @@ def test_more_passages_than_one_write_takes_are_all_stored(collection: EdgeColle
     assert collection.count(tenant="t") == 2500
 
 
-def test_an_exact_name_is_found_among_many_that_share_its_words(
-    open_collection: Open, encoder: MiniLM
-) -> None:
+def test_an_exact_name_is_found_among_many_that_share_its_words(open_collection: Open, encoder: MiniLM) -> None:
     collection = EdgeCollection(open_collection().folder.parent, name="real", version=1, encoder=encoder)
     names = ["asyncio.wait_for", "asyncio.wait", "threading.Event.wait", "asyncio.Future", "os.wait"]
     collection.upsert([passage(name, "Wait for it.", name=name) for name in names], tenant="t")
@@ -147,9 +145,7 @@ def test_a_tenant_finds_reads_counts_and_deletes_only_its_own(collection: EdgeCo
     collection.upsert([passage("apples", "the other tenant's")], tenant="two")
     collection.delete(["bananas"], tenant="two")
     assert found(collection, "red and round apples", tenant="two") == ["apples"]
-    assert [each.text for each in collection.read(["apples", "plums"], tenant="two")] == [
-        "the other tenant's"
-    ]
+    assert [each.text for each in collection.read(["apples", "plums"], tenant="two")] == ["the other tenant's"]
     assert (collection.count(tenant="one"), collection.count(tenant="two")) == (3, 1)
     assert collection.count(tenant="three") == 0
 
@@ -169,9 +165,7 @@ def test_what_others_store_does_not_change_a_tenants_scores(collection: EdgeColl
     assert collection.search("red apples", limit=3, tenant="one") == before
 
 
-@pytest.mark.parametrize(
-    "tenant", ["", "*", "' OR 1=1 --", '{"must_not": []}', "a\x00b", "\ud800", "x" * 10_000]
-)
+@pytest.mark.parametrize("tenant", ["", "*", "' OR 1=1 --", '{"must_not": []}', "a\x00b", "\ud800", "x" * 10_000])
 def test_any_string_is_a_tenant_of_its_own(collection: EdgeCollection, tenant: str) -> None:
     collection.upsert(FRUIT, tenant="ordinary")
     collection.upsert([passage("mine")], tenant=tenant)

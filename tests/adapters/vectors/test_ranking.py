@@ -24,9 +24,7 @@ def score(candidate: Candidate, question: str = "") -> float:
     ("cosine", "bm25", "expected"),
     [(1.0, 0.0, 0.8), (0.0, 0.0, 0.0), (-1.0, 0.0, 0.0), (0.5, 15.0, 0.5), (1.0, 1e9, 1.0)],
 )
-def test_a_score_is_four_fifths_meaning_and_one_fifth_words(
-    cosine: float, bm25: float, expected: float
-) -> None:
+def test_a_score_is_four_fifths_meaning_and_one_fifth_words(cosine: float, bm25: float, expected: float) -> None:
     assert score(Candidate(passage(), cosine, bm25)) == pytest.approx(expected, abs=1e-6)
 
 
