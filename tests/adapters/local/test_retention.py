@@ -15,7 +15,8 @@ Opens = Callable[..., Harness]
 
 
 def _rows(troupe: Harness) -> dict[str, int]:
-    return {table: troupe.store.read(f"SELECT count(*) FROM {table}")[0][0] for table in OF_REQUESTS}
+    count = "SELECT count(*) FROM {}"
+    return {table: troupe.store.read(count.format(table))[0][0] for table in OF_REQUESTS}
 
 
 def test_everything_about_a_settled_request_is_gone_after_thirty_days(process: Opens) -> None:
