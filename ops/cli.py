@@ -7,14 +7,11 @@ error instead of an answer; 130 interrupted.
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
 
 from functions.errors import TroupeError
 from functions.events.answer import MAX_MESSAGE_CHARACTERS, ResponseReady, UserMessage
@@ -23,8 +20,6 @@ from functions.ports.requests import DeliveryView, RequestView
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
 from functions.workflows.catalog import WORKFLOWS
-from ops import show
-from ops.explain import explain as explain_agent
 
 if TYPE_CHECKING:
     from local.workspace import Workspace
@@ -95,7 +90,9 @@ def ask(
     if as_json:
         _print_json({"request": request, "conversation": conversation, **_answer_data(view, response, deliveries)})
         return
-    console = Console()
+    from ops import show
+
+    console = show.console()
     show.show_answer(console, question, response)
     show.show_waterfall(console, view, deliveries)
     show.show_making(console, view, response)
@@ -109,7 +106,9 @@ def ingest(docs: Docs = None, as_json: Json = False) -> None:
     if as_json:
         _print_json({"corpus": opened.corpus.title, "ignored": opened.corpus.ignored, **vars(report)})
         return
-    console = Console()
+    from ops import show
+
+    console = show.console()
     if not (report.added or report.changed or report.removed):
         show.show_unchanged(console, opened.corpus.title, report)
     show.show_report(console, opened.corpus.title, report, opened.corpus.ignored)
@@ -129,7 +128,9 @@ def search(
     if as_json:
         _print_json([{"name": p.name, "score": round(p.score, 4), "source": p.source, "text": p.text} for p in found])
     else:
-        show.show_passages(Console(), found)
+        from ops import show
+
+        show.show_passages(show.console(), found)
 
 
 @app.command("topology")
@@ -139,13 +140,15 @@ def show_topology(
     as_json: Json = False,
 ) -> None:
     """Show who consumes what from whom."""
+    from ops import show
+
     plan = _plan(workflow)
     if as_json:
         _print_json(show.topology_data(plan))
     elif as_mermaid:
         typer.echo(show.mermaid(plan))
     else:
-        show.show_topology(Console(), plan)
+        show.show_topology(show.console(), plan)
 
 
 @app.command()
@@ -158,11 +161,14 @@ def explain(
     plan = _plan(workflow)
     if agent not in plan.nodes:
         raise UsageError(f"{workflow} has no agent {agent!r}: use one of {', '.join(sorted(plan.nodes))}")
+    from ops import show
+    from ops.explain import explain as explain_agent
+
     explanation = explain_agent(plan, agent)
     if as_json:
         _print_json(explanation)
     else:
-        show.show_explanation(Console(), explanation)
+        show.show_explanation(show.console(), explanation)
 
 
 def _plan(workflow: str) -> Plan:
@@ -200,22 +206,27 @@ def _opened(docs: str | None, *, quiet: bool) -> "Iterator[Workspace]":
         with _progress(quiet=quiet) as progress:
             report = opened.read_documents(progress)
         if not quiet:
-            show.show_report(Console(), opened.corpus.title, report, opened.corpus.ignored)
+            from ops import show
+
+            show.show_report(show.console(), opened.corpus.title, report, opened.corpus.ignored)
         yield opened
 
 
 @contextmanager
 def _progress(*, quiet: bool) -> "Iterator[Callable[[int, int], None]]":
     """A bar on standard error while documents are read; none where nothing is to be read."""
-    columns = (TextColumn("Reading the documents"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with RichProgress(*columns, console=Console(stderr=True), disable=quiet) as bar:
-        task = None
+    if quiet:
+        yield lambda _done, _total: None
+        return
+    with ExitStack() as closing:
+        bars: list[Callable[[int, int], None]] = []
 
         def progress(done: int, total: int) -> None:
-            nonlocal task
-            if task is None:
-                task = bar.add_task("read", total=total)
-            bar.update(task, completed=done, total=total)
+            if not bars:
+                from ops.show import reading_bar
+
+                bars.append(closing.enter_context(reading_bar(total)))
+            bars[0](done, total)
 
         yield progress
 
@@ -224,7 +235,7 @@ def _print_failed(failed: AgentFailed, *, as_json: bool) -> None:
     if as_json:
         _print_json({"error": failed.reason, "agent": failed.agent})
     else:
-        Console(stderr=True).print(f"No answer: {failed.agent} gave up: {failed.reason}", markup=False)
+        typer.echo(f"No answer: {failed.agent} gave up: {failed.reason}", err=True)
 
 
 def _answer_data(view: RequestView, response: ResponseReady, deliveries: Sequence[DeliveryView]) -> dict[str, object]:

@@ -1,9 +1,11 @@
 """What the commands print for a person."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.padding import Padding
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +19,20 @@ from ops.explain import Explanation
 BAR_WIDTH = 28
 COLUMNS_BESIDE_BAR = 44  # of the terminal, for the rest of the table
 SHOWN_CHARACTERS = 400  # of a passage
+
+
+def console() -> Console:
+    """Standard output, as wide as the terminal is."""
+    return Console()
+
+
+@contextmanager
+def reading_bar(total: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, moved by what is done and what there is to do."""
+    columns = (TextColumn("Reading the documents"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("read", total=total)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def show_report(console: Console, title: str, report: Report, ignored: int) -> None:

@@ -20,10 +20,15 @@ class LocalBlobs:
         """See `Blobs.put`."""
         path = self._path(key)
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".", delete=False) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(path)
+            try:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                Path(file.name).replace(path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+        self._sync_folder()
 
     def get(self, key: str) -> bytes:
         """See `Blobs.get`."""
@@ -37,6 +42,14 @@ class LocalBlobs:
         for path in self._folder.iterdir():
             if path.stat().st_mtime < than.timestamp():
                 path.unlink()
+
+    def _sync_folder(self) -> None:
+        """A new name is on disk only once its folder is: an envelope that is committed next refers to it."""
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def _path(self, key: str) -> Path:
         if not KEY.fullmatch(key):

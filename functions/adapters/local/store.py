@@ -204,10 +204,10 @@ class Store:
                 _run(connection, ticket)
             connection.execute("COMMIT")
         except BaseException as error:
+            for ticket in batch:  # first of all: a rollback may fail too, and nobody may believe in this commit
+                ticket.error = error
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            for ticket in batch:
-                ticket.error = error
             if not isinstance(error, sqlite3.Error):
                 raise
         finally:
