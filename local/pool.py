@@ -5,7 +5,9 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
-from functions.adapters.local.bus import Bus, Entry
+from functions.adapters.local.bus import Bus
+from functions.adapters.local.due import Entry
+from functions.adapters.local.store import StoreError
 from functions.runtime.delivery import Outcome
 
 BROKEN_PORT_DELAY_S = 1.0  # before a delivery whose port failed is tried again
@@ -23,7 +25,7 @@ class Pool:
         size: How many threads.
 
     A thread that is still at work when its lease ends is given up: another takes its place and its
-    delivery, and whatever the lost one writes later changes nothing.
+    delivery, and of the two the first to finish counts.
     """
 
     def __init__(
@@ -89,6 +91,9 @@ class Pool:
         """The entry as it is due again, if it is."""
         try:
             outcome = self._deliver(entry)
+        except StoreError as error:
+            log.error("%s: %s", entry.agent, error)  # noqa: TRY400 - the message says it all
+            return entry._replace(due=self._bus.now().timestamp() + BROKEN_PORT_DELAY_S)
         except Exception:
             log.exception("%s: the delivery could not be recorded, and is tried again", entry.agent)
             return entry._replace(due=self._bus.now().timestamp() + BROKEN_PORT_DELAY_S)

@@ -1,17 +1,22 @@
 """Everything on one machine: the store, the bus, the agents and their capabilities, put together in one place."""
 
+import logging
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from functions.adapters.local.blobs import LocalBlobs
-from functions.adapters.local.bus import DEADLINE, Bus, Entry
+from functions.adapters.local.bus import Bus
 from functions.adapters.local.conversations import LocalAppend, LocalHistory
+from functions.adapters.local.due import Entry
 from functions.adapters.local.requests import LocalRequests
 from functions.adapters.local.retention import sweep
 from functions.adapters.local.state import LocalState
-from functions.adapters.local.store import Store
+from functions.adapters.local.store import Store, StoreError
 from functions.adapters.vectors.bound import TenantLookup, TenantSearch, TenantUpsert
 from functions.errors import TroupeError
 from functions.events.envelope import open_request
@@ -20,14 +25,16 @@ from functions.ports.conversations import Append, History
 from functions.ports.requests import RequestView
 from functions.ports.vectors import Collection, Lookup, Search, Upsert
 from functions.runtime.agent import Grant
-from functions.runtime.arrival import claim_checked
+from functions.runtime.arrival import claim_checked, claimed
 from functions.runtime.delivery import LEASE_MARGIN_S, Binding, Outcome, Ports, deliver
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Workflow
-from local.pool import Pool
+from local.pool import BROKEN_PORT_DELAY_S, Pool
 
 WORKERS = 8  # agents mostly wait: for the encoder, the vector store, or a model
 STOP_S = 10.0
+
+log = logging.getLogger("troupe.process")
 
 
 class UnknownWorkflowError(TroupeError, LookupError):
@@ -68,6 +75,7 @@ class LocalProcess:
         self._bus = Bus(store, self._by_version.values(), now)
         self.requests = LocalRequests(self._bus)
         self._pool = Pool(self._bus, self._deliver, self._lease_s, workers)
+        self._deadlines = threading.Thread(target=self._expire_overdue, name="deadlines", daemon=True)
         self._capabilities: Mapping[type, Callable[[str, Binding], object]] = {
             Search: lambda resource, binding: TenantSearch(self._collections[resource], binding.tenant),
             Upsert: lambda resource, binding: TenantUpsert(self._collections[resource], binding.tenant),
@@ -76,19 +84,22 @@ class LocalProcess:
                 store, now, tenant=binding.tenant, conversation=binding.conversation, key=binding.key
             ),
             History: lambda _, binding: LocalHistory(
-                store, now, tenant=binding.tenant, conversation=binding.conversation
+                store, now, tenant=binding.tenant, conversation=binding.conversation, key=binding.key
             ),
         }
 
     def __enter__(self) -> Self:
         sweep(self._store, self._blobs, self._now())
         self._pool.start()
+        self._deadlines.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.stop(STOP_S)
+        if not self._pool.stop(STOP_S):
+            log.warning("an agent was still at work after %g s: its delivery is tried again at the next start", STOP_S)
+        self._deadlines.join()
 
     def submit(self, workflow: str, event: Event, *, conversation: str, request: str, tenant: str = "default") -> None:
         """Take a request, durably; the same request again is no second one.
@@ -114,23 +125,33 @@ class LocalProcess:
 
     def wait(self, request: str, *, tenant: str = "default", timeout_s: float) -> RequestView | None:
         """The request once it is settled, or as it stands after so many seconds."""
-        return self.requests.wait(request, tenant=tenant, timeout_s=timeout_s)
+        view = self.requests.wait(request, tenant=tenant, timeout_s=timeout_s)
+        if view is None or view.settlement is None:
+            return view
+        return msgspec.structs.replace(view, settlement=claimed(view.settlement, self._blobs))
 
     def _deliver(self, entry: Entry) -> Outcome | None:
         raw = self._bus.envelope(entry)
         if raw is None:
             return None
-        if entry.agent == DEADLINE:
-            self.requests.expire(raw, entry.receipt)
-            return None
-        ports = Ports(
-            plans=self._by_version,
-            state=LocalState(self._bus, self.requests, entry.receipt),
-            blobs=self._blobs,
-            bind=self._bind,
-            now=self._now,
-        )
-        return deliver(entry.agent, raw, ports)
+        state = LocalState(self._bus, self.requests, entry.receipt)
+        ports = Ports(plans=self._by_version, state=state, blobs=self._blobs, bind=self._bind, now=self._now)
+        try:
+            return deliver(entry.agent, raw, ports)
+        except Exception:
+            state.abandon()
+            raise
+
+    def _expire_overdue(self) -> None:
+        while (entry := self._bus.take_deadline()) is not None:
+            raw = self._bus.envelope(entry)
+            if raw is None:
+                continue
+            try:
+                self.requests.expire(raw, entry.receipt)
+            except StoreError as error:
+                log.error("a request is past its deadline and could not be settled, which is tried again: %s", error)  # noqa: TRY400 - the message says it all
+                self._bus.announce([entry._replace(due=self._now().timestamp() + BROKEN_PORT_DELAY_S)])
 
     def _bind(self, grant: Grant, binding: Binding) -> object:
         return self._capabilities[grant.capability](grant.resource, binding)

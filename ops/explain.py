@@ -78,7 +78,7 @@ def _emitted(spec: AgentSpec, plan: Plan, because: str) -> list[Line]:
     lines = []
     for event in spec.emits:
         bound = plan.bounds.get(event.__name__)
-        limited = f", at most {bound} times a request" if bound else ""
+        limited = f", at most {bound} times in a scope" if bound else ""
         lines.append(Line(topic="may emit", says=f"{event.__name__}{limited}", because=because))
     if spec.fans_out:
         events = " or ".join(event.__name__ for event in spec.fans_out)

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from functions.adapters.local.blobs import LocalBlobs
-from functions.adapters.local.bus import DEADLINE, Bus, Entry, enqueue
+from functions.adapters.local.bus import DEADLINE, Bus, enqueue
+from functions.adapters.local.due import Entry
 from functions.adapters.local.requests import LocalRequests
 from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store

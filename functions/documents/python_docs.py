@@ -23,6 +23,7 @@ from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 
 from functions.documents.chunks import Block, Section, paragraphs, passages_of
+from functions.errors import TroupeError
 from functions.events.common import Passage
 
 #: Raise it whenever this reader or the chunker would read the same interpreter differently.
@@ -56,6 +57,8 @@ _EXCLUDED = {
 #: Modules that are reached by an attribute, not by a package's path.
 _ALSO = ("os.path",)
 _BUILTINS = "builtins"
+#: The level of optimization from which Python drops docstrings: `-OO`, `PYTHONOPTIMIZE=2`.
+_WITHOUT_DOCSTRINGS = 2
 #: Docstrings that Python writes itself; they say nothing of the object.
 _GENERATED = re.compile(
     r"(An enumeration\.|Alias for field number \d+|The type of the None singleton\."
@@ -132,7 +135,15 @@ def read_python_docs() -> Iterator[Passage]:
     A passage's source is its module (`python:heapq`), its text the signature, where Python knows it, and the
     docstring. What is reachable under several names is read under its best one; what has no docstring of its
     own is left out.
+
+    Raises:
+        TroupeError: This Python runs without docstrings.
     """
+    if sys.flags.optimize >= _WITHOUT_DOCSTRINGS:
+        raise TroupeError(
+            "Python's own documentation cannot be read, as this Python runs without docstrings: "
+            "unset PYTHONOPTIMIZE, or leave out -OO"
+        )
     yield from _read()
 
 

@@ -6,7 +6,9 @@ stopped. It sees no environment variables beyond those that Python needs to star
 """
 
 import contextlib
+import math
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,6 +26,8 @@ from functions.documents.text import read_rst, read_text
 
 #: Seconds one file may take to parse.
 MAX_SECONDS = 60.0
+#: Seconds beyond them after which the process ends itself: whoever should have stopped it was killed.
+ORPHAN_MARGIN_S = 10
 #: Bytes of memory that the process may take, where the platform can hold it to that.
 MAX_MEMORY = 4 * 1024**3
 
@@ -46,6 +50,7 @@ _LENGTH_BYTES = 8
 class _Question(msgspec.Struct, frozen=True):
     suffix: str
     data: bytes
+    max_seconds: float
 
 
 class _Reply(msgspec.Struct, frozen=True):
@@ -71,7 +76,7 @@ class ReaderProcess:
         timer = Timer(self._max_seconds, process.kill)
         timer.start()
         try:
-            reply = _ask(process, _Question(suffix, data))
+            reply = _ask(process, _Question(suffix, data, self._max_seconds))
         except BaseException:
             self.close()  # its reply, if one comes, answers a question that nobody asks any more
             raise
@@ -117,7 +122,10 @@ def serve(questions: IO[bytes], replies: IO[bytes]) -> None:
     """Answer until the questions end: the other process's whole life."""
     decoder = msgspec.msgpack.Decoder(_Question)
     while (frame := _read_frame(questions)) is not None:
-        _write_frame(replies, msgspec.msgpack.encode(_answer(decoder.decode(frame))))
+        question = decoder.decode(frame)
+        _end_after(question.max_seconds + ORPHAN_MARGIN_S)
+        _write_frame(replies, msgspec.msgpack.encode(_answer(question)))
+        _end_after(0)
 
 
 def _answer(question: _Question) -> _Reply:
@@ -171,6 +179,12 @@ def _given(pipe: IO[bytes] | None) -> IO[bytes]:
     if pipe is None:
         raise OSError("the process has no pipe")
     return pipe
+
+
+def _end_after(seconds: float) -> None:
+    """Let the system end this process so many seconds from now, even inside a parser written in C; 0: never."""
+    if hasattr(signal, "alarm"):  # only some platforms have it
+        signal.alarm(math.ceil(seconds))
 
 
 def _limit_memory() -> None:

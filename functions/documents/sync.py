@@ -5,6 +5,7 @@ them, with its fingerprint. What a crash leaves behind is therefore always known
 completes or removes it; what was already encoded is not encoded again.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ from functions.ports.vectors import Collection
 UPSERT_PASSAGES = 64
 #: Passages after which the ledger is brought up to date, and with it documents are finished.
 BATCH_PASSAGES = 256
+#: Seconds of reading after which the same is done, however few the passages: some files take a minute each.
+BATCH_SECONDS = 5.0
 #: Ids that are asked or deleted in one call.
 _ID_SLICE = 1_000
 
@@ -191,16 +194,16 @@ class _Run:
 
 
 def _batches(documents: Iterable[Document], known: dict[str, Entry]) -> Iterator[list[_Change]]:
-    """Documents, read, in groups of at least BATCH_PASSAGES but for the last."""
+    """Documents, read, in groups of at least BATCH_PASSAGES or BATCH_SECONDS but for the last."""
     batch: list[_Change] = []
-    passages = 0
+    passages, begun = 0, time.monotonic()
     for document in documents:
         change = _read(document, known.get(document.source))
         batch.append(change)
         passages += len(change.passages)
-        if passages >= BATCH_PASSAGES:
+        if passages >= BATCH_PASSAGES or time.monotonic() - begun >= BATCH_SECONDS:
             yield batch
-            batch, passages = [], 0
+            batch, passages, begun = [], 0, time.monotonic()
     if batch:
         yield batch
 

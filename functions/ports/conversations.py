@@ -33,5 +33,8 @@ class History(Protocol):
     """Read the conversation that the delivery belongs to, and no other."""
 
     def history(self, *, limit: int = 20) -> Sequence[Message]:
-        """The last messages, oldest first, without those that expired."""
+        """The last messages, oldest first, without those that expired.
+
+        What this delivery itself appended is left out: a retry sees what the first attempt saw.
+        """
         ...

@@ -49,7 +49,8 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     """What `begin` found.
 
     Attributes:
-        status: `leased`: it is ours; `busy`: somebody holds the lease until `until`; `done`: nothing is left to do.
+        status: `leased`: it is ours; `busy`: somebody holds the lease, or a retry waits, until `until`; `done`:
+            nothing is left to do.
         attempt: 1 at the first lease; a busy or done delivery counts none.
         until: When the lease ends.
         outputs: What an earlier attempt stored and may not have published; None where there is nothing.
@@ -129,7 +130,7 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
         task: The delivery.
         outputs: To be published; stored first, so that every redelivery publishes the same.
         timers: One for each scope that an output opens.
-        answered: Names the timers that are of no use any more, since their join completed.
+        cancelled: The ids of timers that are of no use any more, since their join completed.
         settlement: The output that ends the request: its answer, or its `AgentFailed`.
         letter: Why it was given up, where it was.
     """
@@ -137,7 +138,7 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     task: Task
     outputs: tuple[Envelope, ...] = ()
     timers: tuple[Timer, ...] = ()
-    answered: tuple[str, ...] = ()
+    cancelled: tuple[str, ...] = ()
     settlement: Envelope | None = None
     letter: DeadLetter | None = None
 
@@ -165,7 +166,7 @@ class State(Protocol):
         ...
 
     def release(self, task: Task, *, error: str, due: datetime) -> None:
-        """Give the lease back after a failed attempt: the next one is due then."""
+        """Give the lease back after a failed attempt: the next one is due then, and until then it is busy."""
         ...
 
     def supersede(self, task: Task) -> None:

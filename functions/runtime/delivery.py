@@ -26,7 +26,7 @@ from functions.ports.state import DeadLetter, Finish, Standing, State, Task
 from functions.runtime.addressing import envelopes, failure, timers
 from functions.runtime.agent import AgentSpec, Context, Delivery, Grant
 from functions.runtime.arrival import Arrival, arrive, claim_checked, claimed
-from functions.runtime.guard import refuse_if_due
+from functions.runtime.guard import refuse
 from functions.runtime.letters import given_up, said, unreadable
 from functions.runtime.workflow import Node, Plan
 
@@ -88,21 +88,32 @@ def deliver(agent: str, raw: bytes, ports: Ports) -> Outcome:
     comes out, and the platform delivers again.
     """
     try:
-        return _deliver(agent, decode(raw), ports)
+        envelope = decode(raw)
     except MalformedEnvelopeError as error:
-        ports.state.park(unreadable(agent, raw, error, ports.now()))
-        return Outcome(action="acknowledge", error=str(error))
-
-
-def _deliver(agent: str, envelope: Envelope, ports: Ports) -> Outcome:
+        return _parked(unreadable(agent, raw, error, ports.now()), ports)
     plan = ports.plans.get(envelope.planversion)
     if plan is None or agent not in plan.nodes or not _knows(plan, envelope):
         return _deliver_unplanned(agent, envelope, ports)
     node = plan.nodes[agent]
-    arrival = arrive(node, envelope, ports.state, ports.blobs)
+    try:
+        arrival = arrive(node, envelope, ports.state, ports.blobs)
+    except MalformedEnvelopeError as error:
+        task = _task(agent, envelope, LEASE_MARGIN_S)
+        return _parked(given_up(task, "malformed envelope", error, 1, ports.now()), ports)
     if arrival is None:
         return ACKNOWLEDGED
     return _Attempt(plan=plan, node=node, arrival=arrival, ports=ports).run()
+
+
+def _parked(letter: DeadLetter, ports: Ports) -> Outcome:
+    ports.state.park(letter)
+    return Outcome(action="acknowledge", error=letter.error)
+
+
+def _task(agent: str, envelope: Envelope, lease_s: float) -> Task:
+    """The delivery of one event, where it is no join's."""
+    key = digest(envelope.id, agent, envelope.generation)
+    return Task(key=key, agent=agent, envelope=envelope, lease_s=lease_s)
 
 
 class _Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +151,7 @@ class _Attempt(msgspec.Struct, frozen=True, kw_only=True):
         contract = self.node.spec.delivery
         try:
             now = self.ports.now()
-            refuse_if_due(self.plan, self.node, self.arrival, standing, now)
+            refuse(self.plan, self.node, self.arrival, standing, now)
             _refuse_if_used_up(contract, attempt, self.arrival, now)
             made = _call(self.plan, self.node.spec, self.arrival, self.ports, attempt)
             outputs = envelopes(self.plan, self.node, self.arrival, made, self.ports.now())
@@ -155,7 +166,7 @@ class _Attempt(msgspec.Struct, frozen=True, kw_only=True):
                 task=self.task,
                 outputs=outputs,
                 timers=timers(self.plan, self.node, outputs),
-                answered=(self.arrival.timer,) if self.arrival.timer else (),
+                cancelled=(self.arrival.timer,) if self.arrival.timer else (),
                 settlement=next((output for output in outputs if _settles(self.plan, output)), None),
                 letter=letter,
             )
@@ -185,15 +196,21 @@ def _knows(plan: Plan, envelope: Envelope) -> bool:
 
 def _deliver_unplanned(agent: str, envelope: Envelope, ports: Ports) -> Outcome:
     """An event of another deployment: retried while a deploy may be under way, then settled with an error."""
-    contract, key = Delivery(), digest(envelope.id, agent, envelope.generation)
-    task = Task(key=key, agent=agent, envelope=envelope, lease_s=LEASE_MARGIN_S)
+    contract, task = Delivery(), _task(agent, envelope, LEASE_MARGIN_S)
     begun = ports.state.begin(task)
     if begun.status == "busy":
         return Outcome(action="defer", due=begun.until)
     if begun.status == "done":
         return ACKNOWLEDGED
+    if begun.outputs is not None:  # stored by an attempt that ended before it could publish
+        settled = begun.outputs[0] if begun.outputs else None
+        ports.state.finish(Finish(task=task, outputs=begun.outputs, settlement=settled))
+        return ACKNOWLEDGED
+    if begun.standing.settled:
+        ports.state.supersede(task)
+        return ACKNOWLEDGED
     now = ports.now()
-    due = now + timedelta(seconds=contract.backoff.after(begun.attempt, _jitter(key, begun.attempt)))
+    due = now + timedelta(seconds=contract.backoff.after(begun.attempt, _jitter(task.key, begun.attempt)))
     error = UnknownPlanError(
         f"{envelope.type} of plan {envelope.planversion} is not known to {agent} here, "
         f"which carries {', '.join(ports.plans)}: ask again"

@@ -12,7 +12,7 @@ class RefusedError(PermanentError):
     """The guard's no: a dead letter with this reason, and an `AgentFailed` along the lineage."""
 
 
-def refuse_if_due(plan: Plan, node: Node, arrival: Arrival, standing: Standing, now: datetime) -> None:
+def refuse(plan: Plan, node: Node, arrival: Arrival, standing: Standing, now: datetime) -> None:
     """Pass, or say why this delivery must not go on. A side branch may outlive its request's deadline.
 
     Raises:

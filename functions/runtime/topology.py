@@ -480,4 +480,6 @@ def _version(graph: _Graph, nodes: Mapping[str, Node]) -> str:
         for name, node in nodes.items()
     )
     bounds = sorted((event.__name__, bound) for event, bound in graph.workflow.bounds.items())
-    return digest(graph.workflow.name, type_of(graph.workflow.answer), agents, bounds)[:12]
+    return digest(graph.workflow.name, type_of(graph.workflow.entry), type_of(graph.workflow.answer), agents, bounds)[
+        :12
+    ]

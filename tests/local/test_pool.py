@@ -138,7 +138,7 @@ def test_an_idle_worker_wakes_for_new_work_though_no_time_passes(open_store: Cal
             settled(process, submit(process, f"job{number}"))
 
 
-def test_a_worker_that_hangs_past_its_lease_is_replaced_and_what_it_does_later_changes_nothing(
+def test_a_worker_that_hangs_past_its_lease_is_replaced_and_the_first_to_finish_counts(
     open_store: Callable[[], Store],
 ) -> None:
     clock, hanging, let_go, came_back = Clock(), threading.Event(), threading.Event(), threading.Event()
@@ -167,6 +167,26 @@ def test_a_worker_that_hangs_past_its_lease_is_replaced_and_what_it_does_later_c
         (delivery,) = process.requests.deliveries(request, tenant="default")
         assert delivery.attempts == 2
         settled(process, submit(process, "next"))
+
+
+def test_a_deadline_is_kept_while_every_worker_is_at_work(open_store: Callable[[], Store]) -> None:
+    clock, at_work, let_go = Clock(), threading.Event(), threading.Event()
+
+    def hold(_event: JobRequested, _context: Context) -> None:
+        at_work.set()
+        wait_for(let_go)
+
+    site.during = hold
+    with LocalProcess(open_store(), JOBS, {}, workers=1, now=clock) as process:
+        request = submit(process, "job")
+        wait_for(at_work)
+        clock.advance(JOBS["jobs"].deadline_s + 1)
+        with process._bus._deadlines._changed:
+            process._bus._deadlines._changed.notify_all()
+        view = settled(process, request)
+        let_go.set()
+    assert view.settlement is not None
+    assert view.settlement.name == "AgentFailed"
 
 
 def test_a_stop_does_not_wait_for_ever_for_a_worker_that_hangs(open_store: Callable[[], Store]) -> None:
@@ -203,6 +223,6 @@ def test_nothing_that_runs_in_the_process_sleeps_or_polls() -> None:
 
 def _look_at_the_clock(process: LocalProcess) -> None:
     """Time that only a test moves wakes nobody by itself."""
-    for condition in (process._pool._changed, process._bus._changed):
+    for condition in (process._pool._changed, process._bus._deliveries._changed):
         with condition:
             condition.notify_all()

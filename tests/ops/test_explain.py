@@ -97,4 +97,4 @@ def test_a_join_and_a_fan_out_are_told() -> None:
     planner = {line.topic: line for line in explain(plan, "planner").lines}
     assert planner["fans out"].says == "any number of PlanCreated, in parallel"
     orchestrator = [line.says for line in explain(plan, "orchestrator").lines]
-    assert "QuestionAsked, at most 2 times a request" in orchestrator
+    assert "QuestionAsked, at most 2 times in a scope" in orchestrator

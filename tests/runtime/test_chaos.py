@@ -7,7 +7,8 @@ import pytest
 from harness import Harness
 from sample_workflows import BOOK, BOOK_ANSWER, Answered, BookAsked
 
-from functions.adapters.local.bus import DEADLINE, Entry
+from functions.adapters.local.bus import DEADLINE
+from functions.adapters.local.due import Entry
 from functions.events.event import AgentFailed
 from functions.ports.state import State
 from functions.runtime.workflow import Workflow
@@ -72,9 +73,10 @@ class Chaos:
             while (due := self._due_or_duplicate()) is not None:
                 self._deliver(*due)
                 self._see_settlements()
-            if not self.process.bus._waiting:
+            later = self.process.bus.next_due()
+            if later is None:
                 return
-            self.process.clock.move_to(self.process.bus._waiting[0].due)
+            self.process.clock.move_to(later)
 
     def _due_or_duplicate(self) -> tuple[Entry, bytes] | None:
         """One of the deliveries that are due or came before, at random."""

@@ -32,6 +32,7 @@ from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.conversations import LocalAppend, LocalHistory
 from functions.adapters.local.requests import conversation_scope, workflow_scope
 from functions.adapters.local.retention import sweep
+from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store
 from functions.errors import PermanentError
 from functions.events.envelope import CLAIM_CHECK_BYTES, Envelope, Frame, decode, digest, encode, open_request, pack
@@ -39,6 +40,7 @@ from functions.events.event import AgentFailed, Event
 from functions.ports.state import Begun, Finish, Part, State, Task
 from functions.runtime.agent import agent
 from functions.runtime.arrival import claim_checked, claimed
+from functions.runtime.letters import given_up
 from functions.runtime.workflow import Budget, Workflow
 
 Opens = Callable[..., Harness]
@@ -386,6 +388,68 @@ def test_an_expired_lease_is_taken_over_and_the_first_to_finish_wins(process: Op
     assert troupe.settlement() == Answered(texts=("a, attempt 2",)), "the stale attempt finished later"
     assert troupe.attempts("work") == [2]
     assert troupe.leases() == []
+
+
+def test_a_stale_attempt_that_gives_up_does_not_end_what_another_works_on(process: Opens) -> None:
+    troupe = process(SINGLE)
+    troupe.start(Asked(text="a"))
+    entry = troupe.take("work")
+    raw = troupe.raw(entry)
+
+    def take_over_and_be_overtaken() -> None:
+        troupe.clock.advance(16)
+        troupe.script.during["work a"] = let_the_stale_one_give_up
+        troupe.deliver_again(entry, raw)
+
+    def let_the_stale_one_give_up() -> None:
+        stale = troupe.ports(entry.receipt).state
+        assert isinstance(stale, LocalState)
+        stale._attempt = 1
+        envelope = decode(raw)
+        task = Task(key=digest(envelope.id, "work", 0), agent="work", envelope=envelope, lease_s=15.0)
+        error = PermanentError("too late")
+        stale.finish(Finish(task=task, letter=given_up(task, "permanent error", error, 1, troupe.clock())))
+        assert troupe.letters() == []
+
+    troupe.script.during["work a"] = take_over_and_be_overtaken
+    troupe.deliver(entry)
+    assert troupe.settlement() == Answered(texts=("a, attempt 2",))
+    assert troupe.letters() == []
+
+
+def test_a_duplicate_waits_for_the_backoff_of_the_attempt_before(process: Opens) -> None:
+    troupe = process(SINGLE)
+    troupe.script.failures["work a"] = down(1)
+    troupe.start(Asked(text="a"))
+    entry = troupe.take("work")
+    raw = troupe.raw(entry)
+    retry = troupe.deliver(entry)
+    assert retry is not None
+    assert retry.action == "retry"
+    duplicate = troupe.deliver_again(entry, raw)
+    assert (duplicate.action, duplicate.due) == ("defer", retry.due)
+    assert troupe.attempts("work") == [1]
+
+
+def test_a_request_that_waited_while_its_plan_went_away_is_told_to_ask_again(process: Opens) -> None:
+    troupe = process(SINGLE)
+    troupe.start(Asked(text="a"))
+    troupe.start(Asked(text="b"), request="r2", planversion="gone")
+    troupe.run()
+    failed = troupe.settlement("r2")
+    assert isinstance(failed, AgentFailed)
+    assert "ask again" in failed.reason
+
+
+def test_a_port_that_fails_gives_the_lease_back(process: Opens) -> None:
+    troupe = process(SINGLE)
+    envelope = troupe.start(Asked(text="a"))
+    state = troupe.ports(troupe.take("work").receipt).state
+    assert isinstance(state, LocalState)
+    task = Task(key=digest(envelope.id, "work", 0), agent="work", envelope=envelope, lease_s=15.0)
+    assert state.begin(task).status == "leased"
+    state.abandon()
+    assert state.begin(task).status == "leased"
 
 
 def test_a_stale_attempt_that_fails_does_not_release_the_lease_of_the_next(process: Opens) -> None:
@@ -1072,6 +1136,14 @@ def test_history_is_the_last_messages_oldest_first_of_this_conversation(process:
     assert _said(troupe) == ["0", "1", "2", "3", "4"]
 
 
+def test_a_retry_does_not_read_what_its_own_delivery_appended(process: Opens) -> None:
+    troupe = process(SINGLE)
+    _log(troupe, "k1").append("user", "earlier")
+    _log(troupe, "k2").append("user", "mine")
+    assert _said(troupe, key="k2") == ["earlier"]
+    assert _said(troupe, key="k3") == ["earlier", "mine"]
+
+
 def test_a_message_is_gone_after_thirty_days(process: Opens) -> None:
     troupe = process(SINGLE)
     _log(troupe, "k1").append("user", "old")
@@ -1087,8 +1159,8 @@ def _log(troupe: Harness, key: str, tenant: str = "default", conversation: str =
     return LocalAppend(troupe.store, troupe.clock, tenant=tenant, conversation=conversation, key=key)
 
 
-def _said(troupe: Harness, limit: int = 20) -> list[str]:
-    history = LocalHistory(troupe.store, troupe.clock, tenant="default", conversation="c1")
+def _said(troupe: Harness, limit: int = 20, key: str = "reader") -> list[str]:
+    history = LocalHistory(troupe.store, troupe.clock, tenant="default", conversation="c1", key=key)
     return [message.text for message in history.history(limit=limit)]
 
 

@@ -44,13 +44,19 @@ class MiniLM:
         threads: Processor threads for one call; by default those this process may use.
 
     Raises:
-        EncoderError: The folder is missing, incomplete or another version's.
+        EncoderError: The folder is missing, incomplete, damaged or another version's.
     """
 
     def __init__(self, folder: Path, *, threads: int | None = None) -> None:
         check_folder(folder)
-        self._tokenizer = _open_tokenizer(folder / TOKENIZER_FILE)
-        self._session = _open_session(folder / GRAPH_FILE, threads or _usable_processors())
+        self._folder = folder
+        try:
+            self._tokenizer = _open_tokenizer(folder / TOKENIZER_FILE)
+            self._session = _open_session(folder / GRAPH_FILE, threads or _usable_processors())
+        except ImportError:
+            raise
+        except Exception as error:  # tokenizers and onnxruntime raise plain ones of their own
+            raise EncoderError(f"{folder} is damaged ({error}): remove it, and it is built anew") from error
 
     @property
     def version(self) -> str:
@@ -66,11 +72,16 @@ class MiniLM:
         """One unit-length vector a text: shape (len(texts), 384), in the order given.
 
         Texts of like length share a batch, so that little of a batch is padding.
+
+        Raises:
+            EncoderError: The weights are damaged: what comes out are no numbers.
         """
         vectors = np.empty((len(texts), DIMENSION), np.float32)
         tokens = self._tokenize(texts)
         for batch in _batches([len(each) for each in tokens]):
             vectors[batch] = self._run([tokens[at] for at in batch])
+        if not np.isfinite(vectors).all():
+            raise EncoderError(f"the weights in {self._folder} are damaged: remove it, and it is built anew")
         return vectors
 
     def _tokenize(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:

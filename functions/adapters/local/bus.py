@@ -4,14 +4,11 @@ The table is what is true; beside it stands a queue in memory, so that a worker 
 committed and nobody polls. Whoever takes an entry holds it alone until it is given back or removed.
 """
 
-import heapq
-import itertools
 import sqlite3
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
+from functions.adapters.local.due import DueQueue, Entry
 from functions.adapters.local.store import Store
 from functions.events.envelope import Envelope, digest, encode
 from functions.events.event import PRIORITIES
@@ -20,15 +17,6 @@ from functions.runtime.addressing import fork_timer
 from functions.runtime.workflow import Plan, Route
 
 DEADLINE = "runtime"  # who the row of a request's deadline is for; no agent may be named so
-
-
-class Entry(NamedTuple):
-    """A row of the queue: due at a time, in seconds since 1970, for one agent."""
-
-    due: float
-    rank: int
-    receipt: int
-    agent: str
 
 
 class Routes:
@@ -107,17 +95,17 @@ def _end_leases(connection: sqlite3.Connection) -> None:
 
 
 class Bus:
-    """The queue in memory over the table on disk; what is in the table at the start is picked up."""
+    """The queues in memory over the table on disk; what is in the table at the start is picked up.
+
+    Deadlines have a queue of their own: no amount of work may keep one waiting.
+    """
 
     def __init__(self, store: Store, plans: Iterable[Plan], now: Callable[[], datetime]) -> None:
         self.store = store
         self.routes = Routes(plans)
         self.now = now
-        self._changed = threading.Condition()
-        self._waiting: list[Entry] = []  # a heap by time
-        self._ready: list[tuple[int, int, Entry]] = []  # a heap by priority, then by arrival
-        self._arrivals = itertools.count()
-        self._stopped = False
+        self._deliveries = DueQueue(now)
+        self._deadlines = DueQueue(now)
         store.write(_end_leases)
         self.announce(
             Entry(due, PRIORITIES.index(priority), receipt, agent)
@@ -126,26 +114,25 @@ class Bus:
 
     def announce(self, entries: Iterable[Entry]) -> None:
         """Let the workers know of rows that were committed."""
-        with self._changed:
-            for entry in entries:
-                heapq.heappush(self._waiting, entry)
-                self._changed.notify()
+        listed = list(entries)
+        self._deadlines.announce(entry for entry in listed if entry.agent == DEADLINE)
+        self._deliveries.announce(entry for entry in listed if entry.agent != DEADLINE)
 
     def take(self) -> Entry | None:
-        """Wait for the next entry that is due; None once the bus is stopped."""
-        with self._changed:
-            while not self._stopped:
-                self._move_due()
-                if self._ready:
-                    return heapq.heappop(self._ready)[2]
-                self._changed.wait(self._until_next())
-        return None
+        """Wait for the next delivery that is due; None once the bus is stopped."""
+        return self._deliveries.take()
+
+    def take_deadline(self) -> Entry | None:
+        """Wait for the next deadline that is over; None once the bus is stopped."""
+        return self._deadlines.take()
 
     def take_due(self) -> Entry | None:
-        """The next entry that is due now, or None: for whoever drives the bus by hand."""
-        with self._changed:
-            self._move_due()
-            return heapq.heappop(self._ready)[2] if self._ready else None
+        """A deadline or a delivery that is due now, or None: for whoever drives the bus by hand."""
+        return self._deadlines.take_due() or self._deliveries.take_due()
+
+    def next_due(self) -> float | None:
+        """When the next entry will be due, in seconds since 1970; None where none waits."""
+        return min((due for queue in self._queues if (due := queue.next_due()) is not None), default=None)
 
     def envelope(self, entry: Entry) -> bytes | None:
         """The bytes of an entry; None where the row was removed meanwhile."""
@@ -158,18 +145,9 @@ class Bus:
 
     def stop(self) -> None:
         """Let every worker that waits go home."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
+        for queue in self._queues:
+            queue.stop()
 
-    def _move_due(self) -> None:
-        now = self.now().timestamp()
-        while self._waiting and self._waiting[0].due <= now:
-            entry = heapq.heappop(self._waiting)
-            heapq.heappush(self._ready, (entry.rank, next(self._arrivals), entry))
-
-    def _until_next(self) -> float | None:
-        """Seconds until the next entry is due, at most a minute, since the clock may be set."""
-        if not self._waiting:
-            return None
-        return min(max(self._waiting[0].due - self.now().timestamp(), 0.0), 60.0)
+    @property
+    def _queues(self) -> tuple[DueQueue, DueQueue]:
+        return self._deadlines, self._deliveries

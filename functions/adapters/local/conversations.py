@@ -1,10 +1,10 @@
 """Conversations in SQLite: a row a message, gone 30 days after it was said."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
-from functions.adapters.local.store import Store
+from functions.adapters.local.store import Store, utc
 from functions.ports.conversations import TTL_DAYS, Message
 
 
@@ -32,22 +32,23 @@ class LocalAppend:
 
 
 class LocalHistory:
-    """The `History` capability, bound to one conversation of one tenant."""
+    """The `History` capability, bound to one conversation of one tenant and to one delivery."""
 
-    def __init__(self, store: Store, now: Callable[[], datetime], *, tenant: str, conversation: str) -> None:
+    def __init__(self, store: Store, now: Callable[[], datetime], *, tenant: str, conversation: str, key: str) -> None:
         self._store = store
         self._now = now
         self._tenant = tenant
         self._conversation = conversation
+        self._key = key
 
     def history(self, *, limit: int = 20) -> Sequence[Message]:
         """See `History.history`."""
         rows = self._store.read(
             "SELECT role, text, at FROM message WHERE tenant = ? AND conversation = ? AND at >= ?"
-            " ORDER BY sequence DESC LIMIT ?",
-            (self._tenant, self._conversation, _oldest(self._now()), limit),
+            " AND key NOT LIKE ? ORDER BY sequence DESC LIMIT ?",
+            (self._tenant, self._conversation, _oldest(self._now()), f"{self._key}#%", limit),
         )
-        return [Message(role=role, text=text, at=datetime.fromtimestamp(at, UTC)) for role, text, at in reversed(rows)]
+        return [Message(role=role, text=text, at=utc(at)) for role, text, at in reversed(rows)]
 
 
 def _oldest(now: datetime) -> float:

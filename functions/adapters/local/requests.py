@@ -3,11 +3,13 @@
 import sqlite3
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
-from functions.adapters.local.bus import Bus, Entry, Routes, drop_deadline, enqueue, remove, set_deadline
+from functions.adapters.local.bus import Bus, Routes, drop_deadline, enqueue, remove, set_deadline
+from functions.adapters.local.due import Entry
+from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, decode, digest, encode, pack, type_of, unpack
 from functions.events.event import AgentFailed
 from functions.ports.requests import DeliveryView, RequestView
@@ -64,6 +66,9 @@ def _start_next(
         return []
     connection.execute("UPDATE request SET status = 'running' WHERE sequence = ?", (row[0],))
     first = decode(row[2])
+    if not routes.agents(first):  # it was accepted under a plan that is no longer there
+        reason = "it began under an older deployment: ask again"
+        return settle(connection, routes, _ended(first, reason, utc(now)), now)
     entries = enqueue(connection, routes, first, now)
     for timer in routes.entry_timers(first):
         entries += enqueue(connection, routes, timer.envelope, timer.due.timestamp())
@@ -137,9 +142,9 @@ class LocalRequests:
             conversation=conversation,
             workflow=workflow,
             status=status,
-            accepted=_time(accepted),
-            deadline=_time(deadline),
-            settled=None if settled is None else _time(settled),
+            accepted=utc(accepted),
+            deadline=utc(deadline),
+            settled=None if settled is None else utc(settled),
             settlement=None if settlement is None else decode(settlement),
         )
 
@@ -154,9 +159,9 @@ class LocalRequests:
             DeliveryView(
                 agent=agent,
                 event=event,
-                emitted=_time(emitted),
-                started=None if started is None else _time(started),
-                finished=None if finished is None else _time(finished),
+                emitted=utc(emitted),
+                started=None if started is None else utc(started),
+                finished=None if finished is None else utc(finished),
                 attempts=attempts,
                 error=error,
             )
@@ -188,9 +193,14 @@ class LocalRequests:
 
 def _overdue(envelope: Envelope, now: datetime) -> Envelope:
     reason = f"no answer before the deadline ({envelope.deadline:%H:%M:%S} UTC): ask again, or allow more time"
+    return _ended(envelope, reason, now)
+
+
+def _ended(envelope: Envelope, reason: str, now: datetime) -> Envelope:
+    """What ends the request of this first envelope without an answer."""
     return msgspec.structs.replace(
         envelope,
-        id=digest(envelope.id, "deadline"),
+        id=digest(envelope.id, "ended"),
         source="runtime",
         type=type_of(AgentFailed),
         time=now,
@@ -199,7 +209,3 @@ def _overdue(envelope: Envelope, now: datetime) -> Envelope:
         part=pack(unpack(envelope.part)[:1]),
         causation=envelope.id,
     )
-
-
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

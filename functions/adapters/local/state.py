@@ -5,10 +5,12 @@ Outputs need no copy of their own here: storing them, publishing them and markin
 
 import sqlite3
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
-from functions.adapters.local.bus import Bus, Entry, enqueue, postpone, remove
+from functions.adapters.local.bus import Bus, enqueue, postpone, remove
+from functions.adapters.local.due import Entry
 from functions.adapters.local.requests import LocalRequests, settle, standing
+from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, decode, encode
 from functions.ports.state import Begun, DeadLetter, Finish, Part, Task
 
@@ -26,6 +28,7 @@ class LocalState:
         self._store = bus.store
         self._receipt = receipt
         self._attempt = 0
+        self._task: Task | None = None
 
     def gather(self, part: Part) -> Sequence[Envelope] | None:
         """See `State.gather`; an incomplete join acknowledges the part."""
@@ -65,6 +68,7 @@ class LocalState:
         """See `State.begin`."""
         begun = self._store.write(lambda connection: self._begin(connection, task))
         self._attempt = begun.attempt
+        self._task = task if begun.status == "leased" else None
         return begun
 
     def _begin(self, connection: sqlite3.Connection, task: Task) -> Begun:
@@ -75,10 +79,10 @@ class LocalState:
         attempts, lease_until, finished = row or (0, 0.0, None)
         if finished is not None:
             remove(connection, self._receipt)
-            return Begun(status="done", attempt=attempts, until=_time(now))
+            return Begun(status="done", attempt=attempts, until=utc(now))
         if lease_until > now:
             postpone(connection, self._receipt, lease_until)
-            return Begun(status="busy", attempt=attempts, until=_time(lease_until))
+            return Begun(status="busy", attempt=attempts, until=utc(lease_until))
         lease_until = now + task.lease_s
         connection.execute(
             "INSERT INTO delivery (key, agent, tenant, request, event, emitted, attempts, lease_until, started)"
@@ -98,12 +102,15 @@ class LocalState:
         return Begun(
             status="leased",
             attempt=attempts + 1,
-            until=_time(lease_until),
+            until=utc(lease_until),
             standing=standing(connection, task.envelope),
         )
 
     def finish(self, finish: Finish) -> None:
-        """See `State.finish`; a delivery that somebody else finished meanwhile is only acknowledged."""
+        """See `State.finish`; a delivery that somebody else finished meanwhile is only acknowledged.
+
+        Of an attempt that lost its lease, a result still counts, if it is the first; that it gave up does not.
+        """
         entries = self._store.write(lambda connection: self._finish(connection, finish))
         self._bus.announce(entries)
         if finish.settlement:
@@ -111,6 +118,8 @@ class LocalState:
 
     def _finish(self, connection: sqlite3.Connection, finish: Finish) -> list[Entry]:
         now = self._bus.now().timestamp()
+        if finish.letter and self._is_taken_over(connection, finish.task):
+            return []  # giving up is for the attempt that holds the lease
         remove(connection, self._receipt)
         error = finish.letter.error if finish.letter else ""
         if not _mark_done(connection, finish.task, now, error):
@@ -120,7 +129,7 @@ class LocalState:
             entries += enqueue(connection, self._bus.routes, output, now)
         for timer in finish.timers:
             entries += enqueue(connection, self._bus.routes, timer.envelope, timer.due.timestamp())
-        for timer_id in finish.answered:
+        for timer_id in finish.cancelled:
             connection.execute("DELETE FROM queue WHERE envelope_id = ?", (timer_id,))
         if finish.letter:
             _keep(connection, finish.letter)
@@ -132,13 +141,24 @@ class LocalState:
         """See `State.release`; a lease that somebody took over meanwhile stays theirs."""
 
         def step(connection: sqlite3.Connection) -> None:
+            if self._is_taken_over(connection, task):
+                return
             connection.execute(
-                "UPDATE delivery SET lease_until = 0, error = ? WHERE key = ? AND attempts = ?",
-                (error, task.key, self._attempt),
+                "UPDATE delivery SET lease_until = ?, error = ? WHERE key = ?", (due.timestamp(), error, task.key)
             )
             postpone(connection, self._receipt, due.timestamp())
 
         self._store.write(step)
+
+    def abandon(self) -> None:
+        """Give the lease back where a port failed, so that the next try need not wait for its end."""
+        if self._task is not None:
+            task, now = self._task, self._bus.now()
+            self.release(task, error="interrupted: the store or another port failed", due=now)
+
+    def _is_taken_over(self, connection: sqlite3.Connection, task: Task) -> bool:
+        row = connection.execute("SELECT attempts FROM delivery WHERE key = ?", (task.key,)).fetchone()
+        return row is not None and row[0] != self._attempt
 
     def supersede(self, task: Task) -> None:
         """See `State.supersede`."""
@@ -210,7 +230,3 @@ def _keep(connection: sqlite3.Connection, letter: DeadLetter) -> None:
             letter.event,
         ),
     )
-
-
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -9,6 +9,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -113,12 +114,20 @@ CREATE TABLE document (
 ) WITHOUT ROWID;
 """
 
+# What SQLite raises when the file cannot be written; its subclasses tell of a mistake in a statement.
+_UNWRITABLE = (sqlite3.OperationalError, sqlite3.DatabaseError)
+
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
 
 
 class StoreError(TroupeError):
     """The store cannot be used as it is; nothing in it was changed."""
+
+
+def utc(seconds: float) -> datetime:
+    """A stored time, in seconds since 1970, as everybody else knows it."""
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 class _Ticket(Generic[T]):
@@ -165,7 +174,7 @@ class Store:
         An operation that raises is undone alone; the others of the same commit stand.
 
         Raises:
-            sqlite3.Error: The commit failed, e.g. because the disk is full; nothing of it was kept.
+            StoreError: The commit failed, e.g. because the disk is full; nothing of it was kept.
         """
         ticket = _Ticket(operation)
         with self._queueing:
@@ -175,6 +184,11 @@ class Store:
                 with self._queueing:
                     batch, self._queued = self._queued, []
                 self._commit(batch)
+        if type(ticket.error) in _UNWRITABLE:
+            raise StoreError(
+                f"{self.path} could not be written ({ticket.error}): free space there, or see that it may be written; "
+                "nothing of this was kept"
+            ) from ticket.error
         if ticket.error is not None:
             raise ticket.error
         return ticket.result  # type: ignore[return-value]  # set, since there was no error

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 #: Of the stored points: raise it when points written before can no longer be searched as they are.
 FORMAT: Final = 1
 
+# Edge maps its files into memory: a write that finds the disk full ends the whole process, so that room is looked
+# for before. A new collection takes about as much, and of an old one no file grows by more at a time.
+_ROOM_BYTES: Final = 128 * 1024**2
+
 _MARKER_FILE: Final = "collection.json"
 _SHARD_FOLDER: Final = "shard"
 _DENSE: Final = "dense"
@@ -208,6 +212,7 @@ class EdgeCollection:
         return self._edge.Filter(must=[self._edge.FieldCondition("tenant", match=matching)])
 
     def _write(self, operation: "qdrant_edge.UpdateOperation") -> None:
+        _look_for_room(self.folder)
         with self._reporting():
             self._shard.update(operation)
             self._shard.flush()
@@ -219,7 +224,9 @@ class EdgeCollection:
             yield
         except TroupeError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if not _is_of_edge(error):
+                raise
             closed = " (it is closed)" if self._closed else ""
             raise CollectionError(f"the collection in {self.folder}{closed} failed: {error}") from error
 
@@ -238,8 +245,14 @@ def _create(folder: Path, marker: Marker) -> None:
     """Make an empty collection; it appears under its name only when it is whole."""
     import qdrant_edge as edge  # noqa: PLC0415 - as in EdgeCollection
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=_draft_prefix(folder), dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _look_for_room(folder.parent)
+        draft = Path(tempfile.mkdtemp(prefix=_draft_prefix(folder), dir=folder.parent))
+    except OSError as error:
+        raise CollectionError(
+            f"no collection can be made in {folder.parent} ({error.strerror or error}): mend that and try again"
+        ) from error
     shard_folder = draft / _SHARD_FOLDER
     shard_folder.mkdir()
     shard = edge.EdgeShard.create(
@@ -294,7 +307,9 @@ def _load(folder: Path) -> "qdrant_edge.EdgeShard":
 
     try:
         return edge.EdgeShard.load(str(folder / _SHARD_FOLDER))
-    except Exception as error:
+    except BaseException as error:
+        if not _is_of_edge(error):
+            raise
         if "WouldBlock" in str(error):
             raise CollectionError(
                 f"{folder} is in use by another process (or is open twice in this one): stop that one first"
@@ -302,6 +317,19 @@ def _load(folder: Path) -> "qdrant_edge.EdgeShard":
         raise CollectionError(
             f"{folder} cannot be opened ({error}): move it away and index its documents again"
         ) from error
+
+
+def _is_of_edge(error: BaseException) -> bool:
+    """Its errors are plain ones; what it does not expect of a damaged file is a panic, which is no `Exception`."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def _look_for_room(folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < _ROOM_BYTES:
+        raise CollectionError(
+            f"the disk of {folder} has {free / 1024**2:.0f} MB left, and {_ROOM_BYTES // 1024**2} MB are wanted: free some"
+        )
 
 
 def _point_id(tenant: str, passage_id: str) -> uuid.UUID:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.adapters.local.store import SCHEMA_VERSION, Store, StoreError
+from functions.adapters.local.store import SCHEMA_VERSION, Store, StoreError, _Ticket
 
 
 class StrangeError(Exception):
@@ -150,7 +150,7 @@ def fill(store: Store, pages: int) -> None:
 def test_a_full_disk_is_said_and_loses_nothing_that_was_committed(store: Store) -> None:
     store.write(put("before"))
     fill(store, pages=3)
-    with pytest.raises(sqlite3.OperationalError, match="database or disk is full"):
+    with pytest.raises(StoreError, match=r"database or disk is full.*free space"):
         store.write(put("large", "x" * 200_000))
     assert scopes(store) == ["before"]
     store.write(put("after"))
@@ -163,9 +163,30 @@ def test_on_a_full_disk_every_writer_of_the_commit_is_told(store: Store, monkeyp
     blocked.write_together(put("a"), put("large", "x" * 200_000), put("b"))
     told = {number: str(result) for number, result in blocked.results.items() if isinstance(result, Exception)}
     assert 1 in told
-    assert set(told.values()) == {"database or disk is full"}
+    assert all("database or disk is full" in each for each in told.values())
     kept = [result for result in blocked.results.values() if not isinstance(result, Exception)]
     assert scopes(store) == sorted(map(str, kept)), "whoever was told of no error is on disk"
+
+
+class BrokenConnection:
+    """Can neither commit nor roll back."""
+
+    in_transaction = True
+
+    def execute(self, statement: str, *_: object) -> None:
+        if statement in ("COMMIT", "ROLLBACK"):
+            raise sqlite3.OperationalError("disk I/O error")
+
+
+def test_nobody_believes_in_a_commit_that_could_not_even_be_rolled_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_writer", BrokenConnection())
+    tickets = [_Ticket(lambda _connection: None), _Ticket(lambda _connection: None)]
+    with pytest.raises(sqlite3.OperationalError):
+        store._commit(tickets)
+    assert [str(ticket.error) for ticket in tickets] == ["disk I/O error"] * 2
+    monkeypatch.undo()
 
 
 # ------------------------------------------------------------------------------------------ what is no store
