@@ -17,7 +17,7 @@ from functions.runtime.workflow import Plan
 from ops.explain import Explanation
 
 BAR_WIDTH = 28
-COLUMNS_BESIDE_BAR = 44  # of the terminal, for the rest of the table
+COLUMNS_BESIDE_BAR = 52  # of the terminal, for the rest of the table
 SHOWN_CHARACTERS = 400  # of a passage
 
 
@@ -79,15 +79,15 @@ def show_answer(console: Console, question: str, response: ResponseReady) -> Non
 
 
 def show_waterfall(console: Console, view: RequestView, deliveries: Sequence[DeliveryView]) -> None:
-    """What each agent did: when it started, how long it took, how often it was tried."""
+    """What each agent did: start, duration and attempts."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("agent", no_wrap=True)
     table.add_column("start", justify="right", overflow="fold")
     bar_width = min(BAR_WIDTH, console.width - COLUMNS_BESIDE_BAR)
     if bar_width > 0:
         table.add_column("")
-    table.add_column("took", justify="right", overflow="fold")
-    table.add_column("tries", justify="right")
+    table.add_column("duration", justify="right", overflow="fold")
+    table.add_column("attempts", justify="right", overflow="fold")
     end = view.settled or view.accepted
     total = max((end - view.accepted).total_seconds(), 0.001)
     for delivery in deliveries:

@@ -3,10 +3,13 @@
 import ast
 import importlib
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+
+import msgspec
 
 from functions.adapters.local.store import Store
 from functions.events.event import RESERVED, Event
@@ -27,6 +30,22 @@ def test_a_file_in_agents_holds_one_agent_of_its_name() -> None:
 def test_every_agent_is_in_a_workflow() -> None:
     in_workflows = {spec.name for workflow in _workflows() for spec in map(spec_of, workflow.agents)}
     assert {module.__name__.rpartition(".")[2] for module in _modules("functions/agents")} - in_workflows == set()
+
+
+def test_the_agent_in_the_readme_works_as_it_stands_there() -> None:
+    """One file and its name in one workflow: nothing else is needed."""
+    code = re.search(r"```python\n# functions/agents/(\w+)\.py\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert code is not None
+    module = ModuleType("readme_example")
+    sys.modules["readme_example"] = module
+    try:
+        exec(code[2], vars(module))  # noqa: S102 - it is our own page
+        agent = vars(module)[code[1]]
+        answer = importlib.import_module("functions.workflows.answer").answer
+        plan = topology(msgspec.structs.replace(answer, agents=(*answer.agents, agent)))["answer"]
+    finally:
+        del sys.modules["readme_example"]
+    assert plan.nodes[code[1]].side
 
 
 def test_every_workflow_has_a_plan() -> None:

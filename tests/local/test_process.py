@@ -119,6 +119,11 @@ def test_one_message_may_tell_and_ask(process: LocalProcess) -> None:
     assert "Remembered: my favourite colour is teal." in response.notes
 
 
+def test_an_answer_too_large_to_travel_comes_back_whole(process: LocalProcess) -> None:
+    fact = "\u4e8b" * 18_000  # 54 KB in UTF-8: past the size at which data is set aside
+    assert asked(process, f"Remember that {fact}").text == f"Remembered: {fact}"
+
+
 def test_a_follow_up_is_understood_from_what_was_asked_before(process: LocalProcess) -> None:
     asked(process, SORT)
     response = asked(process, "Is it stable?")
