@@ -17,6 +17,7 @@ from functions.runtime.workflow import Plan
 from ops.explain import Explanation
 
 BAR_WIDTH = 28
+NARROW = 50  # columns of a terminal in which short headings are used
 COLUMNS_BESIDE_BAR = 52  # of the terminal, for the rest of the table
 SHOWN_CHARACTERS = 400  # of a passage
 
@@ -86,8 +87,8 @@ def show_waterfall(console: Console, view: RequestView, deliveries: Sequence[Del
     bar_width = min(BAR_WIDTH, console.width - COLUMNS_BESIDE_BAR)
     if bar_width > 0:
         table.add_column("")
-    table.add_column("duration", justify="right", overflow="fold")
-    table.add_column("attempts", justify="right", overflow="fold")
+    for name, short in (("duration", "took"), ("attempts", "tries")):
+        table.add_column(name if console.width >= NARROW else short, justify="right", overflow="fold")
     end = view.settled or view.accepted
     total = max((end - view.accepted).total_seconds(), 0.001)
     for delivery in deliveries:
