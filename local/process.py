@@ -16,7 +16,7 @@ from functions.adapters.local.due import Entry
 from functions.adapters.local.requests import LocalRequests
 from functions.adapters.local.retention import sweep
 from functions.adapters.local.state import LocalState
-from functions.adapters.local.store import Store, StoreError
+from functions.adapters.local.store import Store
 from functions.adapters.vectors.bound import TenantLookup, TenantSearch, TenantUpsert
 from functions.errors import TroupeError
 from functions.events.envelope import open_request
@@ -144,13 +144,12 @@ class LocalProcess:
 
     def _expire_overdue(self) -> None:
         while (entry := self._bus.take_deadline()) is not None:
-            raw = self._bus.envelope(entry)
-            if raw is None:
-                continue
             try:
-                self.requests.expire(raw, entry.receipt)
-            except StoreError as error:
-                log.error("a request is past its deadline and could not be settled, which is tried again: %s", error)  # noqa: TRY400 - the message says it all
+                raw = self._bus.envelope(entry)
+                if raw is not None:
+                    self.requests.expire(raw, entry.receipt)
+            except Exception:
+                log.exception("a request is past its deadline and could not be settled, which is tried again")
                 self._bus.announce([entry._replace(due=self._now().timestamp() + BROKEN_PORT_DELAY_S)])
 
     def _bind(self, grant: Grant, binding: Binding) -> object:

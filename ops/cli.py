@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 something is to be mended, as the message says; 2 wrong us
 error instead of an answer; 130 interrupted.
 """
 
+import io
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from functions.documents.chunks import clean
 from functions.errors import TroupeError
 from functions.events.answer import MAX_MESSAGE_CHARACTERS, ResponseReady, UserMessage
 from functions.events.event import AgentFailed
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 EXIT_TO_MEND, EXIT_USAGE, EXIT_NO_ANSWER, EXIT_INTERRUPTED = 1, 2, 3, 130
 DEFAULT_QUESTION = "How do I get the n largest elements of a list?"
 DEFAULT_CONVERSATION = "cli"
+SKIPPED_SHOWN = 10  # files that could not be read, before an answer
 ANSWER_MARGIN_S = 5.0  # past the deadline, for the error that the deadline brings
 
 app = typer.Typer(
@@ -53,6 +56,8 @@ class UsageError(TroupeError):
 
 def main() -> None:
     """Run the command; a mendable error is one line, never a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no "█" shows something else
     try:
         app()
     except TroupeError as error:
@@ -60,6 +65,9 @@ def main() -> None:
         as_json = "--json" in sys.argv
         typer.echo(msgspec.json.encode({"error": message}).decode() if as_json else f"error: {message}", err=True)
         sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_TO_MEND)
+    except OSError as error:  # of the output, e.g. since the disk is full, or of a folder that is a file
+        typer.echo(f"error: {error}: see that it can be read and written", err=True)
+        sys.exit(EXIT_TO_MEND)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
 
@@ -111,7 +119,7 @@ def ingest(docs: Docs = None, as_json: Json = False) -> None:
     console = show.console()
     if not (report.added or report.changed or report.removed):
         show.show_unchanged(console, opened.corpus.title, report)
-    show.show_report(console, opened.corpus.title, report, opened.corpus.ignored)
+    show.show_report(console, opened.corpus.title, report, opened.corpus.ignored, skipped_shown=len(report.skipped))
 
 
 @app.command()
@@ -188,7 +196,10 @@ def _checked_text(text: str, of: str = "the text") -> str:
         shown.encode()
     except UnicodeEncodeError as error:
         raise UsageError(f"{of} is not valid UTF-8: check the encoding of the terminal or the script") from error
-    return shown
+    visible = clean(shown).strip()
+    if not visible:
+        raise UsageError(f"{of} is empty: write what you mean")
+    return visible
 
 
 @contextmanager
@@ -208,7 +219,9 @@ def _opened(docs: str | None, *, quiet: bool) -> "Iterator[Workspace]":
         if not quiet:
             from ops import show
 
-            show.show_report(show.console(), opened.corpus.title, report, opened.corpus.ignored)
+            show.show_report(
+                show.console(), opened.corpus.title, report, opened.corpus.ignored, skipped_shown=SKIPPED_SHOWN
+            )
         yield opened
 
 

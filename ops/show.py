@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from functions.documents.chunks import clean
 from functions.documents.sync import Report
 from functions.events.answer import ResponseReady
 from functions.events.common import Passage
@@ -36,8 +37,8 @@ def reading_bar(total: int) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def show_report(console: Console, title: str, report: Report, ignored: int) -> None:
-    """What reading the documents did; nothing where there was nothing to do."""
+def show_report(console: Console, title: str, report: Report, ignored: int, *, skipped_shown: int) -> None:
+    """What reading the documents did, with so many of the skipped; nothing where there was nothing to do."""
     read = len(report.added) + len(report.changed)
     if read or report.removed:
         console.print(
@@ -50,8 +51,10 @@ def show_report(console: Console, title: str, report: Report, ignored: int) -> N
         console.print(f"Not read, for their format: {_counted(ignored, 'file')}.", style="dim")
     if report.skipped:
         console.print(f"Skipped, since it could not be read: {_counted(len(report.skipped), 'file')}.", style="yellow")
-        for skipped in report.skipped:
-            console.print(f"  {skipped.source}: {skipped.reason}", style="yellow", markup=False)
+        for skipped in report.skipped[:skipped_shown]:
+            console.print(_plain(f"  {skipped.source}: {skipped.reason}", style="yellow"))
+        if len(report.skipped) > skipped_shown:
+            console.print("  … and more: `troupe ingest` names them all.", style="yellow")
 
 
 def show_unchanged(console: Console, title: str, report: Report) -> None:
@@ -66,17 +69,17 @@ def _counted(number: int, noun: str) -> str:
 def show_answer(console: Console, question: str, response: ResponseReady) -> None:
     """The answer, its notes and its sources."""
     console.print()
-    console.print(Text(question.strip(), style="bold"))
+    console.print(_plain(question.strip(), style="bold"))
     console.print()
     for paragraph in response.text.splitlines():
-        console.print(Padding(Text(paragraph), (0, 0, 0, 2), expand=False))
+        console.print(Padding(_plain(paragraph), (0, 0, 0, 2), expand=False))
         console.print()
     for note in response.notes:
-        console.print(Padding(Text(note, style="yellow"), (0, 0, 0, 2), expand=False))
+        console.print(Padding(_plain(note, style="yellow"), (0, 0, 0, 2), expand=False))
     if response.citations:
         console.print("Sources", style="bold")
         for citation in response.citations:
-            console.print(Text(f"  [{citation.number}] {citation.name}  ({citation.source})"))
+            console.print(_plain(f"  [{citation.number}] {citation.name}  ({citation.source})"))
 
 
 def show_waterfall(console: Console, view: RequestView, deliveries: Sequence[DeliveryView]) -> None:
@@ -136,8 +139,8 @@ def show_making(console: Console, view: RequestView, response: ResponseReady) ->
 def show_passages(console: Console, passages: Sequence[Passage]) -> None:
     """What a search found, best first."""
     for passage in passages:
-        console.print(Text(f"{passage.score:.3f}  {passage.name}", style="bold"), Text(f"  ({passage.source})"))
-        console.print(Padding(Text(passage.text[:SHOWN_CHARACTERS], style="dim"), (0, 0, 0, 7), expand=False))
+        console.print(_plain(f"{passage.score:.3f}  {passage.name}", style="bold"), _plain(f"  ({passage.source})"))
+        console.print(Padding(_plain(passage.text[:SHOWN_CHARACTERS], style="dim"), (0, 0, 0, 7), expand=False))
         console.print()
     if not passages:
         console.print("Nothing was found.")
@@ -220,3 +223,8 @@ def topology_data(plan: Plan) -> Mapping[str, object]:
         ],
         "bounds": dict(plan.bounds),
     }
+
+
+def _plain(text: str, style: str = "") -> Text:
+    """Text from elsewhere, without what a terminal would obey or hide."""
+    return Text(clean(text), style=style)

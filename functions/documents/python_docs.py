@@ -6,6 +6,7 @@ the interpreter in use. Importing the library costs seconds and memory once: `py
 without it, whether that is needed.
 """
 
+import ast
 import contextlib
 import functools
 import importlib
@@ -27,7 +28,7 @@ from functions.errors import TroupeError
 from functions.events.common import Passage
 
 #: Raise it whenever this reader or the chunker would read the same interpreter differently.
-READER_VERSION = 1
+READER_VERSION = 2
 
 #: Left out, with everything below them.
 _EXCLUDED = {
@@ -167,9 +168,40 @@ def _with_submodules(name: str) -> Iterator[types.ModuleType]:
     if module is None:
         return
     yield module
-    for child in sorted(pkgutil.iter_modules(getattr(module, "__path__", ())), key=lambda info: info.name):
-        if not child.name.startswith(("_", "test")):
-            yield from _with_submodules(f"{name}.{child.name}")
+    children = {child.name for child in pkgutil.iter_modules(getattr(module, "__path__", ()))}
+    for child in sorted(children - _made_of(module)):
+        if not child.startswith(("_", "test")):
+            yield from _with_submodules(f"{name}.{child}")
+
+
+def _made_of(package: types.ModuleType) -> set[str]:
+    """The submodules whose names a package offers as its own, and those that these are made of.
+
+    As asyncio does with `asyncio.base_events`, which uses `asyncio.staggered`: what it does not pass on of them is
+    how it is made.
+    """
+    if not hasattr(package, "__path__"):
+        return set()
+    parts: set[str] = set()
+    found = {part for part, names in _taken(package, package.__name__) if not all(n.startswith("_") for n in names)}
+    while found - parts:
+        parts |= found
+        modules = (sys.modules.get(f"{package.__name__}.{part}") for part in found)
+        found = {part for module in modules if module for part, _ in _taken(module, package.__name__)}
+    return parts
+
+
+def _taken(module: types.ModuleType, package: str) -> Iterator[tuple[str, list[str]]]:
+    """The submodules of a package that a module imports from, with the names that it gives to what it takes."""
+    with contextlib.suppress(OSError, TypeError):  # its source is not there to be looked at
+        for statement in ast.parse(inspect.getsource(module)).body:
+            if isinstance(statement, ast.ImportFrom) and statement.level < 2:  # noqa: PLR2004 - above is another package
+                source = f"{package}.{statement.module or ''}" if statement.level else statement.module or ""
+                names = [alias.asname or alias.name for alias in statement.names]
+                if source.rstrip(".") == package:
+                    yield from ((name, ["_" if module.__name__ == package else name]) for name in names)
+                elif source.startswith(f"{package}."):
+                    yield source.removeprefix(f"{package}.").partition(".")[0], names
 
 
 def _imported(name: str) -> types.ModuleType | None:

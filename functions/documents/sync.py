@@ -114,15 +114,31 @@ class _Run:
             for share in self._write(changes):
                 self._tell(done + int(size * share), total)
             done += size
+        self._remove_unknown()
         return self._report
 
     def _known(self) -> dict[str, Entry]:
         """The ledger by source; an entry whose passages the collection has lost counts as half written."""
         entries = self._ledger.entries()
-        whole = sum(len(entry.ids) for entry in entries if entry.fingerprint)
-        if whole > self._collection.count(tenant=self._tenant):
+        if self._surplus(entries) < 0:
             entries = [self._checked(entry) for entry in entries]
         return {entry.source: entry for entry in entries}
+
+    def _surplus(self, entries: Iterable[Entry]) -> int:
+        """How many more passages the collection has than these entries that were read to their end."""
+        whole = sum(len(entry.ids) for entry in entries if entry.fingerprint)
+        return self._collection.count(tenant=self._tenant) - whole
+
+    def _remove_unknown(self) -> None:
+        """Remove what no entry names: the ledger was lost or is an older copy, and nobody else would."""
+        entries = self._ledger.entries()
+        if self._surplus(entries) <= 0:
+            return
+        known = {each for entry in entries for each in entry.ids}
+        unknown = [each for each in self._collection.ids(tenant=self._tenant) if each not in known]
+        if unknown:
+            self._collection.delete(unknown, tenant=self._tenant)
+            self._report.deleted += len(unknown)
 
     def _checked(self, entry: Entry) -> Entry:
         if len(self._present(entry.ids)) == len(entry.ids):
@@ -161,8 +177,7 @@ class _Run:
         """The passages that the collection does not have. An id stands for its text: who has it, has both."""
         present: set[str] = set()
         for change in changes:
-            ids = change.before.ids
-            present |= set(ids) if change.before.fingerprint else self._present(ids)
+            present |= set(change.before.ids) if change.before.fingerprint else self._present(change.during.ids)
         return [passage for change in changes for passage in change.passages if passage.id not in present]
 
     def _present(self, ids: Sequence[str]) -> set[str]:

@@ -1,6 +1,6 @@
 """Collections of passages, asked and filled by text: the collection encodes, never its caller."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from functions.events.common import Passage
@@ -55,6 +55,10 @@ class Collection(Protocol):
 
     def count(self, *, tenant: str) -> int:
         """How many passages the tenant has."""
+        ...
+
+    def ids(self, *, tenant: str) -> Iterator[str]:
+        """The ids of all passages of the tenant, in no particular order."""
         ...
 
     def close(self) -> None:

@@ -77,6 +77,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 ACKNOWLEDGED = Outcome(action="acknowledge")
 
 
+class AgentExitedError(Exception):
+    """An agent tried to end the process that it runs in."""
+
+
 class UnknownPlanError(Exception):
     """An event of a plan or version that this deployment does not carry: a deploy may be under way."""
 
@@ -255,7 +259,10 @@ def _call(plan: Plan, spec: AgentSpec, arrival: Arrival, ports: Ports, attempt: 
         used = dict(arrival.lineage[-1].rounds)
         left = {event: bound - used.get(event, 0) for event, bound in plan.bounds.items()}
         extra[spec.context] = Context(key=arrival.key, attempt=attempt, deadline=arrival.deadline, left=left)
-    made: Event | Sequence[Event] | None = spec.call(_consumed(plan, spec, arrival, ports.blobs), **extra)
+    try:
+        made: Event | Sequence[Event] | None = spec.call(_consumed(plan, spec, arrival, ports.blobs), **extra)
+    except SystemExit as error:  # would end the worker, and leave the lease to run out
+        raise AgentExitedError(f"{spec.name} called sys.exit({error.code!r}): raise an error instead") from error
     return made
 
 

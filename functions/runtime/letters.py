@@ -12,7 +12,10 @@ SAID_CHARACTERS = 1000  # an agent may raise with a whole document in its messag
 
 def said(error: Exception) -> str:
     """The error in words: a type's name tells nothing where the message was written to be read."""
-    words = str(error) if isinstance(error, PermanentError) else f"{type(error).__name__}: {error}"
+    try:
+        words = str(error) if isinstance(error, PermanentError) else f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - whatever an agent raises is recorded, even what cannot say what it is
+        words = f"{type(error).__name__}, whose message cannot be read"
     return _storable(words[:SAID_CHARACTERS])
 
 

@@ -1,6 +1,6 @@
 """A collection, a ledger and documents in memory, which can crash before any write."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from functions.documents.chunks import Block, Section, passages_of
@@ -53,6 +53,9 @@ class FakeCollection:
 
     def count(self, *, tenant: str) -> int:
         return len(self.points.get(tenant, {}))
+
+    def ids(self, *, tenant: str) -> Iterator[str]:
+        return iter(list(self.points.get(tenant, {})))
 
     def close(self) -> None: ...
 

@@ -1,4 +1,7 @@
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -8,6 +11,7 @@ import pytest
 from document_fakes import TENANT, FakeCollection, FakeLedger
 
 from functions.documents import folder as module
+from functions.documents import reader_process
 from functions.documents.document import Unreadable
 from functions.documents.folder import MAX_FILE_BYTES, open_folder
 from functions.documents.reader_process import ReaderProcess
@@ -268,8 +272,6 @@ def test_a_parser_that_dies_costs_one_file(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_parser_sees_no_secrets_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    from functions.documents import reader_process  # noqa: PLC0415 - its private start is looked at
-
     monkeypatch.setenv("API_KEY", "secret")
     seen: dict[str, object] = {}
     popen = reader_process.subprocess.Popen
@@ -283,3 +285,17 @@ def test_the_parser_sees_no_secrets_of_the_environment(monkeypatch: pytest.Monke
         parser.read(".txt", b"text")
     assert isinstance(seen["env"], dict)
     assert "API_KEY" not in seen["env"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "alarm"), reason="the platform has no alarm")
+def test_a_parser_whose_parent_was_killed_ends_itself() -> None:
+    code = (
+        "from functions.documents import reader_process as reader; reader.ORPHAN_MARGIN_S = 0;"
+        "reader.READERS['.txt'] = lambda data: [reader for _ in iter(int, 1)]; reader.main()"
+    )
+    question = reader_process.msgspec.msgpack.encode(reader_process._Question(".txt", b"text", 1.0))
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parser:  # noqa: S603 - our own
+        assert parser.stdin is not None
+        reader_process._write_frame(parser.stdin, question)
+        assert parser.wait(timeout=30) == -signal.SIGALRM

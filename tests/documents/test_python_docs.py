@@ -24,7 +24,7 @@ import msgspec, sys, threading
 from functions.documents.python_docs import read_python_docs
 read = list(read_python_docs())
 assert threading.active_count() == 1
-assert not {"antigravity", "this", "readline", "turtle"} & set(sys.modules)
+assert not {"antigravity", "this", "turtle"} & set(sys.modules)
 sys.stdout.buffer.write(msgspec.msgpack.encode(read))
 """
 
@@ -64,6 +64,12 @@ def test_the_whole_library_is_there(passages: list[Passage], names: set[str]) ->
         *("argparse.ArgumentParser.add_argument", "logging.handlers.RotatingFileHandler", "enum.Enum"),
     }
     assert wanted - names == set()
+
+
+def test_what_a_package_is_made_of_and_does_not_pass_on_is_left_out(passages: list[Passage]) -> None:
+    sources = {passage.source.removeprefix("python:") for passage in passages}
+    assert {"asyncio", "json", "json.tool", "unittest", "unittest.mock", "xml.etree.ElementTree"} <= sources
+    assert not {"asyncio.staggered", "json.scanner", "unittest.util", "sqlite3.dbapi2"} & sources
 
 
 def test_an_object_stands_under_the_name_it_is_documented_by(names: set[str]) -> None:
@@ -161,3 +167,10 @@ def test_a_file_that_is_named_like_a_module_of_the_library_is_not_run(
     monkeypatch.syspath_prepend(tmp_path)
     assert list(python_docs._with_submodules("wave")) == []
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_python_without_docstrings_is_refused_instead_of_read_as_empty() -> None:
+    code = "from functions.documents.python_docs import python_documents as d; d()[0].read()"
+    command = [sys.executable, "-OO", "-c", code]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own code
+    assert "unset PYTHONOPTIMIZE, or leave out -OO" in ended.stderr

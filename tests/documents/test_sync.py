@@ -95,6 +95,15 @@ def test_passages_that_the_collection_lost_are_written_again(corpus: Corpus) -> 
     assert corpus.names == ["a x", "a y", "b x"]
 
 
+def test_passages_that_a_lost_ledger_knew_are_removed_and_the_others_not_encoded_again(corpus: Corpus) -> None:
+    corpus.sync(Doc("a", ("x",)), Doc("b", ("y", "z")))
+    corpus.ledger = FakeLedger(corpus.fuse)
+    report = corpus.sync(Doc("b", ("y", "z")))
+    assert corpus.names == ["b y", "b z"]
+    assert (report.written, report.deleted) == (0, 1)
+    assert corpus.sync(Doc("b", ("y", "z"))) == Report(unchanged=1)
+
+
 def test_other_tenants_are_not_touched(corpus: Corpus) -> None:
     others = Doc("a", ("x",)).read()
     corpus.collection.upsert(others, tenant="other")
@@ -126,6 +135,19 @@ def test_an_interrupted_first_run_does_not_encode_again_what_it_stored(corpus: C
     corpus.sync(*documents)
     assert not stored & set(corpus.collection.encoded)
     assert corpus.collection.count(tenant=TENANT) == 1_000
+
+
+def test_a_document_that_took_long_to_read_is_not_read_again_after_a_crash(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH_SECONDS", 0.0)
+    slow, after = unreadable("a", "takes more than 60 s to read"), Doc("b", ("x",), problem=None)
+    corpus.fuse.writes = 3  # of the ledger: twice for the first document, once for the second
+    with pytest.raises(CrashError):
+        corpus.sync(slow, after)
+    corpus.fuse.writes = 1_000_000
+    corpus.sync(slow, after)
+    assert (slow.reads, corpus.names) == (1, ["b x"])
 
 
 words = st.lists(st.sampled_from("abcdef"), max_size=5, unique=True).map(tuple)

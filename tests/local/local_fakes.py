@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -61,6 +61,9 @@ class MemoryCollection:
 
     def count(self, *, tenant: str) -> int:
         return sum(owner == tenant for owner, _ in self.points)
+
+    def ids(self, *, tenant: str) -> Iterator[str]:
+        return iter([each for owner, each in self.points if owner == tenant])
 
     def close(self) -> None: ...
 

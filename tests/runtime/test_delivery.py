@@ -29,6 +29,7 @@ from sample_workflows import (
 )
 
 from functions.adapters.local.blobs import LocalBlobs
+from functions.adapters.local.bus import DEADLINE
 from functions.adapters.local.conversations import LocalAppend, LocalHistory
 from functions.adapters.local.requests import conversation_scope, workflow_scope
 from functions.adapters.local.retention import sweep
@@ -439,6 +440,32 @@ def test_a_request_that_waited_while_its_plan_went_away_is_told_to_ask_again(pro
     failed = troupe.settlement("r2")
     assert isinstance(failed, AgentFailed)
     assert "ask again" in failed.reason
+
+
+def test_an_agent_that_exits_is_tried_again_like_one_that_raises(process: Opens) -> None:
+    troupe = process(SINGLE)
+    troupe.script.failures["work a"] = [SystemExit(3), None]
+    troupe.start(Asked(text="a"))
+    outcome = troupe.step("work")
+    assert outcome is not None
+    assert outcome.action == "retry"
+    assert "sys.exit(3)" in outcome.error
+    troupe.run()
+    assert troupe.settlement() == Answered(texts=("a, attempt 2",))
+
+
+def test_a_deadline_that_cannot_be_read_becomes_a_dead_letter_and_stops_no_other(process: Opens) -> None:
+    troupe = process(SINGLE)
+    troupe.start(Asked(text="a"), deadline_s=5)
+    troupe.take("work")  # by a worker that never comes back
+    garbage = "INSERT INTO queue (envelope_id, generation, agent, priority, due, envelope) VALUES (?, 0, ?, ?, 0, ?)"
+    troupe.store.write(lambda connection: connection.execute(garbage, ("x", DEADLINE, "urgent", b"garbage")))
+    again = troupe.restarted()
+    again.clock.advance(6)
+    again.run_due()
+    assert isinstance(again.settlement(), AgentFailed)
+    assert again.letters() == [(DEADLINE, "malformed envelope")]
+    again.store.close()
 
 
 def test_a_port_that_fails_gives_the_lease_back(process: Opens) -> None:

@@ -49,7 +49,7 @@ class MiniLM:
 
     def __init__(self, folder: Path, *, threads: int | None = None) -> None:
         check_folder(folder)
-        self._folder = folder
+        self.folder = folder
         try:
             self._tokenizer = _open_tokenizer(folder / TOKENIZER_FILE)
             self._session = _open_session(folder / GRAPH_FILE, threads or _usable_processors())
@@ -81,7 +81,7 @@ class MiniLM:
         for batch in _batches([len(each) for each in tokens]):
             vectors[batch] = self._run([tokens[at] for at in batch])
         if not np.isfinite(vectors).all():
-            raise EncoderError(f"the weights in {self._folder} are damaged: remove it, and it is built anew")
+            raise EncoderError(f"the weights in {self.folder} are damaged: remove it, and it is built anew")
         return vectors
 
     def _tokenize(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:

@@ -94,6 +94,11 @@ def _end_leases(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE delivery SET lease_until = 0 WHERE finished IS NULL")
 
 
+def _rank(priority: str) -> int:
+    """The place of a priority; of one that does not exist, that of the normal one: its delivery will say so."""
+    return PRIORITIES.index(priority if priority in PRIORITIES else "normal")
+
+
 class Bus:
     """The queues in memory over the table on disk; what is in the table at the start is picked up.
 
@@ -108,7 +113,7 @@ class Bus:
         self._deadlines = DueQueue(now)
         store.write(_end_leases)
         self.announce(
-            Entry(due, PRIORITIES.index(priority), receipt, agent)
+            Entry(due, _rank(priority), receipt, agent)
             for due, priority, receipt, agent in store.read("SELECT due, priority, receipt, agent FROM queue")
         )
 

@@ -7,13 +7,14 @@ from datetime import datetime
 
 import msgspec
 
-from functions.adapters.local.bus import Bus, Routes, drop_deadline, enqueue, remove, set_deadline
+from functions.adapters.local.bus import DEADLINE, Bus, Routes, drop_deadline, enqueue, remove, set_deadline
 from functions.adapters.local.due import Entry
 from functions.adapters.local.store import utc
-from functions.events.envelope import Envelope, decode, digest, encode, pack, type_of, unpack
+from functions.events.envelope import Envelope, MalformedEnvelopeError, decode, digest, encode, pack, type_of, unpack
 from functions.events.event import AgentFailed
 from functions.ports.requests import DeliveryView, RequestView
-from functions.ports.state import Standing
+from functions.ports.state import DeadLetter, Standing
+from functions.runtime.letters import unreadable
 
 
 def settle(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, now: float) -> list[Entry]:
@@ -41,6 +42,34 @@ def standing(connection: sqlite3.Connection, envelope: Envelope) -> Standing:
     ).fetchone()
     status, tokens, micros = row or ("running", 0, 0)
     return Standing(settled=status == "settled", stopped=stopped[0] if stopped else "", tokens=tokens, micros=micros)
+
+
+def keep(connection: sqlite3.Connection, letter: DeadLetter) -> None:
+    """Add a dead letter; one that is there already stays as it is."""
+    connection.execute(
+        "INSERT OR IGNORE INTO dead_letter"
+        " (key, agent, reason, error, trace, attempt, age_s, at, tenant, conversation, request, event)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            letter.key,
+            letter.agent,
+            letter.reason,
+            letter.error,
+            letter.trace,
+            letter.attempt,
+            letter.age_s,
+            letter.at.timestamp(),
+            letter.tenant,
+            letter.conversation,
+            letter.request,
+            letter.event,
+        ),
+    )
+
+
+def _park(connection: sqlite3.Connection, letter: DeadLetter, receipt: int) -> None:
+    keep(connection, letter)
+    remove(connection, receipt)
 
 
 def conversation_scope(tenant: str, conversation: str) -> str:
@@ -169,9 +198,17 @@ class LocalRequests:
         ]
 
     def expire(self, raw: bytes, receipt: int) -> None:
-        """Settle a request with an error, unless it was settled before: its deadline is over."""
+        """Settle a request with an error, unless it was settled before: its deadline is over.
+
+        A row that holds no envelope becomes a dead letter: nobody can tell whose deadline it was.
+        """
         now = self._bus.now()
-        error = _overdue(decode(raw), now)
+        try:
+            error = _overdue(decode(raw), now)
+        except MalformedEnvelopeError as malformed:
+            letter = unreadable(DEADLINE, raw, malformed, now)
+            self._store.write(lambda connection: _park(connection, letter, receipt))
+            return
 
         def step(connection: sqlite3.Connection) -> list[Entry]:
             remove(connection, receipt)

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from functions.adapters.local.bus import Bus, enqueue, postpone, remove
 from functions.adapters.local.due import Entry
-from functions.adapters.local.requests import LocalRequests, settle, standing
+from functions.adapters.local.requests import LocalRequests, keep, settle, standing
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, decode, encode
 from functions.ports.state import Begun, DeadLetter, Finish, Part, Task
@@ -46,12 +46,11 @@ class LocalState:
                         encode(part.envelope) if part.total else b"",
                     ),
                 )
-            found = _parts(connection, part)
-            if len(found) < part.total and not _is_joined(connection, part):
+            if not _is_joined(connection, part) and _arrived(connection, part) < part.total:
                 remove(connection, self._receipt)
                 return None
             _mark_joined(connection, part)
-            return found
+            return _parts(connection, part)
 
         return self._store.write(step)
 
@@ -132,7 +131,7 @@ class LocalState:
         for timer_id in finish.cancelled:
             connection.execute("DELETE FROM queue WHERE envelope_id = ?", (timer_id,))
         if finish.letter:
-            _keep(connection, finish.letter)
+            keep(connection, finish.letter)
         if finish.settlement:
             entries += settle(connection, self._bus.routes, finish.settlement, now)
         return entries
@@ -173,7 +172,7 @@ class LocalState:
         """See `State.park`."""
 
         def step(connection: sqlite3.Connection) -> None:
-            _keep(connection, letter)
+            keep(connection, letter)
             remove(connection, self._receipt)
 
         self._store.write(step)
@@ -189,6 +188,12 @@ def _mark_joined(connection: sqlite3.Connection, part: Part) -> None:
         "INSERT OR IGNORE INTO joined VALUES (?, ?, ?, ?)",
         (part.join, part.generation, part.envelope.tenant, part.envelope.request),
     )
+
+
+def _arrived(connection: sqlite3.Connection, part: Part) -> int:
+    """How many parts are there: counted without reading them, or n parts would be read n times."""
+    query = "SELECT count(DISTINCT position) FROM part WHERE joining = ? AND generation <= ? AND length(envelope) > 0"
+    return int(connection.execute(query, (part.join, part.generation)).fetchone()[0])
 
 
 def _parts(connection: sqlite3.Connection, part: Part) -> list[Envelope]:
@@ -208,25 +213,3 @@ def _mark_done(connection: sqlite3.Connection, task: Task, now: float, error: st
         (now, error, error, task.key),
     )
     return updated.rowcount == 1
-
-
-def _keep(connection: sqlite3.Connection, letter: DeadLetter) -> None:
-    connection.execute(
-        "INSERT OR IGNORE INTO dead_letter"
-        " (key, agent, reason, error, trace, attempt, age_s, at, tenant, conversation, request, event)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            letter.key,
-            letter.agent,
-            letter.reason,
-            letter.error,
-            letter.trace,
-            letter.attempt,
-            letter.age_s,
-            letter.at.timestamp(),
-            letter.tenant,
-            letter.conversation,
-            letter.request,
-            letter.event,
-        ),
-    )

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 FORMAT: Final = 1
 
 # Edge maps its files into memory: a write that finds the disk full ends the whole process, so that room is looked
-# for before. A new collection takes about as much, and of an old one no file grows by more at a time.
-_ROOM_BYTES: Final = 128 * 1024**2
+# for before. What one write takes is far less.
+_ROOM_BYTES: Final = 64 * 1024**2
 
 _MARKER_FILE: Final = "collection.json"
 _SHARD_FOLDER: Final = "shard"
@@ -51,6 +51,7 @@ _CANDIDATES: Final = 100
 # BM25: how much longer passages are discounted, and the words of a usual one.
 _LENGTH_WEIGHT: Final = 0.5
 _USUAL_LENGTH: Final = 50.0
+_IDS_PER_PAGE: Final = 1_000
 _PASSAGE_FIELDS: Final = ("id", "name", "source", "text")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -143,6 +144,19 @@ class EdgeCollection:
         """How many passages the tenant has."""
         with self._reporting():
             return self._shard.count(self._edge.CountRequest(filter=self._only(tenant)))
+
+    def ids(self, *, tenant: str) -> Iterator[str]:
+        """The ids of all passages of the tenant, in no particular order."""
+        start: qdrant_edge.PointId | None = None
+        while True:
+            page = self._edge.ScrollRequest(
+                offset=start, limit=_IDS_PER_PAGE, filter=self._only(tenant), with_payload=["id"], with_vector=False
+            )
+            with self._reporting():
+                points, start = self._shard.scroll(page)
+            yield from (str((point.payload or {})["id"]) for point in points)
+            if start is None:
+                return
 
     def optimize(self) -> None:
         """Build the search index, where there is enough to be worth one, and drop what was deleted.
@@ -314,6 +328,7 @@ def _load(folder: Path) -> "qdrant_edge.EdgeShard":
             raise CollectionError(
                 f"{folder} is in use by another process (or is open twice in this one): stop that one first"
             ) from error
+        _look_for_room(folder)  # moving the collection away would mend nothing
         raise CollectionError(
             f"{folder} cannot be opened ({error}): move it away and index its documents again"
         ) from error
@@ -328,7 +343,8 @@ def _look_for_room(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < _ROOM_BYTES:
         raise CollectionError(
-            f"the disk of {folder} has {free / 1024**2:.0f} MB left, and {_ROOM_BYTES // 1024**2} MB are wanted: free some"
+            f"the disk of {folder} has {free / 1024**2:.0f} MB left, and {_ROOM_BYTES // 1024**2} MB are wanted: "
+            "free some"
         )
 
 

@@ -30,6 +30,8 @@ _WORDS_SHARE: Final = 0.2
 _HALF: Final = 15.0
 # A method or an attribute is meant less often than the function or the class that fits as well.
 _MEMBER_PENALTY: Final = 0.02
+# And a member that is no call, or of which Python does not know how it is called: mostly an attribute.
+_ATTRIBUTE_PENALTY: Final = 0.04
 # For a passage that the question calls by its name (`asyncio.wait_for`), and for one of the same last name
 # (`json.decoder.JSONDecodeError` for `json.JSONDecodeError`), where that is no everyday word.
 _NAMED_BONUS: Final = 0.1
@@ -72,7 +74,13 @@ def _score(candidate: Candidate, named: Collection[str]) -> float:
     words = candidate.bm25 / (candidate.bm25 + _HALF)
     fit = (1 - _WORDS_SHARE) * candidate.cosine + _WORDS_SHARE * words
     name_bonus = max((_bonus(candidate.passage.name, each) for each in named), default=0.0)
-    return min(max(fit + name_bonus - _MEMBER_PENALTY * _is_member(candidate.passage), 0.0), 1.0)
+    return min(max(fit + name_bonus - _penalty(candidate.passage), 0.0), 1.0)
+
+
+def _penalty(passage: Passage) -> float:
+    if not _is_member(passage):
+        return 0.0
+    return _MEMBER_PENALTY if passage.text.startswith(f"{passage.name}(") else _MEMBER_PENALTY + _ATTRIBUTE_PENALTY
 
 
 def _named(question: str) -> set[str]:

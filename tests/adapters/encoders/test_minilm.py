@@ -1,13 +1,16 @@
 import importlib.util
 import json
+import shutil
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from functions.adapters.encoders.minilm import MiniLM
+from functions.adapters.encoders.minilm_artefact import EncoderError
 
 DATA = Path(__file__).parents[2] / "data"
 SPECIAL = ["[CLS]", "[SEP]", "[MASK]", "[PAD]", "[UNK]"]
@@ -136,3 +139,28 @@ def test_threads_that_encode_at_once_get_their_own_vectors(encoder: MiniLM) -> N
 
 def test_the_version_names_model_weights_precision_and_pooling(encoder: MiniLM) -> None:
     assert encoder.version == "all-minilm-l6-v2.53aa5117.fp32.mean"
+
+
+@pytest.fixture
+def damaged(tmp_path: Path, encoder: MiniLM) -> Callable[..., Path]:
+    """A copy of the encoder's folder in which one file holds other bytes, as many."""
+
+    def copy(name: str, byte: bytes) -> Path:
+        folder = tmp_path / encoder.version
+        shutil.copytree(encoder.folder, folder)
+        (folder / name).write_bytes(byte * (folder / name).stat().st_size)
+        return folder
+
+    return copy
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
+def test_a_damaged_file_is_refused(damaged: Callable[..., Path], name: str) -> None:
+    with pytest.raises(EncoderError, match=r"is damaged .*: remove it, and it is built anew"):
+        MiniLM(damaged(name, b"\xff"))
+
+
+def test_weights_that_make_no_numbers_are_refused(damaged: Callable[..., Path]) -> None:
+    encoder = MiniLM(damaged("model.data", b"\xff"))
+    with pytest.raises(EncoderError, match=r"weights in .* are damaged: remove it"):
+        encoder.encode(["text"])

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -140,6 +141,16 @@ def test_a_question_in_other_words_finds_what_it_means(open_collection: Open, en
 # --- tenants never meet
 
 
+def test_the_ids_are_those_of_the_tenant_over_any_number_of_pages(
+    collection: EdgeCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.adapters.vectors.qdrant_edge._IDS_PER_PAGE", 2)
+    collection.upsert([passage(f"p{number}", "text") for number in range(5)], tenant="one")
+    collection.upsert([passage("other", "text")], tenant="two")
+    assert sorted(collection.ids(tenant="one")) == ["p0", "p1", "p2", "p3", "p4"]
+    assert list(collection.ids(tenant="three")) == []
+
+
 def test_a_tenant_finds_reads_counts_and_deletes_only_its_own(collection: EdgeCollection) -> None:
     collection.upsert(FRUIT, tenant="one")
     collection.upsert([passage("apples", "the other tenant's")], tenant="two")
@@ -279,6 +290,41 @@ def test_a_folder_without_its_store_is_refused_and_left_as_it_is(open_collection
     with pytest.raises(CollectionError, match=r"cannot be opened .*: move it away"):
         open_collection()
     assert sorted(entry.name for entry in collection.folder.iterdir()) == ["collection.json", "elsewhere"]
+
+
+def test_a_file_cut_short_at_which_the_engine_panics_is_refused(open_collection: Open) -> None:
+    collection = open_collection()
+    collection.upsert(FRUIT, tenant="t")
+    collection.close()
+    for status in collection.folder.rglob("status.dat"):
+        status.write_bytes(b"")
+    with pytest.raises(CollectionError, match=r"cannot be opened .*: move it away"):
+        open_collection()
+
+
+def test_a_full_disk_is_an_error_before_the_engine_dies_of_it(
+    collection: EdgeCollection, open_collection: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = open_collection(name="damaged")
+    damaged.close()
+    full = shutil.disk_usage("/")._replace(free=1024**2)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "disk_usage", lambda _: full)
+        with pytest.raises(CollectionError, match="has 1 MB left, and 64 MB are wanted"):
+            collection.upsert(FRUIT, tenant="t")
+        with pytest.raises(CollectionError, match="has 1 MB left"):
+            open_collection(name="another")
+        shutil.move(damaged.folder / "shard", damaged.folder / "elsewhere")
+        with pytest.raises(CollectionError, match="has 1 MB left"):
+            open_collection(name="damaged")
+    collection.upsert(FRUIT, tenant="t")
+    assert collection.count(tenant="t") == len(FRUIT)
+
+
+def test_a_place_where_no_folder_can_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CollectionError, match=r"no collection can be made in .* mend that"):
+        EdgeCollection(tmp_path / "file", name="documents", version=1, encoder=BagOfWords())
 
 
 def test_what_a_crash_during_creation_left_is_removed(tmp_path: Path, open_collection: Open) -> None:

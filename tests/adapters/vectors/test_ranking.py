@@ -78,7 +78,14 @@ def test_a_limit_below_one_finds_nothing(limit: int) -> None:
     ],
 )
 def test_a_method_stands_behind_a_function_that_fits_as_well(name: str, source: str, member: bool) -> None:  # noqa: FBT001 - a column of the table above
-    assert score(Candidate(passage(name, source=source), 0.5, 0.0)) == pytest.approx(0.38 if member else 0.4)
+    documented = passage(name, f"{name}(x)\n\nWhat it does.", source=source)
+    assert score(Candidate(documented, 0.5, 0.0)) == pytest.approx(0.38 if member else 0.4)
+
+
+def test_an_attribute_stands_behind_a_method_that_fits_as_well() -> None:
+    attribute = passage("ImportError.name", "module name", source="python:builtins")
+    method = passage("ImportError.add_note", "ImportError.add_note(note)\n\nAdd one.", source="python:builtins")
+    assert score(Candidate(attribute, 0.5, 0.0)) < score(Candidate(method, 0.5, 0.0))
 
 
 def test_a_signature_is_neither_encoded_nor_indexed() -> None:
