@@ -45,8 +45,7 @@ _STATEMENT = re.compile(
 )
 
 _AI = r"(?:ai|a\.i\.|assistant|chatbot|chatgpt|llm|(?:large\s+)?language\s+model)"
-_INSTRUCTION = re.compile(
-    rf"""\b(?:ignore|disregard|forget)\b[^.!?]{{0,40}}
+_INSTRUCTION = rf"""\b(?:ignore|disregard|forget)\b[^.!?]{{0,40}}
             \b(?:previous|prior|above|earlier|preceding|all|any|your)\b[^.!?]{{0,40}}
             \b(?:instruction|prompt|message|rule|guideline|direction|context|told)s?
       | \b(?:override|bypass)\b[^.!?]{{0,20}}\b(?:all|any|your)\b[^.!?]{{0,20}}\b(?:instruction|prompt|rule|guideline)s?
@@ -73,9 +72,7 @@ _INSTRUCTION = re.compile(
       | \bignor\w*\b[^.!?]{{0,40}}\b(?:vorherig|bisherig)\w*\s+anweisungen
       | \b(?:vorherig|bisherig)\w*\s+anweisungen\b[^.!?]{{0,20}}\bignorier
       | [\u5ffd\u65e0\u7121][\u7565\u89c6\u8996][^\u3002]{{0,12}}(?:\u6307\u793a|\u6307\u4ee4)
-      | \u0438\u0433\u043d\u043e\u0440\u0438\u0440\w*[^.!?]{{0,40}}\u0438\u043d\u0441\u0442\u0440\u0443\u043a\u0446""",
-    re.IGNORECASE | re.VERBOSE | re.MULTILINE,
-)
+      | \u0438\u0433\u043d\u043e\u0440\u0438\u0440\w*[^.!?]{{0,40}}\u0438\u043d\u0441\u0442\u0440\u0443\u043a\u0446"""
 _BLANKS = re.compile(r"[^\S\n]+")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
 
@@ -198,4 +195,10 @@ def _folded(text: str) -> str:
 def gives_instructions(text: str) -> bool:
     """Whether a text addresses whoever processes it instead of stating something: an injected instruction."""
     visible = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
-    return _INSTRUCTION.search(_BLANKS.sub(" ", visible)) is not None
+    return _instruction().search(_BLANKS.sub(" ", visible)) is not None
+
+
+@functools.cache
+def _instruction() -> re.Pattern[str]:
+    """Compiled at its first use: it takes 10 ms, which every agent's cold start would pay."""
+    return re.compile(_INSTRUCTION, re.IGNORECASE | re.VERBOSE | re.MULTILINE)
