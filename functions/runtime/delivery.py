@@ -23,11 +23,11 @@ from functions.events.envelope import (
 from functions.events.event import AgentFailed, All, Event, PartEnded
 from functions.ports.blobs import Blobs
 from functions.ports.state import DeadLetter, Finish, Standing, State, Task
-from functions.runtime.addressing import envelopes, failure, timers
 from functions.runtime.agent import AgentSpec, Context, Delivery, Grant
 from functions.runtime.arrival import Arrival, arrive, claim_checked, claimed
+from functions.runtime.dead_letters import given_up, said, unreadable
 from functions.runtime.guard import refuse
-from functions.runtime.letters import given_up, said, unreadable
+from functions.runtime.outputs import envelopes, failure, timers
 from functions.runtime.workflow import Node, Plan
 
 LEASE_MARGIN_S = 5.0  # past an agent's own time limit, for the writes around it

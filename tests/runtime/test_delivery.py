@@ -41,7 +41,7 @@ from functions.events.event import AgentFailed, Event
 from functions.ports.state import Begun, Finish, Part, State, Task
 from functions.runtime.agent import agent
 from functions.runtime.arrival import claim_checked, claimed
-from functions.runtime.letters import given_up
+from functions.runtime.dead_letters import given_up
 from functions.runtime.workflow import Budget, Workflow
 
 Opens = Callable[..., Harness]

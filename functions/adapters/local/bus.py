@@ -13,7 +13,7 @@ from functions.adapters.local.store import Store
 from functions.events.envelope import Envelope, digest, encode
 from functions.events.event import PRIORITIES
 from functions.ports.state import Timer
-from functions.runtime.addressing import fork_timer
+from functions.runtime.outputs import fork_timer
 from functions.runtime.workflow import Plan, Route
 
 DEADLINE = "runtime"  # who the row of a request's deadline is for; no agent may be named so

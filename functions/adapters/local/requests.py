@@ -14,7 +14,7 @@ from functions.events.envelope import Envelope, MalformedEnvelopeError, decode, 
 from functions.events.event import AgentFailed
 from functions.ports.requests import DeliveryView, RequestView
 from functions.ports.state import DeadLetter, Standing
-from functions.runtime.letters import unreadable
+from functions.runtime.dead_letters import unreadable
 
 
 def settle(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, now: float) -> list[Entry]:

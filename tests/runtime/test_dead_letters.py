@@ -1,6 +1,6 @@
 """What an error says in a dead letter."""
 
-from functions.runtime.letters import said
+from functions.runtime.dead_letters import said
 
 
 class SpeechlessError(Exception):
