@@ -256,6 +256,7 @@ def test_a_request_that_ends_in_an_error_is_exit_code_3(troupe: Troupe, monkeypa
     def refuse(*_: object, **__: object) -> None:
         raise PermanentError("the [bold] disk is gone")
 
+    troupe("ingest")
     monkeypatch.setattr(EdgeCollection, "read", refuse)
     ran = troupe("ask", OPENS)
     assert ran.code == 3
