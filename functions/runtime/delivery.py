@@ -102,7 +102,7 @@ def deliver(agent: str, raw: bytes, ports: Ports) -> Outcome:
     try:
         arrival = arrive(node, envelope, ports.state, ports.blobs)
     except MalformedEnvelopeError as error:
-        task = _task(agent, envelope, LEASE_MARGIN_S)
+        task = _task(agent, envelope)
         return _parked(given_up(task, "malformed envelope", error, 1, ports.now()), ports)
     if arrival is None:
         return ACKNOWLEDGED
@@ -114,10 +114,10 @@ def _parked(letter: DeadLetter, ports: Ports) -> Outcome:
     return Outcome(action="acknowledge", error=letter.error)
 
 
-def _task(agent: str, envelope: Envelope, lease_s: float) -> Task:
-    """The delivery of one event, where it is no join's."""
+def _task(agent: str, envelope: Envelope) -> Task:
+    """The delivery of one event of which no plan says how long it may take."""
     key = digest(envelope.id, agent, envelope.generation)
-    return Task(key=key, agent=agent, envelope=envelope, lease_s=lease_s)
+    return Task(key=key, agent=agent, envelope=envelope, lease_s=LEASE_MARGIN_S)
 
 
 class _Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,7 +200,7 @@ def _knows(plan: Plan, envelope: Envelope) -> bool:
 
 def _deliver_unplanned(agent: str, envelope: Envelope, ports: Ports) -> Outcome:
     """An event of another deployment: retried while a deploy may be under way, then settled with an error."""
-    contract, task = Delivery(), _task(agent, envelope, LEASE_MARGIN_S)
+    contract, task = Delivery(), _task(agent, envelope)
     begun = ports.state.begin(task)
     if begun.status == "busy":
         return Outcome(action="defer", due=begun.until)
