@@ -188,8 +188,6 @@ def _plan(workflow: str) -> Plan:
 def _checked_text(text: str, of: str = "the text") -> str:
     """Text that can be asked: some, not too much, and Unicode."""
     shown = text.strip()
-    if not shown:
-        raise UsageError(f"{of} is empty: write what you mean")
     if len(shown) > MAX_MESSAGE_CHARACTERS:
         raise UsageError(f"{of} has {len(shown):,} characters, and {MAX_MESSAGE_CHARACTERS:,} are read: shorten it")
     try:
@@ -216,7 +214,7 @@ def _opened(docs: str | None, *, quiet: bool) -> "Iterator[Workspace]":
     with _workspace(docs) as opened:
         with _progress(quiet=quiet) as progress:
             report = opened.read_documents(progress)
-        if not quiet:
+        if not quiet and (report.has_news or opened.corpus.ignored):
             from ops import show
 
             show.show_report(

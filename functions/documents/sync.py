@@ -56,6 +56,11 @@ class Report:
     written: int = 0
     deleted: int = 0
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is anything to tell: something was read or removed, or could not be read."""
+        return bool(self.added or self.changed or self.removed or self.skipped)
+
 
 @dataclass(frozen=True)
 class _Change:

@@ -16,9 +16,7 @@ from functions.events.envelope import (
     MalformedEnvelopeError,
     decode,
     digest,
-    pack,
     type_of,
-    unpack,
 )
 from functions.events.event import AgentFailed, All, Event, PartEnded
 from functions.ports.blobs import Blobs
@@ -27,7 +25,7 @@ from functions.runtime.agent import AgentSpec, Context, Delivery, Grant
 from functions.runtime.arrival import Arrival, arrive, claim_checked, claimed
 from functions.runtime.dead_letters import given_up, said, unreadable
 from functions.runtime.guard import refuse
-from functions.runtime.outputs import envelopes, failure, timers
+from functions.runtime.outputs import envelopes, failure, request_failed, timers
 from functions.runtime.workflow import Node, Plan
 
 LEASE_MARGIN_S = 5.0  # past an agent's own time limit, for the writes around it
@@ -222,26 +220,13 @@ def _deliver_unplanned(agent: str, envelope: Envelope, ports: Ports) -> Outcome:
     if begun.attempt < contract.attempts and due <= envelope.deadline:
         ports.state.release(task, error=str(error), due=due)
         return Outcome(action="retry", due=due, error=str(error))
-    settlement = _settled_unplanned(task, error, now)
+    # The whole request ends: without its plan, nobody knows which join would count the loss.
+    settlement = request_failed(
+        envelope, envelope_id=digest(task.key, agent, 0), agent=agent, reason=str(error), now=now
+    )
     letter = given_up(task, "unknown plan", error, begun.attempt, now)
     ports.state.finish(Finish(task=task, outputs=(settlement,), settlement=settlement, letter=letter))
     return Outcome(action="acknowledge", error=str(error))
-
-
-def _settled_unplanned(task: Task, error: Exception, now: datetime) -> Envelope:
-    """The whole request ends here: without its plan, nobody knows which join would count the loss."""
-    return msgspec.structs.replace(
-        task.envelope,
-        id=digest(task.key, task.agent, 0),
-        source=task.agent,
-        type=type_of(AgentFailed),
-        time=now,
-        data=msgspec.Raw(msgspec.json.encode(AgentFailed(agent=task.agent, reason=str(error)))),
-        dataref="",
-        part=pack(unpack(task.envelope.part)[:1]),
-        target="",
-        causation=task.envelope.id,
-    )
 
 
 # --------------------------------------------------------------------------------------------- handling

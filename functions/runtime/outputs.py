@@ -38,6 +38,22 @@ def failure(node: Node, arrival: Arrival, reason: str, now: datetime) -> tuple[E
     return (_envelope(node, arrival, event, now, target=node.closer),)
 
 
+def request_failed(envelope: Envelope, *, envelope_id: str, agent: str, reason: str, now: datetime) -> Envelope:
+    """What ends the whole request of an envelope with an error, from whatever depth of its lineage."""
+    return msgspec.structs.replace(
+        envelope,
+        id=envelope_id,
+        source=agent,
+        type=type_of(AgentFailed),
+        time=now,
+        data=msgspec.Raw(msgspec.json.encode(AgentFailed(agent=agent, reason=reason))),
+        dataref="",
+        part=pack(unpack(envelope.part)[:1]),
+        target="",
+        causation=envelope.id,
+    )
+
+
 def timers(plan: Plan, node: Node, outputs: Sequence[Envelope]) -> tuple[Timer, ...]:
     """A timer for each scope that these outputs open."""
     found: dict[str, Timer] = {}

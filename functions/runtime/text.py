@@ -18,8 +18,10 @@ NEGATIONS = frozenset(
     {"not", "no", "never", "none", "nobody", "nothing", "nowhere", "without", "cannot", "neither", "nor"}
 )
 
+#: Between the words of `readText` and `HTTPServer`.
+HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
 _WORD = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)*")
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NEGATION = re.compile(rf"n['\u2019]t\b|\b(?:{'|'.join(sorted(NEGATIONS))})\b", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)*|\d+(?:\.\d+)*")
 
@@ -81,7 +83,7 @@ _stemmer = Stemmer.Stemmer("english")
 
 def words(text: str) -> tuple[str, ...]:
     """The words that carry the meaning: lower case, stemmed, `readText` and `read_text` in parts, in order."""
-    found = (word.lower() for part in _CAMEL.split(text) for word in _WORD.findall(part))
+    found = (word.lower() for part in HUMP.split(text) for word in _WORD.findall(part))
     return tuple(_stem(word) for word in found if word not in STOPWORDS and (len(word) > 1 or word.isdigit()))
 
 

@@ -5,16 +5,14 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 
-import msgspec
-
 from functions.adapters.local.bus import DEADLINE, Bus, Routes, drop_deadline, enqueue, remove, set_deadline
 from functions.adapters.local.due import Entry
 from functions.adapters.local.store import utc
-from functions.events.envelope import Envelope, MalformedEnvelopeError, decode, digest, encode, pack, type_of, unpack
-from functions.events.event import AgentFailed
+from functions.events.envelope import Envelope, MalformedEnvelopeError, decode, digest, encode
 from functions.ports.requests import DeliveryView, RequestView
 from functions.ports.state import DeadLetter, Standing
 from functions.runtime.dead_letters import unreadable
+from functions.runtime.outputs import request_failed
 
 
 def settle(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, now: float) -> list[Entry]:
@@ -67,7 +65,8 @@ def keep(connection: sqlite3.Connection, letter: DeadLetter) -> None:
     )
 
 
-def _park(connection: sqlite3.Connection, letter: DeadLetter, receipt: int) -> None:
+def park(connection: sqlite3.Connection, letter: DeadLetter, receipt: int) -> None:
+    """Keep a dead letter in the place of the row that it came from."""
     keep(connection, letter)
     remove(connection, receipt)
 
@@ -207,7 +206,7 @@ class LocalRequests:
             error = _overdue(decode(raw), now)
         except MalformedEnvelopeError as malformed:
             letter = unreadable(DEADLINE, raw, malformed, now)
-            self._store.write(lambda connection: _park(connection, letter, receipt))
+            self._store.write(lambda connection: park(connection, letter, receipt))
             return
 
         def step(connection: sqlite3.Connection) -> list[Entry]:
@@ -235,14 +234,4 @@ def _overdue(envelope: Envelope, now: datetime) -> Envelope:
 
 def _ended(envelope: Envelope, reason: str, now: datetime) -> Envelope:
     """What ends the request of this first envelope without an answer."""
-    return msgspec.structs.replace(
-        envelope,
-        id=digest(envelope.id, "ended"),
-        source="runtime",
-        type=type_of(AgentFailed),
-        time=now,
-        data=msgspec.Raw(msgspec.json.encode(AgentFailed(agent="runtime", reason=reason))),
-        dataref="",
-        part=pack(unpack(envelope.part)[:1]),
-        causation=envelope.id,
-    )
+    return request_failed(envelope, envelope_id=digest(envelope.id, "ended"), agent="runtime", reason=reason, now=now)

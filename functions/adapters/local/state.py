@@ -9,7 +9,7 @@ from datetime import datetime
 
 from functions.adapters.local.bus import Bus, enqueue, postpone, remove
 from functions.adapters.local.due import Entry
-from functions.adapters.local.requests import LocalRequests, keep, settle, standing
+from functions.adapters.local.requests import LocalRequests, keep, park, settle, standing
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, decode, encode
 from functions.ports.state import Begun, DeadLetter, Finish, Part, Task
@@ -46,10 +46,10 @@ class LocalState:
                         encode(part.envelope) if part.total else b"",
                     ),
                 )
-            if not _is_joined(connection, part) and _arrived(connection, part) < part.total:
-                remove(connection, self._receipt)
-                return None
-            _mark_joined(connection, part)
+                if _arrived(connection, part) < part.total:
+                    remove(connection, self._receipt)
+                    return None
+                _mark_joined(connection, part)
             return _parts(connection, part)
 
         return self._store.write(step)
@@ -170,12 +170,7 @@ class LocalState:
 
     def park(self, letter: DeadLetter) -> None:
         """See `State.park`."""
-
-        def step(connection: sqlite3.Connection) -> None:
-            keep(connection, letter)
-            remove(connection, self._receipt)
-
-        self._store.write(step)
+        self._store.write(lambda connection: park(connection, letter, self._receipt))
 
 
 def _is_joined(connection: sqlite3.Connection, part: Part) -> bool:

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from functions.events.common import Passage
+from functions.runtime.text import HUMP
 
 # A docstring says in its first lines what the thing is for; what follows blurs the vector and costs time.
 _ENCODED_CHARACTERS_OF_DOCSTRINGS: Final = 300
@@ -40,7 +41,6 @@ _NAMESAKE_BONUS: Final = 0.05
 #: The source of passages that are docstrings, before their module.
 _PYTHON: Final = "python:"
 _IDENTIFIER: Final = re.compile(r"[^\W\d]\w*(?:\.\w+)*")
-_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _JOINT: Final = re.compile(r"[._]+")
 
 
@@ -97,7 +97,7 @@ def _bonus(name: str, mention: str) -> float:
 
 
 def _is_distinctive(word: str) -> bool:
-    return "_" in word.strip("_") or _HUMP.search(word) is not None
+    return "_" in word.strip("_") or HUMP.search(word) is not None
 
 
 def text_to_encode(passage: Passage) -> str:
@@ -161,7 +161,7 @@ def _with_words(text: str) -> str:
 
 def _apart(text: str) -> str:
     """`logging.RotatingFileHandler` as `logging Rotating File Handler`."""
-    return _JOINT.sub(" ", _HUMP.sub(" ", text))
+    return _JOINT.sub(" ", HUMP.sub(" ", text))
 
 
 def _without_signature(passage: Passage) -> str:
