@@ -134,7 +134,7 @@ class LocalProcess:
         raw = self._bus.envelope(entry)
         if raw is None:
             return None
-        state = LocalState(self._bus, self.requests, entry.receipt)
+        state = LocalState(self._bus, entry.receipt)
         ports = Ports(plans=self._by_version, state=state, blobs=self._blobs, bind=self._bind, now=self._now)
         try:
             return deliver(entry.agent, raw, ports)

@@ -146,7 +146,7 @@ class Harness:
         """What a delivery is handed; `wrap` comes between it and its state."""
         return Ports(
             plans={plan.version: plan for plan in self.plans.values()},
-            state=wrap(LocalState(self.bus, self.requests, receipt)),
+            state=wrap(LocalState(self.bus, receipt)),
             blobs=self.blobs,
             bind=self.bind,
             now=self.clock,

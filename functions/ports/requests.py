@@ -13,6 +13,7 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     """What one agent did for a request, for whoever looks at it.
 
     Attributes:
+        key: Of the delivery, the same at every attempt.
         agent: Who.
         event: What it consumed, e.g. `PlanCreated.v1`.
         emitted: When that event was emitted.
@@ -22,6 +23,7 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
         error: Of the last attempt that failed; empty where none did.
     """
 
+    key: str
     agent: str
     event: str
     emitted: datetime
@@ -35,6 +37,8 @@ class RequestView(msgspec.Struct, frozen=True, kw_only=True):
     """A request as it stands.
 
     Attributes:
+        tokens: Spent on models so far.
+        micros: Spent on models so far, in millionths of a US dollar.
         status: `waiting` for an earlier message of its conversation, `running`, or `settled`.
         accepted: When it came in.
         settled: When it was settled; None before.
@@ -49,6 +53,36 @@ class RequestView(msgspec.Struct, frozen=True, kw_only=True):
     deadline: datetime
     settled: datetime | None
     settlement: Envelope | None
+    tokens: int = 0
+    micros: int = 0
+
+
+class TokensView(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of the text that an agent's model is writing.
+
+    Attributes:
+        agent: Who has it written.
+        attempt: A later attempt writes anew: what an earlier one wrote no longer counts.
+        position: How many characters this attempt had written before.
+        text: The piece.
+    """
+
+    agent: str
+    attempt: int
+    position: int
+    text: str
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a request, as it stands now.
+
+    Attributes:
+        number: Greater than that of every earlier change of the same request.
+        view: What changed. A delivery that changed again is listed once, under its last number.
+    """
+
+    number: int
+    view: DeliveryView | TokensView
 
 
 class Requests(Protocol):
@@ -67,4 +101,8 @@ class Requests(Protocol):
 
     def deliveries(self, request: str, *, tenant: str) -> Sequence[DeliveryView]:
         """What was done for a request so far, in the order in which it was emitted."""
+        ...
+
+    def changes(self, request: str, *, tenant: str, after: int = 0) -> Sequence[Change]:
+        """What happened to a request after the change of this number, in order; 0 is before the first."""
         ...

@@ -26,18 +26,30 @@ from functions.runtime.arrival import Arrival, arrive, claim_checked, claimed
 from functions.runtime.dead_letters import given_up, said, unreadable
 from functions.runtime.guard import refuse
 from functions.runtime.outputs import envelopes, failure, request_failed, timers
-from functions.runtime.workflow import Node, Plan
+from functions.runtime.workflow import Budget, Node, Plan
 
 LEASE_MARGIN_S = 5.0  # past an agent's own time limit, for the writes around it
 
 
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
-    """What a capability is bound to: whose data it may touch, and under which key its effects count once."""
+    """What a capability is bound to: whose data it may touch, and under which key its effects count once.
+
+    Attributes:
+        key: The idempotency key of the delivery.
+        agent: Whose delivery it is.
+        attempt: 1 at the first try.
+        until: When the attempt must be over: at the agent's time limit, or at the deadline of its work.
+        budget: Of the workflow: what its request may spend on models.
+    """
 
     tenant: str
     conversation: str
     request: str
     key: str
+    agent: str
+    attempt: int
+    until: datetime
+    budget: Budget
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,6 +250,10 @@ def _call(plan: Plan, spec: AgentSpec, arrival: Arrival, ports: Ports, attempt: 
         conversation=arrival.envelope.conversation,
         request=arrival.envelope.request,
         key=arrival.key,
+        agent=spec.name,
+        attempt=attempt,
+        until=min(arrival.deadline, ports.now() + timedelta(seconds=spec.timeout_s)),
+        budget=plan.workflow.budget,
     )
     extra: dict[str, Any] = {grant.parameter: ports.bind(grant, binding) for grant in spec.grants}
     if spec.context:

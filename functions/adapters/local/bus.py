@@ -10,6 +10,7 @@ from datetime import datetime
 
 from functions.adapters.local.due import DueQueue, Entry
 from functions.adapters.local.store import Store
+from functions.adapters.local.watchers import Watchers
 from functions.events.envelope import Envelope, digest, encode
 from functions.events.event import PRIORITIES
 from functions.ports.state import Timer
@@ -109,6 +110,8 @@ class Bus:
         self.store = store
         self.routes = Routes(plans)
         self.now = now
+        self.watchers = Watchers()
+        self._changes = 0
         self._deliveries = DueQueue(now)
         self._deadlines = DueQueue(now)
         store.write(_end_leases)
@@ -116,6 +119,14 @@ class Bus:
             Entry(due, _rank(priority), receipt, agent)
             for due, priority, receipt, agent in store.read("SELECT due, priority, receipt, agent FROM queue")
         )
+
+    def next_change(self) -> int:
+        """A number for a change of a request, to be asked for inside the transaction that makes the change.
+
+        Numbers grow, also over restarts, as long as the clock is not set back meanwhile.
+        """
+        self._changes = max(self._changes + 1, int(self.now().timestamp() * 1_000_000))
+        return self._changes
 
     def announce(self, entries: Iterable[Entry]) -> None:
         """Let the workers know of rows that were committed."""

@@ -2,105 +2,18 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from functions.adapters.local.bus import DEADLINE, Bus, Routes, drop_deadline, enqueue, remove, set_deadline
+from functions.adapters.local.bus import DEADLINE, Bus, remove, set_deadline
 from functions.adapters.local.due import Entry
+from functions.adapters.local.settling import ended, park, settle, start_next
 from functions.adapters.local.store import utc
-from functions.events.envelope import Envelope, MalformedEnvelopeError, decode, digest, encode
-from functions.ports.requests import DeliveryView, RequestView
-from functions.ports.state import DeadLetter, Standing
+from functions.events.envelope import Envelope, MalformedEnvelopeError, decode, encode
+from functions.ports.requests import Change, DeliveryView, RequestView, TokensView
 from functions.runtime.dead_letters import unreadable
-from functions.runtime.outputs import request_failed
-
-
-def settle(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, now: float) -> list[Entry]:
-    """End a request with this envelope, unless it has ended; then start the next one of its conversation."""
-    settled = connection.execute(
-        "UPDATE request SET status = 'settled', settled = ?, settlement = ?"
-        " WHERE tenant = ? AND request = ? AND status != 'settled' RETURNING conversation",
-        (now, encode(envelope), envelope.tenant, envelope.request),
-    ).fetchone()
-    if not settled:
-        return []
-    drop_deadline(connection, digest(envelope.tenant, settled[0], envelope.request))
-    return _start_next(connection, routes, envelope.tenant, settled[0], now)
-
-
-def standing(connection: sqlite3.Connection, envelope: Envelope) -> Standing:
-    """How the request of an envelope stands; a request that nobody accepted here stands as new."""
-    row = connection.execute(
-        "SELECT status, tokens, micros FROM request WHERE tenant = ? AND request = ?",
-        (envelope.tenant, envelope.request),
-    ).fetchone()
-    stopped = connection.execute(
-        "SELECT reason FROM stopped WHERE scope IN (?, ?) LIMIT 1",
-        (conversation_scope(envelope.tenant, envelope.conversation), workflow_scope(envelope.workflow)),
-    ).fetchone()
-    status, tokens, micros = row or ("running", 0, 0)
-    return Standing(settled=status == "settled", stopped=stopped[0] if stopped else "", tokens=tokens, micros=micros)
-
-
-def keep(connection: sqlite3.Connection, letter: DeadLetter) -> None:
-    """Add a dead letter; one that is there already stays as it is."""
-    connection.execute(
-        "INSERT OR IGNORE INTO dead_letter"
-        " (key, agent, reason, error, trace, attempt, age_s, at, tenant, conversation, request, event)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            letter.key,
-            letter.agent,
-            letter.reason,
-            letter.error,
-            letter.trace,
-            letter.attempt,
-            letter.age_s,
-            letter.at.timestamp(),
-            letter.tenant,
-            letter.conversation,
-            letter.request,
-            letter.event,
-        ),
-    )
-
-
-def park(connection: sqlite3.Connection, letter: DeadLetter, receipt: int) -> None:
-    """Keep a dead letter in the place of the row that it came from."""
-    keep(connection, letter)
-    remove(connection, receipt)
-
-
-def conversation_scope(tenant: str, conversation: str) -> str:
-    """What the stop switch of a conversation is kept under."""
-    return f"conversation#{tenant}#{conversation}"
-
-
-def workflow_scope(workflow: str) -> str:
-    """What the stop switch of a workflow is kept under."""
-    return f"workflow#{workflow}"
-
-
-def _start_next(
-    connection: sqlite3.Connection, routes: Routes, tenant: str, conversation: str, now: float
-) -> list[Entry]:
-    """Start the oldest open request of a conversation, if it is not running already."""
-    row = connection.execute(
-        "SELECT sequence, status, envelope FROM request"
-        " WHERE tenant = ? AND conversation = ? AND status != 'settled' ORDER BY sequence LIMIT 1",
-        (tenant, conversation),
-    ).fetchone()
-    if row is None or row[1] != "waiting":
-        return []
-    connection.execute("UPDATE request SET status = 'running' WHERE sequence = ?", (row[0],))
-    first = decode(row[2])
-    if not routes.agents(first):  # it was accepted under a plan that is no longer there
-        reason = "it began under an older deployment: ask again"
-        return settle(connection, routes, _ended(first, reason, utc(now)), now)
-    entries = enqueue(connection, routes, first, now)
-    for timer in routes.entry_timers(first):
-        entries += enqueue(connection, routes, timer.envelope, timer.due.timestamp())
-    return entries
 
 
 class LocalRequests:
@@ -109,7 +22,6 @@ class LocalRequests:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._store = bus.store
-        self._settled = threading.Condition()
 
     def accept(self, envelope: Envelope) -> bool:
         """See `Requests.accept`."""
@@ -137,34 +49,32 @@ class LocalRequests:
             return None
         return [
             *set_deadline(connection, envelope),
-            *_start_next(connection, self._bus.routes, envelope.tenant, envelope.conversation, now),
+            *start_next(connection, self._bus.routes, envelope.tenant, envelope.conversation, now),
         ]
-
-    def announce_settled(self) -> None:
-        """Wake whoever waits for a settlement: one was committed."""
-        with self._settled:
-            self._settled.notify_all()
 
     def wait(self, request: str, *, tenant: str, timeout_s: float) -> RequestView | None:
         """The request once it is settled, or as it stands after so many seconds."""
-        with self._settled:
-            self._settled.wait_for(lambda: self._is_settled(request, tenant), timeout_s)
-        return self.view(request, tenant=tenant)
-
-    def _is_settled(self, request: str, tenant: str) -> bool:
-        view = self.view(request, tenant=tenant)
-        return view is None or view.status == "settled"
+        changed = threading.Event()
+        until = time.monotonic() + timeout_s
+        with self._bus.watchers.watching(request, tenant=tenant, wake=changed.set):
+            while True:
+                changed.clear()
+                view = self.view(request, tenant=tenant)
+                left = until - time.monotonic()
+                if view is None or view.status == "settled" or left <= 0:
+                    return view
+                changed.wait(left)
 
     def view(self, request: str, *, tenant: str) -> RequestView | None:
         """See `Requests.view`."""
         rows = self._store.read(
-            "SELECT conversation, workflow, status, accepted, deadline, settled, settlement FROM request"
-            " WHERE tenant = ? AND request = ?",
+            "SELECT conversation, workflow, status, accepted, deadline, settled, settlement, tokens, micros"
+            " FROM request WHERE tenant = ? AND request = ?",
             (tenant, request),
         )
         if not rows:
             return None
-        conversation, workflow, status, accepted, deadline, settled, settlement = rows[0]
+        conversation, workflow, status, accepted, deadline, settled, settlement, tokens, micros = rows[0]
         return RequestView(
             request=request,
             conversation=conversation,
@@ -174,27 +84,37 @@ class LocalRequests:
             deadline=utc(deadline),
             settled=None if settled is None else utc(settled),
             settlement=None if settlement is None else decode(settlement),
+            tokens=tokens,
+            micros=micros,
         )
 
     def deliveries(self, request: str, *, tenant: str) -> Sequence[DeliveryView]:
         """See `Requests.deliveries`."""
         rows = self._store.read(
-            "SELECT agent, event, emitted, started, finished, attempts, error FROM delivery"
-            " WHERE tenant = ? AND request = ? ORDER BY emitted, started, key",
+            f"SELECT {_DELIVERY} FROM delivery WHERE tenant = ? AND request = ? ORDER BY emitted, started, key",  # noqa: S608
             (tenant, request),
         )
-        return [
-            DeliveryView(
-                agent=agent,
-                event=event,
-                emitted=utc(emitted),
-                started=None if started is None else utc(started),
-                finished=None if finished is None else utc(finished),
-                attempts=attempts,
-                error=error,
-            )
-            for agent, event, emitted, started, finished, attempts, error in rows
+        return [_delivery(row) for row in rows]
+
+    def changes(self, request: str, *, tenant: str, after: int = 0) -> Sequence[Change]:
+        """See `Requests.changes`."""
+        deliveries = self._store.read(
+            f"SELECT changed, {_DELIVERY} FROM delivery WHERE tenant = ? AND request = ? AND changed > ?",  # noqa: S608
+            (tenant, request, after),
+        )
+        written = self._store.read(
+            "SELECT changed, agent, attempt, position, text FROM written"
+            " WHERE tenant = ? AND request = ? AND changed > ?",
+            (tenant, request, after),
+        )
+        changes = [
+            *(Change(number=number, view=_delivery(row)) for number, *row in deliveries),
+            *(
+                Change(number=number, view=TokensView(agent=agent, attempt=attempt, position=position, text=text))
+                for number, agent, attempt, position, text in written
+            ),
         ]
+        return sorted(changes, key=lambda change: change.number)
 
     def expire(self, raw: bytes, receipt: int) -> None:
         """Settle a request with an error, unless it was settled before: its deadline is over.
@@ -214,7 +134,7 @@ class LocalRequests:
             return settle(connection, self._bus.routes, error, now.timestamp())
 
         self._bus.announce(self._store.write(step))
-        self.announce_settled()
+        self._bus.watchers.announce(error.request, tenant=error.tenant)
 
     def stop(self, scope: str, reason: str) -> None:
         """Refuse every delivery of a conversation or workflow from now on, with this reason."""
@@ -227,11 +147,23 @@ class LocalRequests:
         self._store.write(lambda connection: connection.execute("DELETE FROM stopped WHERE scope = ?", (scope,)))
 
 
+_DELIVERY = "key, agent, event, emitted, started, finished, attempts, error"
+
+
+def _delivery(row: Sequence[Any]) -> DeliveryView:
+    key, agent, event, emitted, started, finished, attempts, error = row
+    return DeliveryView(
+        key=key,
+        agent=agent,
+        event=event,
+        emitted=utc(emitted),
+        started=None if started is None else utc(started),
+        finished=None if finished is None else utc(finished),
+        attempts=attempts,
+        error=error,
+    )
+
+
 def _overdue(envelope: Envelope, now: datetime) -> Envelope:
     reason = f"no answer before the deadline ({envelope.deadline:%H:%M:%S} UTC): ask again, or allow more time"
-    return _ended(envelope, reason, now)
-
-
-def _ended(envelope: Envelope, reason: str, now: datetime) -> Envelope:
-    """What ends the request of this first envelope without an answer."""
-    return request_failed(envelope, envelope_id=digest(envelope.id, "ended"), agent="runtime", reason=reason, now=now)
+    return ended(envelope, reason, now)

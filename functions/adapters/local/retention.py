@@ -8,7 +8,7 @@ from functions.adapters.local.store import Store
 from functions.ports.conversations import TTL_DAYS
 
 # Everything that belongs to a request, by its columns `tenant` and `request`.
-_OF_A_REQUEST = ("delivery", "part", "joined", "dead_letter")
+_OF_A_REQUEST = ("delivery", "part", "joined", "written", "dead_letter")
 
 
 def sweep(store: Store, blobs: LocalBlobs, now: datetime) -> int:
@@ -23,7 +23,7 @@ def _sweep(connection: sqlite3.Connection, oldest: float) -> int:
     removed = connection.execute("DELETE FROM message WHERE at < ?", (oldest,)).rowcount
     for table in _OF_A_REQUEST:
         removed += connection.execute(
-            f"DELETE FROM {table} WHERE (tenant, request) IN"  # noqa: S608 - the names are the four above
+            f"DELETE FROM {table} WHERE (tenant, request) IN"  # noqa: S608 - the names are those above
             " (SELECT tenant, request FROM request WHERE settled < ?)",
             (oldest,),
         ).rowcount

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from functions.adapters.local.bus import Bus, enqueue, postpone, remove
 from functions.adapters.local.due import Entry
-from functions.adapters.local.requests import LocalRequests, keep, park, settle, standing
+from functions.adapters.local.settling import keep, park, settle, standing
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, decode, encode
 from functions.ports.state import Begun, DeadLetter, Finish, Part, Task
@@ -22,9 +22,8 @@ class LocalState:
     counts the attempt before the agent runs, and `finish`.
     """
 
-    def __init__(self, bus: Bus, requests: LocalRequests, receipt: int) -> None:
+    def __init__(self, bus: Bus, receipt: int) -> None:
         self._bus = bus
-        self._requests = requests
         self._store = bus.store
         self._receipt = receipt
         self._attempt = 0
@@ -68,6 +67,7 @@ class LocalState:
         begun = self._store.write(lambda connection: self._begin(connection, task))
         self._attempt = begun.attempt
         self._task = task if begun.status == "leased" else None
+        self._announce(task)
         return begun
 
     def _begin(self, connection: sqlite3.Connection, task: Task) -> Begun:
@@ -84,9 +84,10 @@ class LocalState:
             return Begun(status="busy", attempt=attempts, until=utc(lease_until))
         lease_until = now + task.lease_s
         connection.execute(
-            "INSERT INTO delivery (key, agent, tenant, request, event, emitted, attempts, lease_until, started)"
-            " VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?) ON CONFLICT (key) DO UPDATE"
-            " SET attempts = attempts + 1, lease_until = excluded.lease_until, started = excluded.started",
+            "INSERT INTO delivery"
+            " (key, agent, tenant, request, event, emitted, attempts, lease_until, started, changed)"
+            " VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET attempts = attempts + 1,"
+            " lease_until = excluded.lease_until, started = excluded.started, changed = excluded.changed",
             (
                 task.key,
                 task.agent,
@@ -96,6 +97,7 @@ class LocalState:
                 task.envelope.time.timestamp(),
                 lease_until,
                 now,
+                self._bus.next_change(),
             ),
         )
         return Begun(
@@ -112,8 +114,7 @@ class LocalState:
         """
         entries = self._store.write(lambda connection: self._finish(connection, finish))
         self._bus.announce(entries)
-        if finish.settlement:
-            self._requests.announce_settled()
+        self._announce(finish.task)
 
     def _finish(self, connection: sqlite3.Connection, finish: Finish) -> list[Entry]:
         now = self._bus.now().timestamp()
@@ -121,7 +122,7 @@ class LocalState:
             return []  # giving up is for the attempt that holds the lease
         remove(connection, self._receipt)
         error = finish.letter.error if finish.letter else ""
-        if not _mark_done(connection, finish.task, now, error):
+        if not _mark_done(connection, finish.task, now, error, self._bus.next_change()):
             return []
         entries = []
         for output in finish.outputs:
@@ -143,11 +144,13 @@ class LocalState:
             if self._is_taken_over(connection, task):
                 return
             connection.execute(
-                "UPDATE delivery SET lease_until = ?, error = ? WHERE key = ?", (due.timestamp(), error, task.key)
+                "UPDATE delivery SET lease_until = ?, error = ?, changed = ? WHERE key = ?",
+                (due.timestamp(), error, self._bus.next_change(), task.key),
             )
             postpone(connection, self._receipt, due.timestamp())
 
         self._store.write(step)
+        self._announce(task)
 
     def abandon(self) -> None:
         """Give the lease back where a port failed, so that the next try need not wait for its end."""
@@ -163,10 +166,15 @@ class LocalState:
         """See `State.supersede`."""
 
         def step(connection: sqlite3.Connection) -> None:
-            _mark_done(connection, task, self._bus.now().timestamp(), "superseded: the request was settled")
+            error, now = "superseded: the request was settled", self._bus.now().timestamp()
+            _mark_done(connection, task, now, error, self._bus.next_change())
             remove(connection, self._receipt)
 
         self._store.write(step)
+        self._announce(task)
+
+    def _announce(self, task: Task) -> None:
+        self._bus.watchers.announce(task.envelope.request, tenant=task.envelope.tenant)
 
     def park(self, letter: DeadLetter) -> None:
         """See `State.park`."""
@@ -201,10 +209,10 @@ def _parts(connection: sqlite3.Connection, part: Part) -> list[Envelope]:
     return [decode(raw) for raw in newest.values() if raw]
 
 
-def _mark_done(connection: sqlite3.Connection, task: Task, now: float, error: str) -> bool:
+def _mark_done(connection: sqlite3.Connection, task: Task, now: float, error: str, change: int) -> bool:
     updated = connection.execute(
-        "UPDATE delivery SET finished = ?, lease_until = 0, error = CASE WHEN ? = '' THEN error ELSE ? END"
-        " WHERE key = ? AND finished IS NULL",
-        (now, error, error, task.key),
+        "UPDATE delivery SET finished = ?, lease_until = 0, changed = ?,"
+        " error = CASE WHEN ? = '' THEN error ELSE ? END WHERE key = ? AND finished IS NULL",
+        (now, change, error, error, task.key),
     )
     return updated.rowcount == 1

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from functions.errors import TroupeError
 
 APPLICATION_ID = 0x54525045  # "TRPE", in the header of the file
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE queue (
     receipt INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -39,7 +39,8 @@ CREATE TABLE delivery (
     lease_until REAL NOT NULL,
     started REAL,
     finished REAL,
-    error TEXT NOT NULL DEFAULT ''
+    error TEXT NOT NULL DEFAULT '',
+    changed INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX delivery_of_request ON delivery (tenant, request);
 CREATE TABLE part (
@@ -77,6 +78,16 @@ CREATE TABLE request (
     UNIQUE (tenant, request)
 );
 CREATE INDEX open_request ON request (tenant, conversation, sequence) WHERE status != 'settled';
+CREATE TABLE written (
+    tenant TEXT NOT NULL,
+    request TEXT NOT NULL,
+    changed INTEGER NOT NULL,
+    agent TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY (tenant, request, changed)
+) WITHOUT ROWID;
 CREATE TABLE stopped (
     scope TEXT PRIMARY KEY,
     reason TEXT NOT NULL
@@ -113,6 +124,23 @@ CREATE TABLE document (
     PRIMARY KEY (corpus, source)
 ) WITHOUT ROWID;
 """
+
+# From a version to the next one. What they make must be what SCHEMA makes.
+MIGRATIONS = {
+    1: """
+ALTER TABLE delivery ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE written (
+    tenant TEXT NOT NULL,
+    request TEXT NOT NULL,
+    changed INTEGER NOT NULL,
+    agent TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY (tenant, request, changed)
+) WITHOUT ROWID;
+"""
+}
 
 # What SQLite raises when the file cannot be written; its subclasses tell of a mistake in a statement.
 _UNWRITABLE = (sqlite3.OperationalError, sqlite3.DatabaseError)
@@ -256,11 +284,7 @@ def _open(path: Path) -> sqlite3.Connection:
         _refuse_others(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            connection.executescript(
-                f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; "
-                f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
+        _bring_up_to_date(connection)
     except sqlite3.OperationalError as error:  # the disk is full, the file is locked or read-only: it is not damaged
         connection.close()
         raise StoreError(
@@ -276,6 +300,17 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """The schema of this version: made in an empty file, or of what an earlier version left, whole or not at all."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == SCHEMA_VERSION:
+        return
+    steps = "".join(MIGRATIONS[step] for step in range(version, SCHEMA_VERSION)) if version else SCHEMA
+    connection.executescript(
+        f"BEGIN; {steps} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+    )
 
 
 def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:

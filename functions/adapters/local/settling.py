@@ -1,0 +1,104 @@
+"""How requests begin and end in the store: steps inside somebody's transaction, on the path of every delivery."""
+
+import sqlite3
+from datetime import datetime
+
+from functions.adapters.local.bus import Routes, drop_deadline, enqueue, remove
+from functions.adapters.local.due import Entry
+from functions.adapters.local.store import utc
+from functions.events.envelope import Envelope, decode, digest, encode
+from functions.ports.state import DeadLetter, Standing
+from functions.runtime.outputs import request_failed
+
+
+def settle(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, now: float) -> list[Entry]:
+    """End a request with this envelope, unless it has ended; then start the next one of its conversation."""
+    settled = connection.execute(
+        "UPDATE request SET status = 'settled', settled = ?, settlement = ?"
+        " WHERE tenant = ? AND request = ? AND status != 'settled' RETURNING conversation",
+        (now, encode(envelope), envelope.tenant, envelope.request),
+    ).fetchone()
+    if not settled:
+        return []
+    drop_deadline(connection, digest(envelope.tenant, settled[0], envelope.request))
+    return start_next(connection, routes, envelope.tenant, settled[0], now)
+
+
+def standing(connection: sqlite3.Connection, envelope: Envelope) -> Standing:
+    """How the request of an envelope stands; a request that nobody accepted here stands as new."""
+    row = connection.execute(
+        "SELECT status, tokens, micros FROM request WHERE tenant = ? AND request = ?",
+        (envelope.tenant, envelope.request),
+    ).fetchone()
+    stopped = connection.execute(
+        "SELECT reason FROM stopped WHERE scope IN (?, ?) LIMIT 1",
+        (conversation_scope(envelope.tenant, envelope.conversation), workflow_scope(envelope.workflow)),
+    ).fetchone()
+    status, tokens, micros = row or ("running", 0, 0)
+    return Standing(settled=status == "settled", stopped=stopped[0] if stopped else "", tokens=tokens, micros=micros)
+
+
+def keep(connection: sqlite3.Connection, letter: DeadLetter) -> None:
+    """Add a dead letter; one that is there already stays as it is."""
+    connection.execute(
+        "INSERT OR IGNORE INTO dead_letter"
+        " (key, agent, reason, error, trace, attempt, age_s, at, tenant, conversation, request, event)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            letter.key,
+            letter.agent,
+            letter.reason,
+            letter.error,
+            letter.trace,
+            letter.attempt,
+            letter.age_s,
+            letter.at.timestamp(),
+            letter.tenant,
+            letter.conversation,
+            letter.request,
+            letter.event,
+        ),
+    )
+
+
+def park(connection: sqlite3.Connection, letter: DeadLetter, receipt: int) -> None:
+    """Keep a dead letter in the place of the row that it came from."""
+    keep(connection, letter)
+    remove(connection, receipt)
+
+
+def conversation_scope(tenant: str, conversation: str) -> str:
+    """What the stop switch of a conversation is kept under."""
+    return f"conversation#{tenant}#{conversation}"
+
+
+def workflow_scope(workflow: str) -> str:
+    """What the stop switch of a workflow is kept under."""
+    return f"workflow#{workflow}"
+
+
+def start_next(
+    connection: sqlite3.Connection, routes: Routes, tenant: str, conversation: str, now: float
+) -> list[Entry]:
+    """Start the oldest open request of a conversation, if it is not running already."""
+    row = connection.execute(
+        "SELECT sequence, status, envelope FROM request"
+        " WHERE tenant = ? AND conversation = ? AND status != 'settled' ORDER BY sequence LIMIT 1",
+        (tenant, conversation),
+    ).fetchone()
+    if row is None or row[1] != "waiting":
+        return []
+    connection.execute("UPDATE request SET status = 'running' WHERE sequence = ?", (row[0],))
+    first = decode(row[2])
+    if not routes.agents(first):  # it was accepted under a plan that is no longer there
+        reason = "it began under an older deployment: ask again"
+        return settle(connection, routes, ended(first, reason, utc(now)), now)
+    entries = enqueue(connection, routes, first, now)
+    for timer in routes.entry_timers(first):
+        entries += enqueue(connection, routes, timer.envelope, timer.due.timestamp())
+    return entries
+
+
+def ended(envelope: Envelope, reason: str, now: datetime) -> Envelope:
+    """What ends the request of this first envelope without an answer."""
+    return request_failed(envelope, envelope_id=digest(envelope.id, "ended"), agent="runtime", reason=reason, now=now)
