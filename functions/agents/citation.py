@@ -32,7 +32,7 @@ def _parts(passage: Passage) -> Iterator[str]:
     yield place if is_whole or not work.title else f"{place}. In: {work.title}"
     yield work.published or (f"changed {work.modified}" if work.modified else "")
     yield work.version
-    yield work.location if work.location else passage.source
+    yield work.location or passage.source
 
 
 def _one_line(text: str) -> str:

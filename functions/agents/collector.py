@@ -1,16 +1,25 @@
 """Brings together what the searches found: each passage once, for the sub-question that it fits best."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
 from functions.events.common import Passage
-from functions.events.event import All, AgentFailed
+from functions.events.event import AgentFailed, All
 from functions.events.research import Finding, FindingsCollected, SourcesFound, Subquestion
 from functions.runtime.agent import agent
 from functions.runtime.checking import is_poisoned
-from functions.runtime.text import words
+from functions.runtime.text import overlap, words
 
 FITTING = 0.35  # of a score: what is below has nothing to do with what was asked
 PER_SUBQUESTION = 6
+NAMED = 0.1  # better fits what a subject names than what has its name in it
+SHARE_OF_BEST = 0.8  # of the best passage's score in its sub-question: what is below has its words and little else
+MOST = 0.6  # of a subject's words
+NEARER = 0.05  # so much better must a later sub-question fit for a passage that an earlier one found
+
+_DOTTED = re.compile(r"\w+(?:\.\w+)+")
 
 
 @agent(memory_mb=256, timeout_s=10)
@@ -33,32 +42,52 @@ def collector(found: All[SourcesFound]) -> FindingsCollected:
     )
 
 
+class _Fit(msgspec.Struct, frozen=True):
+    """How well a passage fits the sub-question that it is for."""
+
+    finding: Finding
+    score: float
+
+
 def _findings(found: Iterable[SourcesFound], poisoned: Iterable[str]) -> Iterator[Finding]:
-    """The best few passages of each sub-question; one that fits several is for that which it fits best."""
+    """The best few passages of each sub-question; one that fits several is for the first unless another is nearer."""
     left_out = set(poisoned)
-    best: dict[str, Finding] = {}
+    fits: dict[str, _Fit] = {}
     for part in found:
-        number = part.planned.number
-        subquestion = part.planned.plan[number]
-        for passage in part.passages:
-            if passage.id in left_out or not _fits(passage, subquestion):
-                continue
-            other = best.get(passage.id)
-            if other is None or passage.score > other.passage.score:
-                best[passage.id] = Finding(passage=passage, subquestion=number)
-    ordered = sorted(best.values(), key=lambda each: (each.subquestion, -each.passage.score, each.passage.id))
-    taken: dict[int, int] = {}
-    for finding in ordered:
-        taken[finding.subquestion] = taken.get(finding.subquestion, 0) + 1
-        if taken[finding.subquestion] <= PER_SUBQUESTION:
-            yield finding
+        for each in _fits(part):
+            before = fits.get(each.finding.passage.id)
+            if each.finding.passage.id not in left_out and (before is None or each.score > before.score + NEARER):
+                fits[each.finding.passage.id] = each
+    for part in found:
+        mine = [each for each in fits.values() if each.finding.subquestion == part.planned.number]
+        mine.sort(key=lambda each: (-each.score, each.finding.passage.id))
+        least = SHARE_OF_BEST * max((each.finding.passage.score for each in mine), default=0)
+        yield from (each.finding for each in mine[:PER_SUBQUESTION] if each.finding.passage.score >= least)
 
 
-def _fits(passage: Passage, subquestion: Subquestion) -> bool:
-    """Whether it has to do with what was asked, and with the subject that the sub-question is about."""
-    subject = set(words(subquestion.subject))
-    about = set(words(f"{passage.name} {passage.source} {passage.text}"))
-    return passage.score >= FITTING and (not subject or not subject.isdisjoint(about))
+def _fits(part: SourcesFound) -> Iterator[_Fit]:
+    subquestion = part.planned.plan[part.planned.number]
+    for passage in part.passages:
+        if passage.score >= FITTING and _is_about(passage, subquestion):
+            score = passage.score + (NAMED if _is_named(passage, subquestion) else 0)
+            yield _Fit(Finding(passage=passage, subquestion=part.planned.number), score)
+
+
+def _is_about(passage: Passage, subquestion: Subquestion) -> bool:
+    """Whether it says something of as many of the subjects as it must."""
+    text = f"{passage.name} {passage.source} {passage.text}"
+    said = words(text)
+    about = sum(
+        subject in text if _DOTTED.fullmatch(subject) else overlap(words(subject), said) >= MOST
+        for subject in subquestion.subjects
+    )
+    return not subquestion.subjects or about >= subquestion.least
+
+
+def _is_named(passage: Passage, subquestion: Subquestion) -> bool:
+    """Whether it is what the one subject names: `deque` is `collections.deque`."""
+    subjects = subquestion.subjects
+    return len(subjects) == 1 and f".{passage.name}".endswith(f".{subjects[0]}")
 
 
 def _named(plan: Sequence[Subquestion], searched: Iterable[int], failed: Iterable[AgentFailed]) -> Iterator[str]:

@@ -106,23 +106,22 @@ def _report(draft: DraftWritten, checked: _Checked, lines: Mapping[str, str], lo
 
 
 def _text(collected: FindingsCollected, kept: Sequence[_Kept], numbers: Mapping[str, int]) -> str:
-    """A numbered heading a sub-question, below it a paragraph a passage, which opens with the passage's name."""
+    """A numbered heading a sub-question, below it a paragraph a name, which opens with the name."""
     names = {each.passage.id: each.passage.name for each in collected.findings}
-    sections: dict[int, dict[str, list[_Kept]]] = {}
+    sections: dict[int, dict[str, list[str]]] = {}
     for each in kept:
-        of_section = sections.setdefault(each.statement.subquestion, {})
-        of_section.setdefault(each.statement.passage, []).append(each)
-    written = []
-    for place, (number, paragraphs) in enumerate(sections.items(), 1):
-        heading = f"{place}. {collected.plan[number].heading}"
-        written.append(
-            "\n".join((heading, *(_paragraph(names[each], numbers[each], said) for each, said in paragraphs.items())))
+        paragraphs = sections.setdefault(each.statement.subquestion, {})
+        said = paragraphs.setdefault(names[each.statement.passage], [])
+        said.append(f"{each.shown} [{numbers[each.statement.passage]}]")
+    return "\n\n".join(
+        "\n".join(
+            (
+                f"{place}. {collected.plan[number].heading}",
+                *(f"{name}: {' '.join(said)}" for name, said in paragraphs.items()),
+            )
         )
-    return "\n\n".join(written)
-
-
-def _paragraph(name: str, number: int, said: Sequence[_Kept]) -> str:
-    return " ".join((f"{name}:", *(f"{each.shown} [{number}]" for each in said)))
+        for place, (number, paragraphs) in enumerate(sections.items(), 1)
+    )
 
 
 def _bare(shown: str) -> str:
@@ -168,7 +167,7 @@ def _making(collected: FindingsCollected, draft: DraftWritten, checked: _Checked
 
 
 def _queries(collected: FindingsCollected) -> tuple[str, ...]:
-    return tuple(collected.plan[number].query for number in collected.searched)
+    return tuple(query for number in collected.searched for query in collected.plan[number].queries)
 
 
 def _notes_on_findings(collected: FindingsCollected, lost: Sequence[str]) -> Iterator[str]:
@@ -178,7 +177,7 @@ def _notes_on_findings(collected: FindingsCollected, lost: Sequence[str]) -> Ite
         yield f"Degraded: a part of the work was lost ({each})."
     found = {each.subquestion for each in collected.findings}
     if found and (empty := [collected.plan[each].heading for each in collected.searched if each not in found]):
-        yield f"Found no source for: {'; '.join(empty)}."
+        yield f"No source was found for: {'; '.join(empty)}."
     for source in collected.refused:
         yield f"Left out: {source} gives instructions instead of facts."
 

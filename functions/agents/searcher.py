@@ -20,11 +20,14 @@ def searcher(
     documents: Annotated[Search, "documents"],
     memories: Annotated[Search, "memories"],
 ) -> SourcesFound:
-    """Search the documents and what was remembered, and merge both by score."""
-    query = planned.plan[planned.number].query
-    found = [*documents.find(query, limit=PASSAGES), *memories.find(query, limit=PASSAGES)]
-    best = sorted(found, key=lambda passage: -passage.score)[:PASSAGES]
-    return SourcesFound(planned=planned, passages=tuple(map(_short, best)))
+    """Search the documents and what was remembered, and merge what is found by score, each passage once."""
+    best: dict[str, Passage] = {}
+    for query in planned.plan[planned.number].queries:
+        for passage in (*documents.find(query, limit=PASSAGES), *memories.find(query, limit=PASSAGES)):
+            if passage.id not in best or passage.score > best[passage.id].score:
+                best[passage.id] = passage
+    ordered = sorted(best.values(), key=lambda passage: (-passage.score, passage.id))
+    return SourcesFound(planned=planned, passages=tuple(map(_short, ordered)))
 
 
 def _short(passage: Passage) -> Passage:

@@ -9,6 +9,7 @@ from functions.events.common import Passage
 from functions.events.event import Event
 
 MAX_SUBQUESTIONS = 6
+MAX_QUERIES = 2
 
 
 class Subquestion(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,13 +17,15 @@ class Subquestion(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         heading: For the reader.
-        query: What is searched for.
-        subject: What its sources must be about; empty where whatever the query finds will do.
+        queries: What is searched for.
+        subjects: What its sources must be about; empty where whatever the queries find will do.
+        least: About how many of the subjects a source must be.
     """
 
     heading: Text
-    query: Text
-    subject: str = ""
+    queries: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1, max_length=MAX_QUERIES)]
+    subjects: tuple[str, ...] = ()
+    least: int = 1
 
 
 Plan = Annotated[tuple[Subquestion, ...], msgspec.Meta(min_length=1, max_length=MAX_SUBQUESTIONS)]

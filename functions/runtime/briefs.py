@@ -9,14 +9,15 @@ from functions.runtime.text import sentences, words
 
 MANY_SUBJECTS = 3  # so many are compared from several sides, even where nobody asks for depth
 MANY_QUESTIONS = 3
+QUESTION_WORDS = 3  # `Really?` asks nothing
 MAX_SUBJECT_WORDS = 4  # what is longer is no name of a thing, so the list is none of subjects
-MAX_SPLIT_WORDS = 2  # `json and pickle` are two subjects, `reading and writing csv files` is one
+MAX_PAIRED_WORDS = 2  # `json and pickle` are two subjects, `reading binary files and writing them back` is one
 
 _POLITE = r"\s*(?:hello|hi|hey)?[\s,]*(?:please[\s,]+)?(?:(?:can|could|would|will)\s+you\s+)?(?:please\s+)?"
 _WANTED = r"(?:(?:i|we)\s+(?:need|want|would\s+like)\s+(?:you\s+to\s+)?)?"
 _OPENING = rf"{_POLITE}{_WANTED}"
-_KIND = r"""(?:short|brief|small|long|detailed|thorough|in-depth|deep|comprehensive|full|complete|technical|general|critical
-    |literature|research|comparative|structured)"""
+_KIND = r"""(?:short|brief|small|long|detailed|thorough|in-depth|deep|comprehensive|full|complete|technical|general
+    |critical|literature|research|comparative|structured)"""
 _RESEARCH = re.compile(
     rf"""{_OPENING}(?:
         (?:do|carry\s+out|conduct|make)\s+(?:some\s+|a\s+little\s+|thorough\s+)?research\s+(?:on|into|about)\s+
@@ -56,6 +57,12 @@ _LISTED = re.compile(rf"\s*[,;/]\s*(?:{_AND}\s+)?|\s+{_AND}\s+", re.IGNORECASE)
 _PAIRED = re.compile(r"\s+(?:with|to|against|mit|avec|con)\s+", re.IGNORECASE)
 _ARTICLE = re.compile(r"(?:the|an?|python['\u2019]s)\s+", re.IGNORECASE)
 _GENERIC = re.compile(r"\s+(?:modules?|packages?|librar(?:y|ies)|functions?|class(?:es)?)$", re.IGNORECASE)
+_HOW_IT_WORKS = re.compile(r"how\s+(?P<topic>\S.*?)\s+works?", re.IGNORECASE)
+_WORKING_WITH = re.compile(
+    r"(?:how\s+to\s+(?:use|work\s+with)|(?:the\s+)?ways\s+(?:to|of)|(?:the\s+)?uses?\s+of|(?:working|dealing)\s+with)\s+"
+    r"|(?:using|handling)\s+",
+    re.IGNORECASE,
+)
 
 
 class Brief(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +119,13 @@ def _comparison(topic: str, *, in_depth: bool) -> Brief | None:
     subjects = _subjects(things) or _subjects(things, _PAIRED)
     if not subjects:
         return None
-    return Brief(form="comparison", topic=topic, subjects=subjects, aspect=" ".join(aspects), in_depth=in_depth)
+    return Brief(
+        form="comparison",
+        topic=topic,
+        subjects=subjects,
+        aspect=_ARTICLE.sub("", " ".join(aspects), count=1),
+        in_depth=in_depth,
+    )
 
 
 def _subjects(things: str, separator: re.Pattern[str] = _LISTED) -> tuple[str, ...]:
@@ -124,18 +137,25 @@ def _subjects(things: str, separator: re.Pattern[str] = _LISTED) -> tuple[str, .
 
 
 def _named(topic: str) -> tuple[str, ...]:
-    """The things that a topic lists: three or more, or two of few words."""
+    """The things that a topic lists: three or more, or two of few words, as many in each.
+
+    `temporary files and directories` is one topic: both are temporary.
+    """
     things, *_ = _ASPECT.split(topic, maxsplit=1)
     subjects = _subjects(things)
-    is_pair_of_names = all(len(each.split()) <= MAX_SPLIT_WORDS for each in subjects)
-    return subjects if len(subjects) > MAX_SPLIT_WORDS or is_pair_of_names else ()
+    lengths = {len(each.split()) for each in subjects}
+    is_pair_of_names = len(lengths) == 1 and max(lengths) <= MAX_PAIRED_WORDS
+    return subjects if len(subjects) >= MANY_SUBJECTS or is_pair_of_names else ()
 
 
 def _questions(text: str) -> tuple[str, ...]:
     """The questions of a message that ask something, each once."""
     found = [sentence for sentence in sentences(text) if sentence.endswith(("?", "\uff1f"))]
-    return tuple(dict.fromkeys(each for each in found if len(words(each)) > 1))
+    return tuple(dict.fromkeys(each for each in found if words(each) and len(each.split()) >= QUESTION_WORDS))
 
 
 def _bare(topic: str) -> str:
-    return topic.strip(" .?!,;:\uff1f\u3002")
+    """The topic itself: `how X works` and `working with X` are about X."""
+    inner = topic.strip(" .?!,;:\uff1f\u3002")
+    found = _HOW_IT_WORKS.fullmatch(inner)
+    return found["topic"] if found else _WORKING_WITH.sub("", inner, count=1)
