@@ -27,12 +27,17 @@ def _parts(passage: Passage) -> Iterator[str]:
     """As a bibliography orders them; a passage without metadata has its name and where it was read."""
     work = passage.work
     yield ", ".join(work.authors) if len(work.authors) <= MAX_AUTHORS else f"{work.authors[0]} et al"
-    is_whole = passage.name.casefold() == work.title.casefold()
-    place = passage.name.removeprefix(f"{work.title} > ")
-    yield place if is_whole or not work.title else f"{place}. In: {work.title}"
+    yield _place(passage.name, work.title)
     yield work.published or (f"changed {work.modified}" if work.modified else "")
     yield work.version
     yield work.location or passage.source
+
+
+def _place(name: str, title: str) -> str:
+    """The place in the work, where it is not the work itself: the name may begin with the title, or be all of it."""
+    inner = name.removeprefix(f"{title} > ")
+    is_whole = f"{title}:".startswith(f"{inner}:")
+    return title if title and is_whole else f"{inner}. In: {title}" if title else inner
 
 
 def _one_line(text: str) -> str:

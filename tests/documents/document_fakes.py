@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from functions.documents.chunks import Block, Section, passages_of
 from functions.documents.document import Unreadable
 from functions.events.common import Passage
@@ -45,6 +47,13 @@ class FakeCollection:
             self.fuse.burn()
             self.encoded.append(passage.id)
             self.points.setdefault(tenant, {})[passage.id] = passage
+
+    def describe(self, passages: Sequence[Passage], *, tenant: str) -> None:
+        stored = self.points.get(tenant, {})
+        for passage in passages:
+            self.fuse.burn()
+            if passage.id in stored:
+                stored[passage.id] = msgspec.structs.replace(stored[passage.id], work=passage.work)
 
     def delete(self, ids: Iterable[str], *, tenant: str) -> None:
         for one in ids:

@@ -42,7 +42,7 @@ def test_an_answer_as_json_has_everything(troupe: Troupe) -> None:
     answer = troupe("ask", OPENS, "--json").json()
     assert answer["conversation"] == "cli"
     assert answer["text"].startswith("The [bold] office: The office [/] opens at nine")
-    assert [set(each) for each in answer["citations"]] == [{"number", "passage", "name", "source"}]
+    assert [set(each) for each in answer["citations"]] == [{"number", "passage", "name", "source", "reference"}]
     assert {each["citation"] for each in answer["sentences"]} == {1}
     assert (answer["degraded"], answer["making"]["method"], answer["making"]["rounds"]) == (False, "extractive", 1)
     assert datetime.fromisoformat(answer["accepted"]) <= datetime.fromisoformat(answer["settled"])
