@@ -38,6 +38,7 @@ def collector(found: All[SourcesFound]) -> FindingsCollected:
         searched=searched,
         missing=tuple(_named(planned.plan, searched, found.missing)),
         refused=tuple(dict.fromkeys(f"{each.name} ({each.source})" for each in poisoned.values())),
+        left_out=planned.left_out,
         model_failures=planned.model_failures,
     )
 

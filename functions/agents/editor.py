@@ -8,7 +8,7 @@ import msgspec
 from functions.events.answer import Citation, CitedSentence, Making, ResponseReady
 from functions.events.common import Passage
 from functions.events.event import All
-from functions.events.research import DraftWritten, FindingsCollected, SourcesCited, Statement
+from functions.events.research import MAX_SUBQUESTIONS, DraftWritten, FindingsCollected, SourcesCited, Statement
 from functions.ports.conversations import Append
 from functions.ports.vectors import Lookup
 from functions.runtime.agent import agent
@@ -178,6 +178,8 @@ def _notes_on_findings(collected: FindingsCollected, lost: Sequence[str]) -> Ite
     found = {each.subquestion for each in collected.findings}
     if found and (empty := [collected.plan[each].heading for each in collected.searched if each not in found]):
         yield f"No source was found for: {'; '.join(empty)}."
+    if collected.left_out:
+        yield f"Not looked into, since a report has {MAX_SUBQUESTIONS} sections: {', '.join(collected.left_out)}."
     for source in collected.refused:
         yield f"Left out: {source} gives instructions instead of facts."
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Annotated
 
 import msgspec
@@ -15,6 +16,7 @@ from functions.runtime.text import STOPWORDS, words
 MAX_CHARACTERS = 1_000  # of a query, past what the encoder reads
 MAX_HEADING_CHARACTERS = 120
 LEAST = 2  # a plan with fewer sub-questions is none
+MAX_NAMED = 20  # of what is left out
 TOPIC_WORDS = 8  # of what a topic is searched by under several aspects
 MAX_TOKENS = 600
 
@@ -45,13 +47,20 @@ class Breakdown(msgspec.Struct, frozen=True):
     subquestions: list[Planned]
 
 
+class _Plan(msgspec.Struct, frozen=True):
+    """The sub-questions, and what has no place among them."""
+
+    subquestions: tuple[Subquestion, ...]
+    left_out: tuple[str, ...] = ()
+
+
 @agent(memory_mb=256, timeout_s=60)
 def researcher(
     requested: ResearchRequested, *, model: Annotated[LanguageModel, "model"] | None = None
 ) -> list[SubquestionPlanned]:
     """Plan the sub-questions, with a model where there is one, else by the form of the request."""
     failures: tuple[str, ...] = ()
-    plan: tuple[Subquestion, ...] = ()
+    plan = None
     if model is not None:
         try:
             plan = _broken_down(requested, model)
@@ -59,12 +68,18 @@ def researcher(
             failures = (error.reason,)
     plan = plan or _by_rule(requested)
     return [
-        SubquestionPlanned(question=requested.question, plan=plan, number=number, model_failures=failures)
-        for number in range(len(plan))
+        SubquestionPlanned(
+            question=requested.question,
+            plan=plan.subquestions,
+            number=number,
+            left_out=plan.left_out,
+            model_failures=failures,
+        )
+        for number in range(len(plan.subquestions))
     ]
 
 
-def _broken_down(requested: ResearchRequested, model: LanguageModel) -> tuple[Subquestion, ...]:
+def _broken_down(requested: ResearchRequested, model: LanguageModel) -> _Plan:
     """A model's plan.
 
     Raises:
@@ -75,29 +90,34 @@ def _broken_down(requested: ResearchRequested, model: LanguageModel) -> tuple[Su
     plan = _distinct(Subquestion(heading=each.heading, queries=(each.query,)) for each in answer.subquestions)
     if len(plan) < LEAST:
         raise ModelError(f"planned {len(plan)} sub-questions, at least {LEAST} are wanted", reason="malformed")
-    return plan
+    return _Plan(plan[:MAX_SUBQUESTIONS])
 
 
-def _by_rule(requested: ResearchRequested) -> tuple[Subquestion, ...]:
+def _by_rule(requested: ResearchRequested) -> _Plan:
     brief = brief_of(requested.question)
     if brief.form == "comparison":
-        planned = _compared(brief)
-    elif brief.form == "questions":
-        planned = _asked(brief.subjects)
-    elif brief.subjects:
-        planned = (_about(each) for each in brief.subjects)
-    else:
-        planned = _of_one_topic(brief, requested.earlier)
-    return _distinct(planned) or (Subquestion(heading="Answer", queries=(requested.question[:MAX_CHARACTERS],)),)
+        return _of_parts(map(_about, brief.subjects, repeat(brief.aspect)), together=_compared(brief))
+    if brief.form == "questions":
+        return _of_parts(_asked(brief.subjects))
+    if brief.subjects:
+        return _of_parts(map(_about, brief.subjects))
+    whole = Subquestion(heading="Answer", queries=(requested.question[:MAX_CHARACTERS],))
+    return _Plan(_distinct(_of_one_topic(brief, requested.earlier))[:MAX_SUBQUESTIONS] or (whole,))
 
 
-def _compared(brief: Brief) -> Iterator[Subquestion]:
-    """A section a subject, and one for what is said about several of them."""
+def _of_parts(parts: Iterable[Subquestion], together: Sequence[Subquestion] = ()) -> _Plan:
+    """As many of the parts as have a place beside what is asked of them together."""
+    distinct = _distinct(parts)
+    places = MAX_SUBQUESTIONS - len(together)
+    return _Plan((*distinct[:places], *together), tuple(each.heading for each in distinct[places:][:MAX_NAMED]))
+
+
+def _compared(brief: Brief) -> tuple[Subquestion, ...]:
+    """What is said about several of the subjects."""
     subjects = brief.subjects[: MAX_SUBQUESTIONS - 1]
-    for subject in subjects:
-        yield _about(subject, brief.aspect)
-    together = f"difference between {' and '.join(subjects)} {brief.aspect}"
-    yield Subquestion(heading="What is said of several of them", queries=(together,), subjects=subjects, least=2)
+    query = f"difference between {' and '.join(subjects)} {brief.aspect}"
+    together = Subquestion(heading="What is said of several of them", queries=(query,), subjects=subjects, least=2)
+    return _distinct([together])
 
 
 def _about(subject: str, aspect: str = "") -> Subquestion:
@@ -129,11 +149,11 @@ def _of_one_topic(brief: Brief, earlier: Sequence[str]) -> Iterator[Subquestion]
 
 
 def _distinct(planned: Iterable[Subquestion]) -> tuple[Subquestion, ...]:
-    """The first few that ask something, each once and of bounded length."""
+    """Those that ask something, each once and of bounded length."""
     plan: dict[str, Subquestion] = {}
     for each in planned:
         heading = " ".join(each.heading.split())[:MAX_HEADING_CHARACTERS].strip()
         queries = tuple(cut for query in each.queries if words(cut := " ".join(query.split())[:MAX_CHARACTERS]))
         if heading and queries:
             plan.setdefault(queries[-1].casefold(), msgspec.structs.replace(each, heading=heading, queries=queries))
-    return tuple(plan.values())[:MAX_SUBQUESTIONS]
+    return tuple(plan.values())

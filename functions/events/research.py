@@ -50,12 +50,14 @@ class SubquestionPlanned(Event):
         question: The whole, in the user's words.
         plan: Every sub-question, so that a part that is lost can be named by the others.
         number: Which of them this one is, from 0.
+        left_out: What was asked for and has no place in the plan.
         model_failures: Why a model was of no use so far, one entry each.
     """
 
     question: Text
     plan: Plan
     number: int
+    left_out: tuple[str, ...] = ()
     model_failures: tuple[str, ...] = ()
 
 
@@ -83,6 +85,7 @@ class FindingsCollected(Event):
         searched: The numbers of the sub-questions that were searched for.
         missing: Why the other searches failed, one entry each.
         refused: The sources that were left out for giving instructions instead of facts.
+        left_out: What was asked for and had no place in the plan.
         model_failures: Why a model was of no use so far, one entry each.
     """
 
@@ -92,6 +95,7 @@ class FindingsCollected(Event):
     searched: tuple[int, ...] = ()
     missing: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     model_failures: tuple[str, ...] = ()
 
     def without_texts(self) -> "FindingsCollected":

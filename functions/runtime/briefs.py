@@ -45,7 +45,7 @@ _DIFFERENCE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _IN_DEPTH = re.compile(
-    r"[\s,]+(?:in\s+(?:more\s+|great\s+|some\s+)?(?:depth|detail)|thoroughly|at\s+length|from\s+all\s+sides)\b",
+    r"(?<![\s,])[\s,]+(?:in\s+(?:more\s+|great\s+|some\s+)?(?:depth|detail)|thoroughly|at\s+length|from\s+all\s+sides)\b",
     re.IGNORECASE,
 )
 _ASPECT = re.compile(
@@ -57,7 +57,7 @@ _LISTED = re.compile(rf"\s*[,;/]\s*(?:{_AND}\s+)?|\s+{_AND}\s+", re.IGNORECASE)
 _PAIRED = re.compile(r"\s+(?:with|to|against|mit|avec|con)\s+", re.IGNORECASE)
 _ARTICLE = re.compile(r"(?:the|an?|python['\u2019]s)\s+", re.IGNORECASE)
 _GENERIC = re.compile(r"\s+(?:modules?|packages?|librar(?:y|ies)|functions?|class(?:es)?)$", re.IGNORECASE)
-_HOW_IT_WORKS = re.compile(r"how\s+(?P<topic>\S.*?)\s+works?", re.IGNORECASE)
+_HOW_IT_WORKS = re.compile(r"(?:how|what)\s+(?P<topic>\S.*?)\s+(?:works?|does|do|is|are)", re.IGNORECASE)
 _WORKING_WITH = re.compile(
     r"(?:how\s+to\s+(?:use|work\s+with)|(?:the\s+)?ways\s+(?:to|of)|(?:the\s+)?uses?\s+of|(?:working|dealing)\s+with)\s+"
     r"|(?:using|handling)\s+",
@@ -132,8 +132,13 @@ def _subjects(things: str, separator: re.Pattern[str] = _LISTED) -> tuple[str, .
     """The things of a list, each once; none where there are fewer than two, or some are no names of things."""
     listed = [_GENERIC.sub("", _ARTICLE.sub("", each.strip(), count=1)) for each in separator.split(things)]
     subjects = {each.casefold(): each for each in listed if each}
-    is_list = len(subjects) > 1 and all(len(each.split()) <= MAX_SUBJECT_WORDS and words(each) for each in subjects)
-    return tuple(subjects.values()) if is_list else ()
+    return tuple(subjects.values()) if len(subjects) > 1 and all(map(_names_a_thing, subjects)) else ()
+
+
+def _names_a_thing(subject: str) -> bool:
+    """Whether it may be a name: `strings ignoring case` says how to compare."""
+    _, *rest = subject.split()
+    return bool(words(subject)) and len(rest) < MAX_SUBJECT_WORDS and not any(word.endswith("ing") for word in rest)
 
 
 def _named(topic: str) -> tuple[str, ...]:
