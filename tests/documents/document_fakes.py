@@ -7,7 +7,7 @@ import msgspec
 
 from functions.documents.chunks import Block, Section, passages_of
 from functions.documents.document import Unreadable
-from functions.events.common import Passage
+from functions.events.common import Passage, Work
 from functions.ports.ledger import Entry
 
 TENANT = "t"
@@ -95,10 +95,11 @@ class Doc:
     words: tuple[str, ...]
     problem: Exception | None = None
     reads: int = 0
+    edition: int = 1
 
     @property
     def fingerprint(self) -> str:
-        return "-".join(self.words) or "nothing"
+        return f"{'-'.join(self.words) or 'nothing'}-{self.edition}"
 
     @property
     def size(self) -> int:
@@ -109,7 +110,7 @@ class Doc:
         if self.problem is not None:
             raise self.problem
         sections = [Section((word,), (Block(f"about {word}"),)) for word in self.words]
-        return list(passages_of(self.source, sections, untitled="-"))
+        return list(passages_of(self.source, sections, untitled="-", work=Work(version=str(self.edition))))
 
 
 def unreadable(source: str, reason: str) -> Doc:
