@@ -1,7 +1,7 @@
 """Brings together what the searches found: each passage once, for the sub-question that it fits best."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -10,13 +10,14 @@ from functions.events.event import AgentFailed, All
 from functions.events.research import Finding, FindingsCollected, SourcesFound, Subquestion
 from functions.runtime.agent import agent
 from functions.runtime.checking import is_poisoned
-from functions.runtime.text import overlap, words
+from functions.runtime.text import words
 
 FITTING = 0.35  # of a score: what is below has nothing to do with what was asked
 PER_SUBQUESTION = 6
 NAMED = 0.1  # better fits what a subject names than what has its name in it
 SHARE_OF_BEST = 0.8  # of the best passage's score in its sub-question: what is below has its words and little else
 MOST = 0.6  # of a subject's words
+LONG = 4  # letters: a word with more may be the beginning of another form of it
 NEARER = 0.05  # so much better must a later sub-question fit for a passage that an earlier one found
 
 _DOTTED = re.compile(r"\w+(?:\.\w+)+")
@@ -63,7 +64,7 @@ def _findings(found: Iterable[SourcesFound], poisoned: Iterable[str]) -> Iterato
         mine = [each for each in fits.values() if each.finding.subquestion == part.planned.number]
         mine.sort(key=lambda each: (-each.score, each.finding.passage.id))
         least = SHARE_OF_BEST * max((each.finding.passage.score for each in mine), default=0)
-        yield from (each.finding for each in mine[:PER_SUBQUESTION] if each.finding.passage.score >= least)
+        yield from (each.finding for each in mine[:PER_SUBQUESTION] if each.score >= least)
 
 
 def _fits(part: SourcesFound) -> Iterator[_Fit]:
@@ -77,12 +78,18 @@ def _fits(part: SourcesFound) -> Iterator[_Fit]:
 def _is_about(passage: Passage, subquestion: Subquestion) -> bool:
     """Whether it says something of as many of the subjects as it must."""
     text = f"{passage.name} {passage.source} {passage.text}"
-    said = words(text)
+    said = set(words(text))
     about = sum(
-        subject in text if _DOTTED.fullmatch(subject) else overlap(words(subject), said) >= MOST
+        subject in text if _DOTTED.fullmatch(subject) else _share_said(words(subject), said) >= MOST
         for subject in subquestion.subjects
     )
     return not subquestion.subjects or about >= subquestion.least
+
+
+def _share_said(subject: Sequence[str], said: Collection[str]) -> float:
+    """The share of a subject's words that are said, be it in a longer word: `collection` is said by `collector`."""
+    there = [word for word in subject if word in said or any(each.startswith(word) for each in said if word[LONG:])]
+    return len(there) / len(subject)
 
 
 def _is_named(passage: Passage, subquestion: Subquestion) -> bool:

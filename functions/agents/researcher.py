@@ -116,7 +116,7 @@ def _compared(brief: Brief) -> tuple[Subquestion, ...]:
     """What is said about several of the subjects."""
     subjects = brief.subjects[: MAX_SUBQUESTIONS - 1]
     query = f"difference between {' and '.join(subjects)} {brief.aspect}"
-    together = Subquestion(heading="What is said of several of them", queries=(query,), subjects=subjects, least=2)
+    together = Subquestion(heading="Compared with each other", queries=(query,), subjects=subjects, least=2)
     return _distinct([together])
 
 

@@ -21,6 +21,7 @@ SHARE_OF_BEST = 0.75  # of the best sentence's weight in its section: what is be
 SAID = 0.3  # the weight of the asked words that a sentence has, beside the score of its passage
 FULLER = 0.01  # what each of its words adds, up to ENOUGH_WORDS: a sentence of three words says little
 ENOUGH_WORDS = 8
+OPENING = 0.05  # what the first sentence of a passage weighs more
 LATER = 0.02  # what each sentence before it takes away: sources say first what they are about
 MAX_PROMPT_CHARACTERS = 24_000
 MAX_TOKENS = 1_600
@@ -126,6 +127,7 @@ def _candidates(findings: Iterable[Finding], asked: Sequence[str]) -> Iterator[_
             mine = words(sentence)
             if len(mine) >= LEAST_WORDS and len(sentence) <= MAX_CHARACTERS and _STATES.match(sentence):
                 fit = SAID * overlap(asked, (*name, *mine)) + FULLER * min(len(mine), ENOUGH_WORDS) - LATER * position
+                fit += 0 if position else OPENING
                 yield _Candidate(sentence, finding, finding.passage.score + fit)
 
 

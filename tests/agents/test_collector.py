@@ -40,6 +40,13 @@ def test_what_is_not_about_the_subject_is_left_out() -> None:
     assert placed(gathered(sources(0, LIST, plan=[ABOUT_DEQUE]))) == []
 
 
+def test_another_form_of_a_word_is_the_word() -> None:
+    plan = [Subquestion(heading="gc", queries=("gc",), subjects=("garbage collection",))]
+    form = passage("The garbage collector.", id="form", name="gc")
+    half = passage("Garbage in.", id="half", name="bin")
+    assert placed(gathered(sources(0, form, half, plan=plan))) == [("form", 0)]
+
+
 def test_a_name_with_dots_is_a_subject_as_a_whole() -> None:
     plan = [Subquestion(heading="os.system", queries=("os.system",), subjects=("os.system",))]
     other = passage("Identify the operating system.", id="other", name="os.uname", source="python:os")
@@ -59,6 +66,13 @@ def test_what_hardly_fits_and_what_fits_much_less_than_the_best_is_left_out() ->
     passages = [passage(id=id_, score=score) for id_, score in scores.items()]
     assert placed(gathered(sources(0, *passages))) == [("best", 0), ("near", 0)]
     assert placed(gathered(sources(0, passage(score=0.3)))) == []
+
+
+def test_what_a_subject_names_is_kept_where_others_fit_better() -> None:
+    wraps = passage("A wrapper around a deque.", id="wraps", name="UserDeque", score=0.8)
+    itself = passage("A list-like sequence.", id="itself", name="collections.deque", score=0.57)
+    other = passage("A deque of trees.", id="other", name="tree", score=0.57)
+    assert placed(gathered(sources(0, wraps, itself, other, plan=[ABOUT_DEQUE]))) == [("wraps", 0), ("itself", 0)]
 
 
 def test_a_sub_question_has_a_bounded_number_of_passages() -> None:

@@ -35,6 +35,11 @@ def test_the_findings_keep_their_order_and_a_source_its_own() -> None:
     assert said(event)[0][2].startswith("Zebras")
 
 
+def test_a_passage_is_opened_before_what_it_says_later() -> None:
+    text = "This module reads files quickly. Streams are also opened here. Sorting streams is fast too."
+    assert said(synthesizer(collected((passage(text), 0))))[0][2] == "This module reads files quickly."
+
+
 def test_the_words_that_were_asked_for_weigh() -> None:
     plan = (Subquestion(heading="h", queries=("reversed generators",)),)
     sources = passage("One thing is big. Two things are red. Reversed generators are exhausted. Four things end.")
