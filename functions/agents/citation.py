@@ -19,18 +19,20 @@ def citation(collected: FindingsCollected) -> SourcesCited:
 
 
 def _line(passage: Passage) -> str:
+    """Without a full stop behind it: the last part may be an address."""
     parts = (_one_line(part).rstrip(".") for part in _parts(passage))
-    return f"{'. '.join(part for part in parts if part)}."
+    return ". ".join(part for part in parts if part)
 
 
 def _parts(passage: Passage) -> Iterator[str]:
     """As a bibliography orders them; a passage without metadata has its name and where it was read."""
     work = passage.work
     yield ", ".join(work.authors) if len(work.authors) <= MAX_AUTHORS else f"{work.authors[0]} et al"
-    yield _place(passage.name, work.title)
+    place, location = _place(passage.name, work.title), work.location or passage.source
+    yield place
     yield work.published or (f"changed {work.modified}" if work.modified else "")
     yield work.version
-    yield work.location or passage.source
+    yield location if location != place else ""
 
 
 def _place(name: str, title: str) -> str:

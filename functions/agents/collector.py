@@ -7,14 +7,14 @@ import msgspec
 
 from functions.events.common import Passage
 from functions.events.event import AgentFailed, All
-from functions.events.research import Finding, FindingsCollected, SourcesFound, Subquestion
+from functions.events.research import MAX_SUBQUESTIONS, Finding, FindingsCollected, SourcesFound, Subquestion
 from functions.runtime.agent import agent
 from functions.runtime.checking import is_poisoned
 from functions.runtime.text import words
 
 FITTING = 0.35  # of a score: what is below has nothing to do with what was asked
 PER_SUBQUESTION = 6
-NAMED = 0.1  # better fits what a subject names than what has its name in it
+NAMED = 0.15  # better fits what a subject names than what has its name in it
 SHARE_OF_BEST = 0.8  # of the best passage's score in its sub-question: what is below has its words and little else
 MOST = 0.6  # of a subject's words
 LONG = 4  # letters: a word with more may be the beginning of another form of it
@@ -31,11 +31,12 @@ def collector(found: All[SourcesFound]) -> FindingsCollected:
         return FindingsCollected(missing=reasons)
     planned = found.parts[0].planned
     searched = tuple(part.planned.number for part in found)
-    poisoned = {each.id: each for part in found for each in part.passages if is_poisoned(each)}
+    fits = _best(each for part in found for each in _fits(part))
+    poisoned = {each.finding.passage.id: each.finding.passage for each in fits if is_poisoned(each.finding.passage)}
     return FindingsCollected(
         question=planned.question,
         plan=planned.plan,
-        findings=tuple(_findings(found, poisoned)),
+        findings=tuple(_findings([each for each in fits if each.finding.passage.id not in poisoned])),
         searched=searched,
         missing=tuple(_named(planned.plan, searched, found.missing)),
         refused=tuple(dict.fromkeys(f"{each.name} ({each.source})" for each in poisoned.values())),
@@ -51,17 +52,20 @@ class _Fit(msgspec.Struct, frozen=True):
     score: float
 
 
-def _findings(found: Iterable[SourcesFound], poisoned: Iterable[str]) -> Iterator[Finding]:
-    """The best few passages of each sub-question; one that fits several is for the first unless another is nearer."""
-    left_out = set(poisoned)
-    fits: dict[str, _Fit] = {}
-    for part in found:
-        for each in _fits(part):
-            before = fits.get(each.finding.passage.id)
-            if each.finding.passage.id not in left_out and (before is None or each.score > before.score + NEARER):
-                fits[each.finding.passage.id] = each
-    for part in found:
-        mine = [each for each in fits.values() if each.finding.subquestion == part.planned.number]
+def _best(fits: Iterable[_Fit]) -> Sequence[_Fit]:
+    """Each passage once; one that fits several sub-questions is for the first unless another is nearer."""
+    best: dict[str, _Fit] = {}
+    for each in fits:
+        before = best.get(each.finding.passage.id)
+        if before is None or each.score > before.score + NEARER:
+            best[each.finding.passage.id] = each
+    return tuple(best.values())
+
+
+def _findings(fits: Sequence[_Fit]) -> Iterator[Finding]:
+    """The best few passages of each sub-question, best first."""
+    for number in range(MAX_SUBQUESTIONS):
+        mine = [each for each in fits if each.finding.subquestion == number]
         mine.sort(key=lambda each: (-each.score, each.finding.passage.id))
         least = SHARE_OF_BEST * max((each.finding.passage.score for each in mine), default=0)
         yield from (each.finding for each in mine[:PER_SUBQUESTION] if each.score >= least)
@@ -79,17 +83,17 @@ def _is_about(passage: Passage, subquestion: Subquestion) -> bool:
     """Whether it says something of as many of the subjects as it must."""
     text = f"{passage.name} {passage.source} {passage.text}"
     said = set(words(text))
-    about = sum(
-        subject in text if _DOTTED.fullmatch(subject) else _share_said(words(subject), said) >= MOST
-        for subject in subquestion.subjects
-    )
+    about = sum(_says(text, said, subject) for subject in subquestion.subjects)
     return not subquestion.subjects or about >= subquestion.least
 
 
-def _share_said(subject: Sequence[str], said: Collection[str]) -> float:
-    """The share of a subject's words that are said, be it in a longer word: `collection` is said by `collector`."""
-    there = [word for word in subject if word in said or any(each.startswith(word) for each in said if word[LONG:])]
-    return len(there) / len(subject)
+def _says(text: str, said: Collection[str], subject: str) -> bool:
+    """Whether a text has a name as it stands; or most of a subject's words, be it in a longer one (`collector`)."""
+    wanted = words(subject)
+    if _DOTTED.fullmatch(subject) or not wanted:
+        return subject in text
+    there = [word for word in wanted if word in said or any(each.startswith(word) for each in said if word[LONG:])]
+    return len(there) >= MOST * len(wanted)
 
 
 def _is_named(passage: Passage, subquestion: Subquestion) -> bool:

@@ -15,27 +15,31 @@ def line(given: Passage) -> str:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (passage(), "list.sort. python:builtins."),
+        (passage(), "list.sort. python:builtins"),
         (
             passage(work=Work(title="builtins: Built-in things", version="CPython 3.12.1")),
-            "list.sort. In: builtins: Built-in things. CPython 3.12.1. python:builtins.",
+            "list.sort. In: builtins: Built-in things. CPython 3.12.1. python:builtins",
         ),
-        (passage(name="heapq", work=Work(title="heapq: Heaps")), "heapq: Heaps. python:builtins."),
+        (passage(name="heapq", work=Work(title="heapq: Heaps")), "heapq: Heaps. python:builtins"),
         (
             passage(
                 name="Guide > Install",
                 source="guide.md",
                 work=Work(title="Guide", authors=("Ada Byron", "Bo Li"), published="2024-05-01", modified="2025-01-01"),
             ),
-            "Ada Byron, Bo Li. Install. In: Guide. 2024-05-01. guide.md.",
+            "Ada Byron, Bo Li. Install. In: Guide. 2024-05-01. guide.md",
         ),
         (
             passage(name="Guide", source="g.md", work=Work(title="Guide", modified="2025-01-01")),
-            "Guide. changed 2025-01-01. g.md.",
+            "Guide. changed 2025-01-01. g.md",
+        ),
+        (
+            passage(name="notes.txt", source="notes.txt", work=Work(modified="2025-01-01")),
+            "notes.txt. changed 2025-01-01",
         ),
         (
             passage(name="A", work=Work(title="A", authors=("B", "C", "D", "E"), location="https://example.org/a")),
-            "B et al. A. https://example.org/a.",
+            "B et al. A. https://example.org/a",
         ),
     ],
 )

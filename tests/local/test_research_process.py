@@ -53,9 +53,9 @@ def test_a_report_comes_by_name_and_through_the_orchestrator_alike(process: Loca
     assert chosen.text == sent.text
     assert chosen.text.startswith("1. sorting\n")
     assert [each.reference for each in chosen.citations] == [
-        "sorting. In: A. a.md.",
-        "heaps. In: B. b.md.",
-        "compression. c.md.",
+        "sorting. In: A. a.md",
+        "heaps. In: B. b.md",
+        "compression. c.md",
     ]
     assert not chosen.degraded
 

@@ -157,7 +157,7 @@ def test_a_report_has_a_section_a_sub_question_with_its_references(opened: Open,
     assert headings == ["1. gzip", "2. bz2", "3. lzma"]
     assert "gzip: \u201cOverview of what gzip compresses.\u201d [1]" in response.text
     assert [each.reference for each in response.citations] == [
-        f"Ada Byron. {name}: Compression. python:{name}." for name in ("gzip", "bz2", "lzma")
+        f"Ada Byron. {name}: Compression. python:{name}" for name in ("gzip", "bz2", "lzma")
     ]
     assert not response.degraded
     assert troupe.attempts("searcher") == [1, 1, 1, 1]
