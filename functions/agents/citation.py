@@ -39,7 +39,7 @@ def _place(name: str, title: str) -> str:
     """The place in the work, where it is not the work itself: the name may begin with the title, or be all of it."""
     inner = name.removeprefix(f"{title} > ")
     is_whole = f"{title}:".startswith(f"{inner}:")
-    return title if title and is_whole else f"{inner}. In: {title}" if title else inner
+    return title if is_whole else f"{inner}. In: {title}" if title else inner
 
 
 def _one_line(text: str) -> str:

@@ -12,10 +12,9 @@ from functions.events.research import MAX_SUBQUESTIONS, DraftWritten, FindingsCo
 from functions.ports.conversations import Append
 from functions.ports.vectors import Lookup
 from functions.runtime.agent import agent
-from functions.runtime.checking import SUPPORTED, is_poisoned, quoted
-from functions.runtime.text import overlap, support, words
+from functions.runtime.checking import SUPPORTED, is_poisoned, is_supported, quoted
+from functions.runtime.text import support
 
-SAME = 0.9  # two sentences that share so many words say the same
 NOTHING_FOUND = "I found nothing in the documents on this."
 NOTHING_LEFT = "I found sources, but nothing that could be written from them stands in them."
 SEARCH_FAILED = "I could not search the documents."
@@ -81,10 +80,9 @@ def _checked(draft: DraftWritten, stored: Mapping[str, Passage]) -> _Checked:
 
 
 def _is_said(statement: Statement, kept: Iterable[_Kept]) -> bool:
-    """Whether a sentence that is kept says all of it: its words, and as many of its own."""
-    mine = words(statement.text)
-    others = (words(each.statement.text) for each in kept)
-    return any(overlap(mine, other) >= SAME and overlap(other, mine) >= SAME for other in others)
+    """Whether a sentence that is kept says the same: each supports the other, numbers and negations included."""
+    mine, others = statement.text, (each.statement.text for each in kept)
+    return any(is_supported(mine, other) and is_supported(other, mine) for other in others)
 
 
 def _report(draft: DraftWritten, checked: _Checked, lines: Mapping[str, str], lost: Sequence[str]) -> ResponseReady:
@@ -186,7 +184,7 @@ def _notes_on_findings(collected: FindingsCollected, lost: Sequence[str]) -> Ite
 
 def _notes_on_draft(draft: DraftWritten, checked: _Checked) -> Iterator[str]:
     for reason in dict.fromkeys(draft.model_failures):
-        yield f"Degraded: the model gave nothing of use ({reason}), so the report was made without it."
+        yield f"Degraded: the model failed ({reason}) at a part of the work, which was done without it."
     for source in checked.refused:
         yield f"Left out: {source} gives instructions instead of facts."
     if checked.unsupported:

@@ -130,7 +130,7 @@ def _about(subject: str, aspect: str = "") -> Subquestion:
 def _asked(questions: Sequence[str]) -> Iterator[Subquestion]:
     """A section a question; one that refers to the first is searched for with it."""
     for question in questions:
-        refers = question is not questions[0] and _PRONOUN.search(question)
+        refers = question != questions[0] and _PRONOUN.search(question)
         yield Subquestion(heading=question, queries=(f"{question} {questions[0]}" if refers else question,))
 
 

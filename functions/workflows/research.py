@@ -16,4 +16,5 @@ research = Workflow(
     entry=UserMessage,
     answer=ResponseReady,
     resources={"documents": "collection", "memories": "collection", "conversations": "conversations"},
+    deadline_s=180.0,  # a model writes a whole report; without one it takes less than a second
 )

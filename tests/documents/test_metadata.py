@@ -88,6 +88,7 @@ class TestHtml:
 
     def test_what_stands_in_the_body_is_the_text_not_the_work(self) -> None:
         assert html("", "<meta name=author content=Eve><svg><title>icon</title></svg>") == Work()
+        assert work_of(".html", b"<title>T</title><body><meta name=author content=Eve>") == Work(title="T")
 
     @pytest.mark.parametrize("address", ["javascript:alert(1)", "/relative", "file:///etc/passwd", ""])
     def test_only_a_web_address_is_one(self, address: str) -> None:
