@@ -22,6 +22,7 @@ from functions.errors import TroupeError
 from functions.events.envelope import open_request
 from functions.events.event import Event
 from functions.ports.conversations import Append, History
+from functions.ports.models import LanguageModel
 from functions.ports.requests import RequestView
 from functions.ports.vectors import Collection, Lookup, Search, Upsert
 from functions.runtime.agent import Grant
@@ -80,6 +81,7 @@ class LocalProcess:
             Search: lambda resource, binding: TenantSearch(self._collections[resource], binding.tenant),
             Upsert: lambda resource, binding: TenantUpsert(self._collections[resource], binding.tenant),
             Lookup: lambda resource, binding: TenantLookup(self._collections[resource], binding.tenant),
+            LanguageModel: lambda _resource, _binding: None,
             Append: lambda _, binding: LocalAppend(
                 store, now, tenant=binding.tenant, conversation=binding.conversation, key=binding.key
             ),

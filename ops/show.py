@@ -71,7 +71,7 @@ def show_answer(console: Console, question: str, response: ResponseReady) -> Non
     console.print()
     console.print(_plain(question.strip(), style="bold"))
     console.print()
-    for paragraph in response.text.splitlines():
+    for paragraph in filter(None, response.text.splitlines()):
         console.print(Padding(_plain(paragraph), (0, 0, 0, 2), expand=False))
         console.print()
     for note in response.notes:
@@ -79,7 +79,8 @@ def show_answer(console: Console, question: str, response: ResponseReady) -> Non
     if response.citations:
         console.print("Sources", style="bold")
         for citation in response.citations:
-            console.print(_plain(f"  [{citation.number}] {citation.name}  ({citation.source})"))
+            reference = citation.reference or f"{citation.name}  ({citation.source})"
+            console.print(_plain(f"  [{citation.number}] {reference}"))
 
 
 def show_waterfall(console: Console, view: RequestView, deliveries: Sequence[DeliveryView]) -> None:

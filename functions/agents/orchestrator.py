@@ -1,11 +1,13 @@
-"""Decides what happens next: remember, search, search once more, or go on with what there is."""
+"""Decides what happens next: remember, search, search once more, go on with what there is, or research."""
 
 import re
 from typing import Annotated
 
 from functions.events.answer import MemoryRequested, QuestionAsked, SupportLacking, UserMessage, ValidationComplete
+from functions.events.research import ResearchRequested
 from functions.ports.conversations import Append, History
 from functions.runtime.agent import Context, agent
+from functions.runtime.briefs import wants_research
 from functions.runtime.text import sentences
 
 EARLIER_MESSAGES = 6
@@ -22,7 +24,7 @@ def orchestrator(
     history: Annotated[History, "conversations"],
     conversation: Annotated[Append, "conversations"],
     context: Context,
-) -> MemoryRequested | QuestionAsked | ValidationComplete:
+) -> MemoryRequested | QuestionAsked | ValidationComplete | ResearchRequested:
     """Store the message, read the history, choose the path, bound the rounds."""
     if isinstance(event, SupportLacking):
         return _next_round(event, context)
@@ -31,6 +33,8 @@ def orchestrator(
     to_remember, question = _asked(event.text)
     if to_remember:
         return MemoryRequested(text=to_remember, question=question, earlier=earlier)
+    if wants_research(question):
+        return ResearchRequested(question=question, earlier=earlier)
     return QuestionAsked(question=question, earlier=earlier)
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from functions.events.common import Passage
+from functions.events.common import Passage, Work
 
 #: Characters a passage holds at most. The default encoder reads 256 word pieces, about as much English.
 MAX_CHARS = 1_000
@@ -32,6 +32,7 @@ _SPACE = re.compile(r"\s*")
 _WORD_END = re.compile(r"\s")
 # A sentence ends at a full stop with space behind it, or at an ideographic one without.
 _SENTENCE_END = re.compile(r"""[.!?…]["'”’)\]]*(?=\s)|[。！？]""")  # noqa: RUF001 - full-width on purpose
+_UNKNOWN = Work()
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Section:
     blocks: tuple[Block, ...]
 
 
-def passages_of(source: str, sections: Iterable[Section], *, untitled: str) -> Iterator[Passage]:
+def passages_of(source: str, sections: Iterable[Section], *, untitled: str, work: Work = _UNKNOWN) -> Iterator[Passage]:
     """The passages of one source, in reading order; `untitled` names what stands under no heading.
 
     The same sections yield the same ids. A piece that occurs twice under one name is told apart by its turn.
@@ -61,7 +62,7 @@ def passages_of(source: str, sections: Iterable[Section], *, untitled: str) -> I
         for text in pieces(section.blocks):
             turn = seen[name, text]
             seen[name, text] += 1
-            yield Passage(id=passage_id(source, name, text, turn), name=name, source=source, text=text)
+            yield Passage(id=passage_id(source, name, text, turn), name=name, source=source, text=text, work=work)
 
 
 def passage_id(source: str, name: str, text: str, turn: int = 0) -> str:

@@ -8,8 +8,11 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Self
+
+import msgspec
 
 from functions.documents.chunks import Section, passages_of
 from functions.documents.document import Document, Refused, Unreadable
@@ -18,7 +21,7 @@ from functions.errors import TroupeError
 from functions.events.common import Passage
 
 #: Raise it whenever a reader of this package or the chunker would read the same file differently.
-READERS_VERSION = 1
+READERS_VERSION = 2
 #: Bytes a file may have.
 MAX_FILE_BYTES = 50 * 1024**2
 #: Entries a folder may have in all; what holds more was hardly meant.
@@ -31,22 +34,30 @@ _ENVIRONMENT_MARK = "pyvenv.cfg"
 
 @dataclass(frozen=True)
 class File:
-    """A regular file in one of the formats that are read."""
+    """A regular file in one of the formats that are read.
+
+    Attributes:
+        modified: The day it was last changed, in UTC: of the work, unless that says another.
+    """
 
     source: str
     path: Path
     fingerprint: str
     size: int
+    modified: str
     parser: ReaderProcess
 
     def read(self) -> Sequence[Passage]:
         """Its passages; see `Document.read`."""
         name = PurePosixPath(self.source)
         suffix = name.suffix.lower()
-        sections = self.parser.read(suffix, _content(self.path))
+        parsed = self.parser.parse(suffix, _content(self.path))
+        sections, work = parsed.sections, parsed.work
+        if not work.modified:
+            work = msgspec.structs.replace(work, modified=self.modified)
         if suffix == ".pdf":
             sections = [_below(name.stem, section) for section in sections]
-        passages = list(passages_of(self.source, sections, untitled=name.name))
+        passages = list(passages_of(self.source, sections, untitled=name.name, work=work))
         if not passages:
             raise Unreadable("holds no text")
         return passages
@@ -161,7 +172,8 @@ def _document(root: Path, entry: "os.DirEntry[str]", parser: ReaderProcess) -> D
     if state.st_size > MAX_FILE_BYTES:
         return Refused(source, _too_large(state.st_size))
     fingerprint = f"{state.st_size}-{state.st_mtime_ns}-{state.st_ctime_ns}-readers{READERS_VERSION}"
-    return File(source, Path(entry.path), fingerprint, state.st_size, parser)
+    modified = datetime.fromtimestamp(state.st_mtime, UTC).date().isoformat()
+    return File(source, Path(entry.path), fingerprint, state.st_size, modified, parser)
 
 
 def _link(root: Path, entry: "os.DirEntry[str]", source: str) -> Refused | None:

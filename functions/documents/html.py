@@ -42,7 +42,7 @@ def read_html(data: bytes) -> list[Section]:
     Raises:
         Unreadable: It is binary data, or in no encoding that can be told.
     """
-    return html_sections(_decode(data))
+    return html_sections(decode_html(data))
 
 
 def html_sections(markup: str) -> list[Section]:
@@ -58,7 +58,7 @@ def html_sections(markup: str) -> list[Section]:
     return [Section((title, *path) if title else path, tuple(blocks)) for path, blocks in page.sections]
 
 
-def _decode(data: bytes) -> str:
+def decode_html(data: bytes) -> str:
     """As UTF-8 or what a byte order mark says, else as what the page says of itself, else as fits best."""
     declared = _DECLARED.search(data, 0, _DECLARED_WITHIN)
     # A page in UTF-16 cannot be read far enough to see it declared: one that declares it is in another.

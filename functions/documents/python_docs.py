@@ -23,12 +23,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 
-from functions.documents.chunks import Block, Section, paragraphs, passages_of
+from functions.documents.chunks import Block, Section, one_line, paragraphs, passages_of
+from functions.documents.metadata import authors_of
 from functions.errors import TroupeError
-from functions.events.common import Passage
+from functions.events.common import Passage, Work
 
 #: Raise it whenever this reader or the chunker would read the same interpreter differently.
-READER_VERSION = 2
+READER_VERSION = 3
 
 #: Left out, with everything below them.
 _EXCLUDED = {
@@ -58,6 +59,9 @@ _EXCLUDED = {
 #: Modules that are reached by an attribute, not by a package's path.
 _ALSO = ("os.path",)
 _BUILTINS = "builtins"
+_IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy", "graalpy": "GraalPy"}
+#: Characters of a docstring's beginning that enter the title of its module.
+_MAX_SUMMARY = 100
 #: The level of optimization from which Python drops docstrings: `-OO`, `PYTHONOPTIMIZE=2`.
 _WITHOUT_DOCSTRINGS = 2
 #: Docstrings that Python writes itself; they say nothing of the object.
@@ -121,8 +125,12 @@ def python_documents() -> tuple[Module, ...]:
 
 def python_docs_fingerprint() -> str:
     """Names the interpreter and this reader: equal fingerprints, equal passages. Takes no import."""
-    version = ".".join(map(str, sys.version_info[:3]))
-    return f"{sys.implementation.name}-{version}{sys.version_info.releaselevel[0]}-{sys.platform}-{READER_VERSION}"
+    version = f"{_python_version()}{sys.version_info.releaselevel[0]}"
+    return f"{sys.implementation.name}-{version}-{sys.platform}-{READER_VERSION}"
+
+
+def _python_version() -> str:
+    return ".".join(map(str, sys.version_info[:3]))
 
 
 def python_modules() -> tuple[str, ...]:
@@ -155,7 +163,8 @@ def _read() -> list[Passage]:
         named = _best(_exported(modules))
         members = _best([*named, *_members(named)])
         found = sorted([*_titles(modules), *members], key=lambda f: (f.module, f.path))
-        return [passage for one in found for passage in _passages(one)]
+        works = {_public_module(module): _work(module) for module in modules}
+        return [passage for one in found for passage in _passages(one, works[one.module])]
 
 
 def _modules() -> Iterator[types.ModuleType]:
@@ -316,13 +325,34 @@ def _is_inherited(value: object, name: str, above: Iterable[type]) -> bool:
     return any(value.__doc__ == vars(base)[name].__doc__ for base in above if name in vars(base))
 
 
-def _passages(found: _Found) -> Iterator[Passage]:
+def _passages(found: _Found, work: Work) -> Iterator[Passage]:
     text = _docstring(found.value)
     if text in {"", found.path}:
         return
     signature = _signature(found)
     blocks = [*([Block(signature, code=True)] if signature else []), *paragraphs(text)]
-    yield from passages_of(f"python:{found.module}", [Section((found.name,), tuple(blocks))], untitled="")
+    yield from passages_of(f"python:{found.module}", [Section((found.name,), tuple(blocks))], untitled="", work=work)
+
+
+def _work(module: types.ModuleType) -> Work:
+    """A module as a work: its name and what its docstring begins with, its authors, which Python it is of."""
+    name = _public_module(module)
+    said = getattr(module, "__author__", ())
+    authors = [said] if isinstance(said, str) else [each for each in said if isinstance(each, str)]
+    summary = _summary(name, _doc(module))
+    return Work(
+        title=f"{name}: {summary}" if summary else name,
+        authors=authors_of(*(name for text in authors for name in text.split(","))),
+        version=f"{_IMPLEMENTATIONS.get(sys.implementation.name, sys.implementation.name)} {_python_version()}",
+    )
+
+
+def _summary(module: str, docstring: str) -> str:
+    """The first paragraph, or as many sentences of it as a title may have, without the module's name before it."""
+    paragraph = one_line(docstring.partition("\n\n")[0])
+    shown = re.sub(rf"(?:module )?{re.escape(module)}(?:\.py)?(?: module)?\s+-+\s+", "", paragraph, flags=re.IGNORECASE)
+    cut = shown if len(shown) <= _MAX_SUMMARY else shown[:_MAX_SUMMARY].rpartition(". ")[0]
+    return "" if cut == module else cut.rstrip(".")
 
 
 def _docstring(value: object) -> str:

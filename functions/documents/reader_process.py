@@ -21,8 +21,10 @@ from functions.documents.chunks import Section
 from functions.documents.document import Unreadable
 from functions.documents.html import read_html
 from functions.documents.markdown import read_markdown
+from functions.documents.metadata import work_of
 from functions.documents.pdf import read_pdf
 from functions.documents.text import read_rst, read_text
+from functions.events.common import Work
 
 #: Seconds one file may take to parse.
 MAX_SECONDS = 60.0
@@ -53,8 +55,15 @@ class _Question(msgspec.Struct, frozen=True):
     max_seconds: float
 
 
-class _Reply(msgspec.Struct, frozen=True):
+class Parsed(msgspec.Struct, frozen=True):
+    """A file as its format's reader understands it: its text, and what it says of itself."""
+
     sections: list[Section]
+    work: Work = Work()
+
+
+class _Reply(msgspec.Struct, frozen=True):
+    parsed: Parsed
     problem: str
 
 
@@ -66,7 +75,11 @@ class ReaderProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def read(self, suffix: str, data: bytes) -> list[Section]:
-        """The sections of a file's bytes, read as the format of its suffix (a key of READERS).
+        """The sections alone; see `parse`."""
+        return self.parse(suffix, data).sections
+
+    def parse(self, suffix: str, data: bytes) -> Parsed:
+        """A file's bytes, read as the format of its suffix (a key of READERS).
 
         Raises:
             Unreadable: The format's reader refused it, or did not come to an end within the bounds.
@@ -88,7 +101,7 @@ class ReaderProcess:
             raise Unreadable(self._stopped(in_time=in_time))
         if reply.problem:
             raise Unreadable(reply.problem)
-        return reply.sections
+        return reply.parsed
 
     def close(self) -> None:
         """Stop the process; the next `read` would start another."""
@@ -130,13 +143,14 @@ def serve(questions: IO[bytes], replies: IO[bytes]) -> None:
 
 def _answer(question: _Question) -> _Reply:
     try:
-        return _Reply(READERS[question.suffix](question.data), "")
+        sections = READERS[question.suffix](question.data)
+        return _Reply(Parsed(sections, work_of(question.suffix, question.data)), "")
     except Unreadable as error:
-        return _Reply([], str(error))
+        return _Reply(Parsed([]), str(error))
     except MemoryError:
-        return _Reply([], "needs more memory than one file may take; split it")
+        return _Reply(Parsed([]), "needs more memory than one file may take; split it")
     except Exception as error:  # noqa: BLE001 - a parser may raise anything; the file is named and skipped
-        return _Reply([], f"cannot be parsed ({type(error).__name__}); check that it opens elsewhere")
+        return _Reply(Parsed([]), f"cannot be parsed ({type(error).__name__}); check that it opens elsewhere")
 
 
 def _started() -> subprocess.Popen[bytes]:

@@ -168,6 +168,7 @@ class _Run:
         """Bring one batch into the collection; yields the share of it that is done, up to 1."""
         self._ledger.put([change.during for change in changes])
         missing = self._missing(changes)
+        self._describe(changes, missing)
         for start in range(0, len(missing), UPSERT_PASSAGES):
             self._collection.upsert(missing[start : start + UPSERT_PASSAGES], tenant=self._tenant)
             self._report.written += len(missing[start : start + UPSERT_PASSAGES])
@@ -184,6 +185,13 @@ class _Run:
         for change in changes:
             present |= set(change.before.ids) if change.before.fingerprint else self._present(change.during.ids)
         return [passage for change in changes for passage in change.passages if passage.id not in present]
+
+    def _describe(self, changes: Sequence[_Change], missing: Iterable[Passage]) -> None:
+        """An id stands for the text, not for what is known of its work: that may be new for a passage that is there."""
+        encoded = {passage.id for passage in missing}
+        there = [passage for change in changes for passage in change.passages if passage.id not in encoded]
+        if there:
+            self._collection.describe(there, tenant=self._tenant)
 
     def _present(self, ids: Sequence[str]) -> set[str]:
         found: set[str] = set()

@@ -137,12 +137,21 @@ class ActionCompleted(Event):
 
 
 class Citation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a number in the text stands for."""
+    """What a number in the text stands for.
+
+    Attributes:
+        number: As it stands in the text.
+        passage: The id of the passage.
+        name: Of the passage.
+        source: Where it was read.
+        reference: The line of a bibliography that stands for it; empty where the workflow writes none.
+    """
 
     number: int
     passage: str
     name: str
     source: str
+    reference: str = ""
 
 
 class CitedSentence(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,20 +166,23 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
     """How an answer was made.
 
     Attributes:
-        method: `extractive`: sentences chosen from the sources; `action`: something was done, nothing was asked.
+        method: `extractive`: sentences chosen from the sources; `model`: written by a model; `action`: something was
+            done, nothing was asked.
         queries: What was searched for; without the searches that failed.
         rounds: How often a plan was made for it.
         passages: How many passages were read.
         considered: How many of their sentences were looked at.
         dropped: How many had no support in their source.
+        model: The name of the model that wrote it; empty where none did.
     """
 
-    method: Literal["extractive", "action"]
+    method: Literal["extractive", "model", "action"]
     queries: tuple[str, ...] = ()
     rounds: int = 0
     passages: int = 0
     considered: int = 0
     dropped: int = 0
+    model: str = ""
 
 
 class ResponseReady(Event):

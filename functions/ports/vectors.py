@@ -49,6 +49,10 @@ class Collection(Protocol):
         """Encode and store passages by id, durably; the next search finds them."""
         ...
 
+    def describe(self, passages: Sequence[Passage], *, tenant: str) -> None:
+        """Store the `work` of passages that are there already, durably; nothing is encoded, and none is added."""
+        ...
+
     def delete(self, ids: Iterable[str], *, tenant: str) -> None:
         """Remove passages by id; an id that is not there is no error."""
         ...

@@ -26,7 +26,7 @@ _NEGATION = re.compile(rf"n['\u2019]t\b|\b(?:{'|'.join(sorted(NEGATIONS))})\b", 
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)*|\d+(?:\.\d+)*")
 
 _SENTENCE_END = re.compile(r"""[.!?]["'\u201d\u2019)\]`*]*(?=\s)|[\u3002\uff01\uff1f]""")
-_ABBREVIATED = re.compile(r"\b(?:e\.g|i\.e|cf|vs|resp|approx|incl|al|mr|mrs|ms|dr|prof)\.$", re.IGNORECASE)
+_ABBREVIATED = re.compile(r"\b(?:e\.g|i\.e|a\.k\.a|cf|vs|resp|approx|incl|al|mr|mrs|ms|dr|prof)\.$", re.IGNORECASE)
 _ABBREVIATED_BEFORE_A_NUMBER = re.compile(r"\b(?:no|fig|sec|ch|vol|ver|eq|p|pp)\.$", re.IGNORECASE)
 _IDENTIFIER = re.compile(r"\w+(?:_|\()")  # keeps its small letter where a sentence begins
 _TOO_SHORT = 3  # characters of what is no sentence: the `2.` of a list that was written in one line

@@ -10,9 +10,12 @@ from functions.events.answer import (
     Validation,
     ValidationComplete,
 )
+from functions.events.research import ResearchRequested
 
 
-def said(text: str, talk: Talk | None = None) -> MemoryRequested | QuestionAsked | ValidationComplete:
+def said(
+    text: str, talk: Talk | None = None
+) -> MemoryRequested | QuestionAsked | ValidationComplete | ResearchRequested:
     talk = talk or Talk()
     return orchestrator(UserMessage(text=text), history=talk, conversation=talk, context=context())
 
@@ -77,6 +80,18 @@ def test_one_message_may_tell_and_ask() -> None:
         question="How do I sort it? And how do I reverse it?",
         earlier=("Hello there",),
     )
+
+
+def test_what_asks_for_research_goes_that_way_with_what_was_said_before() -> None:
+    talk = Talk(("user", "Hello there"))
+    requested = said("Compare gzip, bz2 and lzma", talk)
+    assert requested == ResearchRequested(question="Compare gzip, bz2 and lzma", earlier=("Hello there",))
+    assert talk.appended == [("user", "Compare gzip, bz2 and lzma")]
+
+
+@pytest.mark.parametrize("text", ["Compare gzip and bz2", "How is a report written?", "What is research?"])
+def test_what_only_looks_like_research_is_a_question(text: str) -> None:
+    assert said(text) == QuestionAsked(question=text)
 
 
 def lacking(**given: object) -> SupportLacking:

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from functions.documents.chunks import Block, Section, passages_of
 from functions.documents.document import Unreadable
-from functions.events.common import Passage
+from functions.events.common import Passage, Work
 from functions.ports.ledger import Entry
 
 TENANT = "t"
@@ -45,6 +47,13 @@ class FakeCollection:
             self.fuse.burn()
             self.encoded.append(passage.id)
             self.points.setdefault(tenant, {})[passage.id] = passage
+
+    def describe(self, passages: Sequence[Passage], *, tenant: str) -> None:
+        stored = self.points.get(tenant, {})
+        for passage in passages:
+            self.fuse.burn()
+            if passage.id in stored:
+                stored[passage.id] = msgspec.structs.replace(stored[passage.id], work=passage.work)
 
     def delete(self, ids: Iterable[str], *, tenant: str) -> None:
         for one in ids:
@@ -86,10 +95,11 @@ class Doc:
     words: tuple[str, ...]
     problem: Exception | None = None
     reads: int = 0
+    edition: int = 1
 
     @property
     def fingerprint(self) -> str:
-        return "-".join(self.words) or "nothing"
+        return f"{'-'.join(self.words) or 'nothing'}-{self.edition}"
 
     @property
     def size(self) -> int:
@@ -100,7 +110,7 @@ class Doc:
         if self.problem is not None:
             raise self.problem
         sections = [Section((word,), (Block(f"about {word}"),)) for word in self.words]
-        return list(passages_of(self.source, sections, untitled="-"))
+        return list(passages_of(self.source, sections, untitled="-", work=Work(version=str(self.edition))))
 
 
 def unreadable(source: str, reason: str) -> Doc:

@@ -17,6 +17,7 @@ from functions.documents.folder import MAX_FILE_BYTES, open_folder
 from functions.documents.reader_process import ReaderProcess
 from functions.documents.sync import Report, sync
 from functions.errors import TroupeError
+from functions.events.common import Work
 
 Write = Callable[..., Path]
 
@@ -299,3 +300,14 @@ def test_a_parser_whose_parent_was_killed_ends_itself() -> None:
         assert parser.stdin is not None
         reader_process._write_frame(parser.stdin, question)
         assert parser.wait(timeout=30) == -signal.SIGALRM
+
+
+def test_each_passage_knows_its_work_and_the_day_its_file_was_changed(root: Path, write: Write) -> None:
+    for name, text in {"a.txt": "text", "b.md": "---\ntitle: B\nauthor: Ada\nupdated: 2020-02-02\n---\ntext"}.items():
+        os.utime(write(name, text), (1714557600, 1714557600))
+    with open_folder(root) as folder:
+        works = {document.source: {passage.work for passage in document.read()} for document in folder.documents}
+    assert works == {
+        "a.txt": {Work(modified="2024-05-01")},
+        "b.md": {Work(title="B", authors=("Ada",), modified="2020-02-02")},
+    }

@@ -174,3 +174,23 @@ def test_a_python_without_docstrings_is_refused_instead_of_read_as_empty() -> No
     command = [sys.executable, "-OO", "-c", code]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own code
     assert "unset PYTHONOPTIMIZE, or leave out -OO" in ended.stderr
+
+
+def test_every_passage_names_its_module_and_the_python_it_is_of(passages: list[Passage]) -> None:
+    version = ".".join(map(str, sys.version_info[:3]))
+    for passage in passages:
+        module = passage.source.removeprefix("python:")
+        assert passage.work.title == module or passage.work.title.startswith(f"{module}: ")
+        assert passage.work.version.endswith(f" {version}")
+    works = {passage.source: passage.work for passage in passages}
+    assert works["python:heapq"].title == "heapq: Heap queue algorithm (a.k.a. priority queue)"
+    assert works["python:json"].title == "json", "a sentence cut in its middle is no title"
+    assert works["python:functools"].title == ("functools: Tools for working with functions and callable objects")
+
+
+def test_whoever_a_module_names_as_its_author_is_named_without_an_address(passages: list[Passage]) -> None:
+    authors = {passage.source: passage.work.authors for passage in passages}
+    assert authors["python:logging"] == ("Vinay Sajip",)
+    assert authors["python:heapq"] == ()
+    assert len(authors["python:inspect"]) == 2
+    assert not any("@" in name for names in authors.values() for name in names)

@@ -1,4 +1,5 @@
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,23 @@ class TestOfAFolder:
         self.run(tmp_path, corpus)
         os.utime(tmp_path / "a.md", ns=(0, 0))
         assert self.run(tmp_path, corpus) == Report(unchanged=1)
+
+
+def test_what_is_newly_known_of_a_work_reaches_its_passages_without_encoding(corpus: Corpus) -> None:
+    corpus.sync(Doc("a", ("x", "y")))
+    encoded = len(corpus.collection.encoded)
+    report = corpus.sync(Doc("a", ("x", "y"), edition=2))
+    assert report == Report(unchanged=1)
+    assert len(corpus.collection.encoded) == encoded
+    assert {each.work.version for each in corpus.collection.points[TENANT].values()} == {"2"}
+
+
+def test_a_crash_while_works_are_described_is_made_up_for(corpus: Corpus) -> None:
+    corpus.sync(Doc("a", ("x", "y", "z")))
+    for writes in range(8):
+        corpus.fuse.writes = writes
+        with suppress(CrashError):
+            corpus.sync(Doc("a", ("x", "y", "z"), edition=writes + 2))
+        corpus.fuse.writes = 1_000
+        corpus.sync(Doc("a", ("x", "y", "z"), edition=writes + 2))
+        assert {each.work.version for each in corpus.collection.points[TENANT].values()} == {str(writes + 2)}

@@ -55,6 +55,12 @@ class MemoryCollection:
     def upsert(self, passages: Sequence[Passage], *, tenant: str) -> None:
         self.points |= {(tenant, passage.id): passage for passage in passages}
 
+    def describe(self, passages: Sequence[Passage], *, tenant: str) -> None:
+        there = [passage for passage in passages if (tenant, passage.id) in self.points]
+        for passage in there:
+            stored = self.points[tenant, passage.id]
+            self.points[tenant, passage.id] = msgspec.structs.replace(stored, work=passage.work)
+
     def delete(self, ids: Iterable[str], *, tenant: str) -> None:
         for each in ids:
             self.points.pop((tenant, each), None)

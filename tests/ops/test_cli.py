@@ -42,7 +42,7 @@ def test_an_answer_as_json_has_everything(troupe: Troupe) -> None:
     answer = troupe("ask", OPENS, "--json").json()
     assert answer["conversation"] == "cli"
     assert answer["text"].startswith("The [bold] office: The office [/] opens at nine")
-    assert [set(each) for each in answer["citations"]] == [{"number", "passage", "name", "source"}]
+    assert [set(each) for each in answer["citations"]] == [{"number", "passage", "name", "source", "reference"}]
     assert {each["citation"] for each in answer["sentences"]} == {1}
     assert (answer["degraded"], answer["making"]["method"], answer["making"]["rounds"]) == (False, "extractive", 1)
     assert datetime.fromisoformat(answer["accepted"]) <= datetime.fromisoformat(answer["settled"])
@@ -150,7 +150,7 @@ def test_the_topology_names_every_agent_and_event(troupe: Troupe) -> None:
         (["ask", OPENS, "--conversation", os.fsdecode(b"\xff")], "the conversation's name is not valid UTF-8"),
         (["ask", OPENS, "--workflow", "nope"], "there is no workflow 'nope': use one of answer"),
         (["topology", "--workflow", "[bold]"], "there is no workflow '[bold]': use one of answer"),
-        (["explain", "nope"], "answer has no agent 'nope': use one of action, orchestrator"),
+        (["explain", "nope"], "answer has no agent 'nope': use one of action, citation"),
         (["explain", os.fsdecode(b"\xff")], "answer has no agent"),
     ],
     ids=lambda given: given[:30] if isinstance(given, str) else ascii(" ".join(given))[:30],

@@ -26,7 +26,7 @@ from functions.adapters.vectors.ranking import (
     words_of_question,
 )
 from functions.errors import TroupeError
-from functions.events.common import Passage
+from functions.events.common import Passage, Work
 from functions.ports.encoders import Encoder
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ _LENGTH_WEIGHT: Final = 0.5
 _USUAL_LENGTH: Final = 50.0
 _IDS_PER_PAGE: Final = 1_000
 _PASSAGE_FIELDS: Final = ("id", "name", "source", "text")
+# Points written before passages had one are read without.
+_WORK: Final = "work"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -133,6 +135,19 @@ class EdgeCollection:
             vectors = self._encoder.encode([text_to_encode(passage) for passage in part]).tolist()
             points = [self._point(*each, tenant) for each in zip(part, vectors, strict=True)]
             self._write(self._edge.UpdateOperation.upsert_points(points))
+
+    def describe(self, passages: Sequence[Passage], *, tenant: str) -> None:
+        """Store the `work` of passages that are there already; nothing is encoded, and none is added."""
+        points = {_point_id(tenant, passage.id): passage.work for passage in passages}
+        with self._reporting():
+            there = {record.id for record in self._shard.retrieve(list(points), with_payload=False, with_vector=False)}
+        by_work: dict[Work, list[qdrant_edge.PointId]] = {}
+        for point, work in points.items():
+            if point in there:
+                by_work.setdefault(work, []).append(point)
+        if by_work:
+            payloads = ((same, {_WORK: _storable_work(work)}) for work, same in by_work.items())
+            self._write(*(self._edge.UpdateOperation.set_payload(same, payload) for same, payload in payloads))
 
     def delete(self, ids: Iterable[str], *, tenant: str) -> None:
         """Remove passages by id; an id that is not there is no error."""
@@ -217,18 +232,23 @@ class EdgeCollection:
 
     def _point(self, passage: Passage, vector: list[float], tenant: str) -> "qdrant_edge.Point":
         terms = self._bm25.embed_document(_storable(words_of_passage(passage)))
-        payload = {field: _storable(getattr(passage, field)) for field in _PASSAGE_FIELDS}
-        payload |= {"tenant": _storable(tenant), "encoder": self._encoder.version}
+        payload = {
+            **{field: _storable(getattr(passage, field)) for field in _PASSAGE_FIELDS},
+            _WORK: _storable_work(passage.work),
+            "tenant": _storable(tenant),
+            "encoder": self._encoder.version,
+        }
         return self._edge.Point(_point_id(tenant, passage.id), {_DENSE: vector, _TERMS: terms}, payload)
 
     def _only(self, tenant: str) -> "qdrant_edge.Filter":
         matching = self._edge.MatchValue(_storable(tenant))
         return self._edge.Filter(must=[self._edge.FieldCondition("tenant", match=matching)])
 
-    def _write(self, operation: "qdrant_edge.UpdateOperation") -> None:
+    def _write(self, *operations: "qdrant_edge.UpdateOperation") -> None:
         _look_for_room(self.folder)
         with self._reporting():
-            self._shard.update(operation)
+            for operation in operations:
+                self._shard.update(operation)
             self._shard.flush()
 
     @contextmanager
@@ -355,7 +375,17 @@ def _point_id(tenant: str, passage_id: str) -> uuid.UUID:
 
 def _passage(point: "qdrant_edge.ScoredPoint | qdrant_edge.Record") -> Passage:
     payload = point.payload or {}
-    return Passage(**{field: payload[field] for field in _PASSAGE_FIELDS})
+    fields = {field: payload[field] for field in _PASSAGE_FIELDS}
+    return Passage(**fields, work=msgspec.convert(payload.get(_WORK, {}), Work))
+
+
+def _storable_work(work: Work) -> dict[str, str | list[str]]:
+    """By field; what is empty is left out."""
+    given: dict[str, str | Sequence[str]] = msgspec.to_builtins(work)
+    return {
+        field: _storable(value) if isinstance(value, str) else [_storable(each) for each in value]
+        for field, value in given.items()
+    }
 
 
 def _storable(text: str) -> str:

@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from bag_of_words import BagOfWords
 
 from functions.adapters.encoders.minilm import MiniLM
-from functions.adapters.vectors.qdrant_edge import CollectionError, EdgeCollection, physical_name
-from functions.events.common import Passage
+from functions.adapters.vectors.qdrant_edge import CollectionError, EdgeCollection, _point_id, physical_name
+from functions.events.common import Passage, Work
 
 Open = Callable[..., EdgeCollection]
 
@@ -401,3 +402,56 @@ def test_threads_that_store_at_once_lose_nothing(collection: EdgeCollection) -> 
 def test_importing_the_adapter_does_not_import_the_engine() -> None:
     code = "import sys, functions.adapters.vectors.qdrant_edge; assert 'qdrant_edge' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - our own code
+
+
+# --- what is known of a work
+
+
+BOOK = Work(title="On fruit", authors=("Ada Byron", "Bo Li"), published="2024-05-01")
+
+
+def test_a_passage_comes_back_with_its_work(collection: EdgeCollection) -> None:
+    collection.upsert([msgspec.structs.replace(FRUIT[0], work=BOOK), FRUIT[1]], tenant="t")
+    assert [each.work for each in collection.read(["apples", "bananas"], tenant="t")] == [BOOK, Work()]
+    assert collection.search("red and round", limit=1, tenant="t")[0].work == BOOK
+
+
+def test_a_work_is_described_anew_without_encoding(open_collection: Open) -> None:
+    encoder = BagOfWords()
+    collection = open_collection(encoder=encoder)
+    collection.upsert(FRUIT, tenant="t")
+    collection.upsert(FRUIT, tenant="other")
+    encoder.encode = None  # type: ignore[assignment, method-assign]
+    described = [msgspec.structs.replace(each, work=BOOK, text="ignored") for each in (*FRUIT[:2], passage("nowhere"))]
+    collection.describe(described, tenant="t")
+    read = collection.read([each.id for each in FRUIT] + ["nowhere"], tenant="t")
+    assert [(each.work, each.text) for each in read] == [
+        (BOOK, "red and round"),
+        (BOOK, "yellow and long"),
+        (Work(), "blue"),
+    ]
+    assert {each.work for each in collection.read(["apples", "bananas"], tenant="other")} == {Work()}
+
+
+def test_what_is_described_outlives_the_process(open_collection: Open) -> None:
+    collection = open_collection()
+    collection.upsert(FRUIT, tenant="t")
+    collection.describe([msgspec.structs.replace(FRUIT[0], work=BOOK)], tenant="t")
+    collection.close()
+    assert open_collection().read(["apples"], tenant="t")[0].work == BOOK
+
+
+def test_describing_again_forgets_what_is_no_longer_said(collection: EdgeCollection) -> None:
+    collection.upsert([msgspec.structs.replace(FRUIT[0], work=BOOK)], tenant="t")
+    collection.describe([msgspec.structs.replace(FRUIT[0], work=Work(title="\ud800 other"))], tenant="t")
+    assert collection.read(["apples"], tenant="t")[0].work == Work(title="? other")
+    collection.describe([FRUIT[0]], tenant="t")
+    assert collection.read(["apples"], tenant="t")[0].work == Work()
+
+
+def test_a_point_that_was_written_before_there_were_works_is_read_without(collection: EdgeCollection) -> None:
+    collection.upsert([msgspec.structs.replace(FRUIT[0], work=BOOK)], tenant="t")
+    point = _point_id("t", "apples")
+    collection._write(collection._edge.UpdateOperation.delete_payload([point], ["work"]))
+    assert collection.read(["apples"], tenant="t")[0].work == Work()
+    assert found(collection, "red and round", limit=1) == ["apples"]
