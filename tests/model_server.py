@@ -32,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: "_Server"
 
-    def do_POST(self) -> None:  # noqa: N802 - the base class calls it so
+    def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("content-length", 0)))
         body: Body = json.loads(raw)
         model_server = self.server.model_server
@@ -327,5 +327,3 @@ def endless(said: str = "on and ", *, every_s: float = 0.0) -> Reply:
 def unless(refused: Callable[[Body], bool], complaint: Reply, otherwise: Reply) -> Reply:
     """Another reply where the call holds what this endpoint does not take."""
     return lambda handler, body: (complaint if refused(body) else otherwise)(handler, body)
-
-

@@ -5,7 +5,14 @@ from typing import Annotated
 
 import msgspec
 
-from functions.events.answer import DocsRetrieved, Evidence, SupportLacking, Validation, ValidationComplete
+from functions.events.answer import (
+    NO_MODEL,
+    DocsRetrieved,
+    Evidence,
+    SupportLacking,
+    Validation,
+    ValidationComplete,
+)
 from functions.events.common import Passage
 from functions.events.event import All
 from functions.ports.vectors import Lookup
@@ -43,6 +50,9 @@ def validator(
         sufficient=asked is not None,
         remembered=asked.remembered if asked else "",
         validation=validation,
+        question=asked.question if asked else "",
+        earlier=asked.earlier if asked else (),
+        planning=asked.planning if asked else NO_MODEL,
     )
 
 
@@ -57,13 +67,24 @@ def _distinct(found: Iterable[DocsRetrieved]) -> Sequence[_Find]:
     """Each passage once, under the query that it fits best; the best first."""
     best: dict[str, _Find] = {}
     for part in found:
-        # A reformulated query has fewer words than the question: what fits all of them may still answer little.
-        whole = part.query if part.asked.round == 1 else max((part.asked.question, *part.asked.tried), key=len)
-        asked = words(whole)
+        asked = words(_measure(part))
         for passage in part.passages:
             if passage.id not in best or passage.score > best[passage.id].passage.score:
                 best[passage.id] = _Find(passage, asked)
     return sorted(best.values(), key=lambda find: (-find.passage.score, find.passage.id))
+
+
+def _measure(part: DocsRetrieved) -> str:
+    """What a passage has to do with the question is measured by: the query, where it has the question's own words.
+
+    A reformulated query has fewer words than the question, and one that a model planned may have others: what fits
+    all of them may still answer little.
+    """
+    asked = part.asked
+    if asked.round > 1:
+        return max((asked.question, *asked.tried), key=len)
+    is_by_model = asked.planning.name and not asked.planning.failed
+    return max((asked.question, part.query), key=len) if is_by_model else part.query
 
 
 def _validate(finds: Sequence[_Find], stored: Mapping[str, Passage], missing: tuple[str, ...]) -> Validation:
