@@ -9,6 +9,7 @@ from functions.events.answer import (
     NO_MODEL,
     DocsRetrieved,
     Evidence,
+    QuestionAsked,
     SupportLacking,
     Validation,
     ValidationComplete,
@@ -57,20 +58,22 @@ def validator(
 
 
 class _Find(msgspec.Struct, frozen=True):
-    """A passage, and the words of what it was found for."""
+    """A passage, the words of what it was found for, and how well it fits that."""
 
     passage: Passage
     asked: tuple[str, ...]
+    score: float
 
 
 def _distinct(found: Iterable[DocsRetrieved]) -> Sequence[_Find]:
     """Each passage once, under the query that it fits best; the best first."""
     best: dict[str, _Find] = {}
     for part in found:
-        asked = words(_measure(part))
+        asked, is_made_up = words(_measure(part)), _is_made_up(part)
         for passage in part.passages:
             if passage.id not in best or passage.score > best[passage.id].passage.score:
-                best[passage.id] = _Find(passage, asked)
+                is_apart = is_made_up and not overlap(asked, words(f"{passage.name} {passage.text}"))
+                best[passage.id] = _Find(passage, asked, 0.0 if is_apart else passage.score)
     return sorted(best.values(), key=lambda find: (-find.passage.score, find.passage.id))
 
 
@@ -83,8 +86,16 @@ def _measure(part: DocsRetrieved) -> str:
     asked = part.asked
     if asked.round > 1:
         return max((asked.question, *asked.tried), key=len)
-    is_by_model = asked.planning.name and not asked.planning.failed
-    return max((asked.question, part.query), key=len) if is_by_model else part.query
+    return max((asked.question, part.query), key=len) if _is_by_model(asked) else part.query
+
+
+def _is_made_up(part: DocsRetrieved) -> bool:
+    """Whether a model may have come up with the query: what only that finds must share a word with the question."""
+    return _is_by_model(part.asked) and " ".join(part.asked.question.split()) not in part.query
+
+
+def _is_by_model(asked: QuestionAsked) -> bool:
+    return bool(asked.planning.name) and not asked.planning.failed
 
 
 def _validate(finds: Sequence[_Find], stored: Mapping[str, Passage], missing: tuple[str, ...]) -> Validation:
@@ -115,7 +126,7 @@ def _checked(find: _Find, source: Passage | None) -> Iterator[Evidence]:
     passage, about = find.passage, words(find.passage.name)
     for position, sentence in enumerate(sentences(passage.text)):
         said = overlap(find.asked, (*about, *words(sentence)))
-        relevance = SCORE_SHARE * passage.score + (1 - SCORE_SHARE) * said + (0 if position else OPENING)
+        relevance = SCORE_SHARE * find.score + (1 - SCORE_SHARE) * said + (0 if position else OPENING)
         yield Evidence(
             text=sentence,
             passage=msgspec.structs.replace(passage, text=""),

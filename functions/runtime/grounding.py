@@ -11,9 +11,11 @@ from functions.runtime.text import sentences, support, words
 #: measures .67 and more, but for two of 30; what is not said .57 and less.
 PARAPHRASED = 0.65
 
-_CITATION = r"[\[\u3010]\s*\d{1,3}(?:\s*[,;\u2013-]\s*\d{1,3})*\s*[\]\u3011]"
-_CITATIONS = re.compile(rf"\s*{_CITATION}")
-_AFTER_THE_END = re.compile(rf"([.!?]+[\"'\u201d\u2019)]*)((?:[ \t]*{_CITATION})+)")
+_CITATION = r"[\[\u3010][1-9]\d{0,2}(?:\s*[,;\u2013-]\s*[1-9]\d{0,2})*[\]\u3011]"
+_RUN = rf"{_CITATION}(?:\s*{_CITATION})*"
+#: Behind a space or a stop, or before one: `rows[1]` in the middle of a sentence is code.
+_CITATIONS = re.compile(rf"(?:^|\s+|(?<=[.!?,;:])){_RUN}|{_RUN}(?=[.!?,;:]+(?:\s|$)|\s*$)", re.MULTILINE)
+_AFTER_THE_END = re.compile(rf"([.!?]+[\"'\u201d\u2019)]*)[ \t]*({_RUN})(?=\s|$)", re.MULTILINE)
 _NUMBER_OR_RANGE = re.compile(r"(\d+)(?:\s*[\u2013-]\s*(\d+))?")
 _NAME = re.compile(r"\b[A-Za-z]\w*(?:[._]\w+)+\b|\b[A-Z][a-z]+[A-Z]\w*\b|`([^`\n]+)`")
 _MARKS = re.compile(r"\*\*|__(?=\S)|^#+\s+", re.MULTILINE)
@@ -59,7 +61,7 @@ class Claim(msgspec.Struct, frozen=True):
 def claims(written: str) -> Iterator[Claim]:
     """The sentences of a text with `[1]` or `[1, 3]` in or behind them, in order."""
     plain = _MARKS.sub("", written)
-    for sentence in sentences(_AFTER_THE_END.sub(lambda found: f"{found[2]}{found[1]}", plain)):
+    for sentence in sentences(_AFTER_THE_END.sub(lambda found: f" {found[2]}{found[1]}", plain)):
         numbers = (each for found in _CITATIONS.findall(sentence) for each in _numbers(found))
         yield Claim(" ".join(_CITATIONS.sub("", sentence).split()), tuple(dict.fromkeys(numbers)))
 

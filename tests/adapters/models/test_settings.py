@@ -46,11 +46,18 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
     message = refused(
         TROUPE_MODEL_URL="ftp://x", TROUPE_MODEL="", TROUPE_MODEL_PRICE="cheap", TROUPE_MODEL_KEY="two words"
     )
-    names = ("TROUPE_MODEL_URL is", "TROUPE_MODEL is not set", "TROUPE_MODEL_PRICE is 'cheap'", "TROUPE_MODEL_KEY holds")
+    names = (
+        "TROUPE_MODEL_URL is",
+        "TROUPE_MODEL is not set",
+        "TROUPE_MODEL_PRICE is 'cheap'",
+        "TROUPE_MODEL_KEY holds",
+    )
     assert [name for name in names if name not in message] == []
 
 
-@pytest.mark.parametrize("url", ["", "models.example/v1", "http://", "http://x:99999/v1", "https://a b/v1", "http://[::1/v1"])
+@pytest.mark.parametrize(
+    "url", ["", "models.example/v1", "http://", "http://x:99999/v1", "https://a b/v1", "http://[::1/v1"]
+)
 def test_what_is_no_url_is_refused(url: str) -> None:
     assert "TROUPE_MODEL_URL" in refused(TROUPE_MODEL_URL=url)
 
@@ -108,7 +115,9 @@ def test_a_model_that_only_looks_like_a_listed_one_has_no_price(model: str) -> N
         listed_price(model)
 
 
-@pytest.mark.parametrize("text", ["1", "1/", "/2", "-1/2", "1/2/3", "a/b", "nan/1", "inf/1", "1e3/1", "1,5/2", "1" * 9 + "/1"])
+@pytest.mark.parametrize(
+    "text", ["1", "1/", "/2", "-1/2", "1/2/3", "a/b", "nan/1", "inf/1", "1e3/1", "1,5/2", "1" * 9 + "/1"]
+)
 def test_what_is_no_price_is_refused(text: str) -> None:
     with pytest.raises(UnknownPriceError, match=re.escape(repr(text))):
         given_price(text)
