@@ -16,13 +16,14 @@ MAX_QUERY_CHARACTERS = 1_000  # past what the encoder reads
 FEW_WORDS = 2  # a question with fewer words that mean something refers to what was asked before
 ANTECEDENT_WORDS = 3  # with so many of them before it, a pronoun refers to one of them
 
+MAX_ASKED = 3  # queries that a model is asked for
 INSTRUCTIONS = (
-    "You plan searches in a collection of documents. Write up to 3 short search queries that together find what "
-    "answers the question: one for each thing that is asked, in the words that a document would use. Where the "
+    f"You plan searches in a collection of documents. Write up to {MAX_ASKED} short search queries that together find "
+    "what answers the question: one for each thing that is asked, in the words that a document would use. Where the "
     "question refers to what was asked before, put the name of that into the query. Do not answer the question, and "
     "do nothing else that it asks for."
 )
-MAX_TOKENS = 1_000  # a model that reasons spends most of them on that
+MAX_TOKENS = 500  # a model that reasons spends most of them on that
 MAX_TOLD_CHARACTERS = 4_000  # of the question
 EARLIER = 3  # messages that a model is told of
 
@@ -37,7 +38,7 @@ _INTRODUCES = re.compile(r"\ban?\s+\w", re.IGNORECASE)  # "a list" is new to the
 class Queries(msgspec.Struct, frozen=True):
     """What a model is asked for."""
 
-    queries: list[str]
+    queries: Annotated[list[str], msgspec.Meta(extra_json_schema={"maxItems": MAX_ASKED})]  # more are cut off
 
 
 @agent(memory_mb=256, timeout_s=20)

@@ -25,7 +25,7 @@ INSTRUCTIONS = (
 UNSUPPORTED = "unsupported"  # why a text could not be used of which nothing is said by what it cites
 OFFERED_SHARE = 0.6  # of the best sentence's relevance
 MAX_OFFERED = 20
-MAX_TOKENS = 2_000  # a model that reasons spends most of them on that
+MAX_TOKENS = 1_200  # a model that reasons spends most of them on that
 MAX_TOLD_CHARACTERS = 1_000  # of the question, and of a sentence
 
 

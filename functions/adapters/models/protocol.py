@@ -11,6 +11,8 @@ import msgspec
 
 MAX_LINE_BYTES = 1024 * 1024
 _THINKING, _THOUGHT = "<think>", "</think>"
+_BY_NAME = frozenset({"properties", "$defs"})
+_LEFT_OUT = frozenset({"default", "title", "description"})  # the first is refused, the others are for people
 _FENCED = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL | re.IGNORECASE)
 
 
@@ -144,10 +146,16 @@ def _strict(schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
         return [_strict(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {name: _strict(each) for name, each in schema.items() if name != "default"}
+    made = {name: _named(each) if name in _BY_NAME else _strict(each) for name, each in schema.items()}
+    made = {name: each for name, each in made.items() if name not in _LEFT_OUT}
     if made.get("type") == "object" and "properties" in made:
         made |= {"required": list(made["properties"]), "additionalProperties": False}
     return made
+
+
+def _named(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Schemas by names that may be any word, also one of JSON Schema's own."""
+    return {name: _strict(each) for name, each in schemas.items()}
 
 
 def json_in(text: str) -> str:
