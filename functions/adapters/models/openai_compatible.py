@@ -44,6 +44,7 @@ MAX_ERROR_BYTES = 64 * 1024
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 BYTES_OF_A_TOKEN_AT_MOST = 16  # nearly always: an endpoint that goes past so many ignores `max_tokens`
 LEEWAY_TOKENS = 64
+CIRCLE_CHARACTERS, CIRCLES = 80, 4  # a text whose last characters stand in it so often goes round in circles
 END_S = 0.25  # for the end of a connection whose answer has ended
 MOST_TOKENS = 100_000_000  # that any count is believed to be
 SHOWN_CHARACTERS = 200  # of what an endpoint says in an error
@@ -239,7 +240,9 @@ class OpenAICompatible:
         if answer.refused:
             raise ModelError(f"{self.model} refused to answer", reason="refused")
         if answer.finish == "length" or answer.is_overlong:
-            raise ModelError(f"{self.model} was cut off at the tokens that it was allowed", reason="truncated")
+            raise ModelError(
+                f"{self.model} was cut off: it came to no end within what it was allowed", reason="truncated"
+            )
         if not answer.text.strip():
             raise ModelError(f"{self.model} said nothing", reason="malformed")
         return answer.text
@@ -294,6 +297,7 @@ class _Answer:
         self._thoughts = WithoutThoughts()
         self._parts: list[str] = []
         self._bytes_written = 0
+        self._unlooked = 0
         self.chunks = 0
         self._usage: Usage | None = None
         self.finish = ""
@@ -339,12 +343,19 @@ class _Answer:
         self.finish = choice.finish_reason or self.finish
         if said.content:
             self._show(self._thoughts.add(said.content))
-        self.is_overlong = self._bytes_written > (self._call.max_tokens + LEEWAY_TOKENS) * BYTES_OF_A_TOKEN_AT_MOST
+        self.is_overlong = (
+            self.is_overlong or self._bytes_written > (self._call.max_tokens + LEEWAY_TOKENS) * BYTES_OF_A_TOKEN_AT_MOST
+        )
 
     def _show(self, text: str) -> None:
-        if text:
-            self._parts.append(text)
-            self._call.show(text)
+        if not text:
+            return
+        self._parts.append(text)
+        self._call.show(text)
+        self._unlooked += len(text)
+        if self._unlooked >= CIRCLE_CHARACTERS:
+            self._unlooked = 0
+            self.is_overlong = self.is_overlong or _goes_in_circles(self.text)
 
     def used(self) -> tuple[int, int]:
         """Tokens read and written: as the endpoint counts them, and where it does not, more than there were."""
@@ -355,6 +366,11 @@ class _Answer:
         if written < 0 or (written == 0 and self.has_begun):
             written = math.ceil(self._bytes_written / BYTES_OF_A_TOKEN)
         return min(read, MOST_TOKENS), min(written, MOST_TOKENS)
+
+
+def _goes_in_circles(text: str) -> bool:
+    """Small models do, to the last token that they are allowed."""
+    return text.count(text[-CIRCLE_CHARACTERS:]) >= CIRCLES
 
 
 def _chunks(response: httpx.Response) -> Iterator[Chunk | None]:

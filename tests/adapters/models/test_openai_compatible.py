@@ -161,6 +161,19 @@ def test_reasoning_that_comes_apart_is_not_shown_and_is_counted(server: ModelSer
     assert asked.booked[0][1] >= 5
 
 
+def test_a_model_that_goes_round_in_circles_is_cut_off(server: ModelServer, connect: Connect) -> None:
+    server.replies = [endless("The following sentences are from the following document.\n")]
+    asked = Asked(connect(), max_tokens=1_000_000)
+    assert asked.reason == "truncated"
+    assert len("".join(asked.shown)) < 10_000
+
+
+def test_a_text_that_only_says_things_again_is_not_cut_off(server: ModelServer, connect: Connect) -> None:
+    said = " ".join(f"Item {number} of the list is sorted in place, as every other item of it." for number in range(50))
+    server.replies = [text(said)]
+    assert Asked(connect(), max_tokens=2_000).said == said
+
+
 # ----------------------------------------------------------------------------------------- what fails
 
 
