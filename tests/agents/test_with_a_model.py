@@ -97,9 +97,10 @@ def test_where_the_model_fails_the_rules_plan_and_the_plan_says_why(reason: str)
     assert {plan.asked.planning for plan in plans} == {ModelUse(name="small", failed=reason)}
 
 
-def test_a_failure_of_an_earlier_round_is_not_forgotten() -> None:
+@pytest.mark.parametrize("said", [{"queries": ["stable sort"]}, ModelError("no", reason="refused")])
+def test_a_failure_of_an_earlier_round_is_not_forgotten(said: object) -> None:
     failed = ModelUse(name="small", failed="timeout")
-    plans = planned(Model({"queries": ["stable sort"]}), round=2, tried=("x",), planning=failed)
+    plans = planned(Model(said), round=2, tried=("x",), planning=failed)
     assert {plan.asked.planning for plan in plans} == {failed}
 
 
