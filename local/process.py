@@ -13,10 +13,13 @@ from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.conversations import LocalAppend, LocalHistory
 from functions.adapters.local.due import Entry
+from functions.adapters.local.growing import LocalGrowing
 from functions.adapters.local.requests import LocalRequests
 from functions.adapters.local.retention import sweep
+from functions.adapters.local.spending import LocalSpending
 from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store
+from functions.adapters.models.bound import BoundModel, Chat
 from functions.adapters.vectors.bound import TenantLookup, TenantSearch, TenantUpsert
 from functions.errors import TroupeError
 from functions.events.envelope import open_request
@@ -49,6 +52,7 @@ class LocalProcess:
         store: Opened by the caller, who also closes it.
         workflows: What to run.
         collections: By the resource name that the workflows declare.
+        chat: The language model; without one, agents go the way without.
         workers: How many deliveries are worked on at a time.
         now: The time, in UTC.
 
@@ -57,18 +61,20 @@ class LocalProcess:
         TroupeError: A workflow declares a collection that is not given.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the one place where a process is put together
         self,
         store: Store,
         workflows: Mapping[str, Workflow],
         collections: Mapping[str, Collection],
         *,
+        chat: Chat | None = None,
         workers: int = WORKERS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.plans = topology(*workflows.values())
         _refuse_missing(workflows, collections)
         self._collections = collections
+        self._chat = chat
         self._now = now
         self._store = store
         self._by_version = {plan.version: plan for plan in self.plans.values()}
@@ -88,6 +94,7 @@ class LocalProcess:
             History: lambda _, binding: LocalHistory(
                 store, now, tenant=binding.tenant, conversation=binding.conversation, key=binding.key
             ),
+            LanguageModel: lambda _, binding: self._model(binding),
         }
 
     def __enter__(self) -> Self:
@@ -156,6 +163,21 @@ class LocalProcess:
 
     def _bind(self, grant: Grant, binding: Binding) -> object:
         return self._capabilities[grant.capability](grant.resource, binding)
+
+    def _model(self, binding: Binding) -> BoundModel | None:
+        if self._chat is None:
+            return None
+        request, tenant = binding.request, binding.tenant
+        return BoundModel(
+            self._chat,
+            spending=LocalSpending(self._store, tenant=tenant, request=request),
+            growing=LocalGrowing(
+                self._bus, tenant=tenant, request=request, agent=binding.agent, attempt=binding.attempt
+            ),
+            budget=binding.budget,
+            until=binding.until,
+            now=self._now,
+        )
 
     def _lease_s(self, agent: str) -> float:
         specs = [plan.nodes[agent].spec for plan in self.plans.values() if agent in plan.nodes]

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextlib import closing as closed_with
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,8 @@ import msgspec
 from functions.adapters.encoders.minilm import built_encoder
 from functions.adapters.local.ledger import LocalLedger
 from functions.adapters.local.store import Store
+from functions.adapters.models.bound import Chat
+from functions.adapters.models.settings import ModelSettings, model_settings
 from functions.adapters.vectors.qdrant_edge import EdgeCollection
 from functions.documents.document import Document
 from functions.documents.folder import open_folder
@@ -45,8 +48,11 @@ class Corpus(msgspec.Struct, frozen=True, kw_only=True):
 class Workspace:
     """What `workspace` opened; it closes everything when its `with` statement ends."""
 
-    def __init__(self, store: Store, corpus: Corpus, documents: EdgeCollection, memories: EdgeCollection) -> None:
+    def __init__(
+        self, store: Store, corpus: Corpus, documents: EdgeCollection, memories: EdgeCollection, chat: Chat | None
+    ) -> None:
         self._store = store
+        self._chat = chat
         self.corpus = corpus
         self.documents = documents
         self._memories = memories
@@ -58,7 +64,8 @@ class Workspace:
 
     def process(self) -> LocalProcess:
         """A process over this workspace that runs every workflow."""
-        return LocalProcess(self._store, WORKFLOWS, {"documents": self.documents, "memories": self._memories})
+        collections = {"documents": self.documents, "memories": self._memories}
+        return LocalProcess(self._store, WORKFLOWS, collections, chat=self._chat)
 
 
 def home_folder() -> Path:
@@ -71,10 +78,12 @@ def workspace(home: Path, docs: str | None) -> Iterator[Workspace]:
     """Open the workspace in a folder, for the user's documents or for those of the standard library.
 
     Raises:
+        ModelSettingsError: The environment asks for a model that cannot be used.
         StoreError: The store is in use, damaged, or of a newer version.
         TroupeError: The folder cannot be made or written, the documents folder cannot be read, or the encoder
             cannot be built.
     """
+    model = model_settings(os.environ)
     with ExitStack() as closing:
         corpus = _folder_corpus(docs, closing) if docs else _python_corpus()
         store = _store(home)
@@ -82,7 +91,15 @@ def workspace(home: Path, docs: str | None) -> Iterator[Workspace]:
         encoder = built_encoder(home / "encoders")
         documents = _collection(home, corpus.name, encoder, closing)
         memories = _collection(home, "memories", encoder, closing)
-        yield Workspace(store, corpus, documents, memories)
+        yield Workspace(store, corpus, documents, memories, _chat(model, closing))
+
+
+def _chat(model: ModelSettings | None, closing: ExitStack) -> Chat | None:
+    if model is None:
+        return None
+    from functions.adapters.models.openai_compatible import OpenAICompatible  # noqa: PLC0415 - slow, and not for all
+
+    return closing.enter_context(closed_with(OpenAICompatible(model)))
 
 
 def _store(home: Path) -> Store:

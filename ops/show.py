@@ -11,7 +11,7 @@ from rich.text import Text
 
 from functions.documents.chunks import clean
 from functions.documents.sync import Report
-from functions.events.answer import ResponseReady
+from functions.events.answer import Making, ResponseReady
 from functions.events.common import Passage
 from functions.ports.requests import DeliveryView, RequestView
 from functions.runtime.workflow import Plan
@@ -21,6 +21,7 @@ BAR_WIDTH = 28
 NARROW = 50  # columns of a terminal in which short headings are used
 COLUMNS_BESIDE_BAR = 52  # of the terminal, for the rest of the table
 SHOWN_CHARACTERS = 400  # of a passage
+_WITHOUT_A_MODEL = "extractive, without a language model"
 
 
 def console() -> Console:
@@ -121,20 +122,31 @@ def show_making(console: Console, view: RequestView, response: ResponseReady) ->
     if making.method == "action":
         console.print(f"How it was made: nothing was asked, one thing was done, in {took * 1000:.0f} ms.")
         return
-    facts = (
+    facts: tuple[tuple[str, object], ...] = (
         ("rounds", making.rounds),
         ("searches", len(making.queries)),
         ("passages", making.passages),
         ("sentences read", making.considered),
         ("dropped without support", making.dropped),
-        ("chosen", len(response.sentences)),
+        ("written" if making.method == "model" else "chosen", len(response.sentences)),
     )
+    if making.unsupported:
+        facts = (*facts, ("left out of what it wrote", making.unsupported))
+    if making.model:
+        facts = (*facts, ("tokens", view.tokens), ("dollars", f"{view.micros / 1e6:.6f}"))
     console.print(
-        "How it was made: extractive, without a language model; "
+        f"How it was made: {_way(making)}; "
         + ", ".join(f"{name} {count}" for name, count in facts)
         + f". It took {took * 1000:.0f} ms.",
         highlight=False,
+        markup=False,
     )
+
+
+def _way(making: Making) -> str:
+    if making.method == "model":
+        return f"written by {clean(making.model)} from the sources"
+    return f"extractive, though {clean(making.model)} had a part in it" if making.model else _WITHOUT_A_MODEL
 
 
 def show_passages(console: Console, passages: Sequence[Passage]) -> None:

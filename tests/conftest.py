@@ -9,6 +9,13 @@ from harness import Harness
 from functions.runtime.workflow import Workflow
 
 
+@pytest.fixture(autouse=True)
+def _no_language_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have set one."""
+    for name in ("TROUPE_MODEL_URL", "TROUPE_MODEL", "TROUPE_MODEL_KEY", "TROUPE_MODEL_PRICE"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Callable[..., Harness]]:
     """Opens a harness over workflows, on this test's folder, and closes it."""

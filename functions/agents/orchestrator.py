@@ -47,6 +47,7 @@ def _next_round(event: SupportLacking, context: Context) -> QuestionAsked | Vali
             tried=event.tried,
             failed=event.validation.missing,
             remembered=event.asked.remembered,
+            planning=event.asked.planning,
         )
     return ValidationComplete(
         rounds=event.asked.round,
@@ -54,6 +55,7 @@ def _next_round(event: SupportLacking, context: Context) -> QuestionAsked | Vali
         sufficient=False,
         remembered=event.asked.remembered,
         validation=event.validation,
+        planning=event.asked.planning,
     )
 
 

@@ -1,6 +1,6 @@
 """Puts together what the user gets: the text with its citations, and how it was made."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
 from functions.events.answer import (
@@ -11,8 +11,9 @@ from functions.events.answer import (
     Evidence,
     Making,
     ResponseReady,
-    ValidationComplete,
+    Written,
 )
+from functions.events.common import Passage
 from functions.ports.conversations import Append
 from functions.runtime.agent import agent
 
@@ -37,55 +38,78 @@ def _done(completed: ActionCompleted) -> ResponseReady:
 
 def _answered(ready: AnswerReady) -> ResponseReady:
     complete, validation = ready.complete, ready.complete.validation
-    numbers = _numbers(ready.sentences)
+    said = ready.written or tuple(map(_quoted, ready.sentences))
+    numbers = _numbers(said)
     failed = bool(validation.missing) and not complete.queries
+    text = _prose(said, numbers) if ready.written else _quotes(said, numbers)
     return ResponseReady(
-        text=_text(ready.sentences, numbers) or (SEARCH_FAILED if failed else NOTHING_FOUND),
+        text=text or (SEARCH_FAILED if failed else NOTHING_FOUND),
         citations=tuple(
-            Citation(number=number, passage=each.passage.id, name=each.passage.name, source=each.passage.source)
-            for number, each in _cited(ready.sentences, numbers)
+            Citation(number=number, passage=passage.id, name=passage.name, source=passage.source)
+            for number, passage in _cited(said, numbers)
         ),
-        sentences=tuple(
-            CitedSentence(text=each.text, citation=numbers[each.passage.id], support=each.support)
-            for each in ready.sentences
-        ),
-        notes=tuple(_notes(complete)),
-        degraded=bool(validation.missing),
+        sentences=tuple(_sentence(each, numbers) for each in said),
+        notes=tuple(_notes(ready)),
+        degraded=bool(validation.missing or complete.planning.failed or ready.writing.failed),
         making=Making(
-            method="extractive",
+            method="model" if ready.written else "extractive",
             queries=complete.queries,
             rounds=complete.rounds,
             passages=validation.passages,
             considered=validation.considered,
             dropped=validation.dropped,
+            model=ready.writing.name or complete.planning.name,
+            unsupported=ready.unsupported,
         ),
     )
 
 
-def _numbers(sentences: Sequence[Evidence]) -> dict[str, int]:
+def _quoted(evidence: Evidence) -> Written:
+    """A source's own sentence."""
+    return Written(text=evidence.text, cited=(evidence,), support=evidence.support)
+
+
+def _sentence(each: Written, numbers: Mapping[str, int]) -> CitedSentence:
+    first, *others = _numbers_of(each, numbers)
+    return CitedSentence(text=each.text, citation=first, support=each.support, also=tuple(others))
+
+
+def _numbers_of(each: Written, numbers: Mapping[str, int]) -> Sequence[int]:
+    """The citations of a sentence, each passage once."""
+    return list(dict.fromkeys(numbers[evidence.passage.id] for evidence in each.cited))
+
+
+def _numbers(said: Sequence[Written]) -> dict[str, int]:
     """Citation numbers by passage, in the order in which the text needs them."""
     numbers: dict[str, int] = {}
-    for each in sentences:
-        numbers.setdefault(each.passage.id, len(numbers) + 1)
+    for each in said:
+        for evidence in each.cited:
+            numbers.setdefault(evidence.passage.id, len(numbers) + 1)
     return numbers
 
 
-def _cited(sentences: Sequence[Evidence], numbers: dict[str, int]) -> Iterator[tuple[int, Evidence]]:
-    first = {each.passage.id: each for each in reversed(sentences)}
-    return ((number, first[passage]) for passage, number in numbers.items())
+def _cited(said: Sequence[Written], numbers: Mapping[str, int]) -> Iterator[tuple[int, Passage]]:
+    passages = {evidence.passage.id: evidence.passage for each in said for evidence in each.cited}
+    return ((number, passages[passage]) for passage, number in numbers.items())
 
 
-def _text(sentences: Sequence[Evidence], numbers: dict[str, int]) -> str:
+def _prose(said: Sequence[Written], numbers: Mapping[str, int]) -> str:
+    """What a model wrote: the numbers after each of its sentences."""
+    return " ".join(f"{each.text} {''.join(f'[{number}]' for number in _numbers_of(each, numbers))}" for each in said)
+
+
+def _quotes(said: Sequence[Written], numbers: Mapping[str, int]) -> str:
     """A paragraph a passage, which opens with its name; the number after each of its sentences."""
     paragraphs: dict[str, list[str]] = {}
-    for each in sentences:
-        said = paragraphs.setdefault(each.passage.id, [f"{each.passage.name}:"])
-        said.append(f"{each.text} [{numbers[each.passage.id]}]")
-    return "\n".join(" ".join(said) for said in paragraphs.values())
+    for each in said:
+        passage = each.cited[0].passage
+        paragraph = paragraphs.setdefault(passage.id, [f"{passage.name}:"])
+        paragraph.append(f"{each.text} [{numbers[passage.id]}]")
+    return "\n".join(" ".join(paragraph) for paragraph in paragraphs.values())
 
 
-def _notes(complete: ValidationComplete) -> Iterator[str]:
-    validation = complete.validation
+def _notes(ready: AnswerReady) -> Iterator[str]:
+    complete, validation = ready.complete, ready.complete.validation
     if not complete.sufficient and validation.evidence:
         nearest = dict.fromkeys(f"{each.passage.name} ({each.passage.source})" for each in validation.evidence)
         yield f"Nearest, but not an answer: {', '.join(list(nearest)[:NEAREST])}."
@@ -96,10 +120,16 @@ def _notes(complete: ValidationComplete) -> Iterator[str]:
             f"Degraded: {failed} of {failed + len(complete.queries)} searches failed "
             f"({'; '.join(sorted(set(validation.missing)))}), so something may be missing."
         )
+    if why := complete.planning.failed:
+        yield f"Degraded: the model could not be used to plan the searches ({why}), so they were planned by rule."
+    if why := ready.writing.failed:
+        yield f"Degraded: the model could not be used to write the answer ({why}), so it is in the sources' own words."
     for source in validation.refused:
         yield f"Left out: {source} gives instructions instead of facts."
     if validation.dropped:
         yield f"Left out: {_counted(validation.dropped, 'sentence')} without support in the source."
+    if ready.unsupported:
+        yield f"Left out: {_counted(ready.unsupported, 'sentence')} of the model that its citations do not say."
 
 
 def _counted(number: int, noun: str) -> str:

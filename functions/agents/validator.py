@@ -5,7 +5,15 @@ from typing import Annotated
 
 import msgspec
 
-from functions.events.answer import DocsRetrieved, Evidence, SupportLacking, Validation, ValidationComplete
+from functions.events.answer import (
+    NO_MODEL,
+    DocsRetrieved,
+    Evidence,
+    QuestionAsked,
+    SupportLacking,
+    Validation,
+    ValidationComplete,
+)
 from functions.events.common import Passage
 from functions.events.event import All
 from functions.ports.vectors import Lookup
@@ -43,27 +51,51 @@ def validator(
         sufficient=asked is not None,
         remembered=asked.remembered if asked else "",
         validation=validation,
+        question=asked.question if asked else "",
+        earlier=asked.earlier if asked else (),
+        planning=asked.planning if asked else NO_MODEL,
     )
 
 
 class _Find(msgspec.Struct, frozen=True):
-    """A passage, and the words of what it was found for."""
+    """A passage, the words of what it was found for, and how well it fits that."""
 
     passage: Passage
     asked: tuple[str, ...]
+    score: float
 
 
 def _distinct(found: Iterable[DocsRetrieved]) -> Sequence[_Find]:
     """Each passage once, under the query that it fits best; the best first."""
     best: dict[str, _Find] = {}
     for part in found:
-        # A reformulated query has fewer words than the question: what fits all of them may still answer little.
-        whole = part.query if part.asked.round == 1 else max((part.asked.question, *part.asked.tried), key=len)
-        asked = words(whole)
+        asked, is_made_up = words(_measure(part)), _is_made_up(part)
         for passage in part.passages:
             if passage.id not in best or passage.score > best[passage.id].passage.score:
-                best[passage.id] = _Find(passage, asked)
+                is_apart = is_made_up and not overlap(asked, words(f"{passage.name} {passage.text}"))
+                best[passage.id] = _Find(passage, asked, 0.0 if is_apart else passage.score)
     return sorted(best.values(), key=lambda find: (-find.passage.score, find.passage.id))
+
+
+def _measure(part: DocsRetrieved) -> str:
+    """What a passage has to do with the question is measured by: the query, where it has the question's own words.
+
+    A reformulated query has fewer words than the question, and one that a model planned may have others: what fits
+    all of them may still answer little.
+    """
+    asked = part.asked
+    if asked.round > 1:
+        return max((asked.question, *asked.tried), key=len)
+    return max((asked.question, part.query), key=len) if _is_by_model(asked) else part.query
+
+
+def _is_made_up(part: DocsRetrieved) -> bool:
+    """Whether a model may have come up with the query: what only that finds must share a word with the question."""
+    return _is_by_model(part.asked) and " ".join(part.asked.question.split()) not in part.query
+
+
+def _is_by_model(asked: QuestionAsked) -> bool:
+    return bool(asked.planning.name) and not asked.planning.failed
 
 
 def _validate(finds: Sequence[_Find], stored: Mapping[str, Passage], missing: tuple[str, ...]) -> Validation:
@@ -94,7 +126,7 @@ def _checked(find: _Find, source: Passage | None) -> Iterator[Evidence]:
     passage, about = find.passage, words(find.passage.name)
     for position, sentence in enumerate(sentences(passage.text)):
         said = overlap(find.asked, (*about, *words(sentence)))
-        relevance = SCORE_SHARE * passage.score + (1 - SCORE_SHARE) * said + (0 if position else OPENING)
+        relevance = SCORE_SHARE * find.score + (1 - SCORE_SHARE) * said + (0 if position else OPENING)
         yield Evidence(
             text=sentence,
             passage=msgspec.structs.replace(passage, text=""),

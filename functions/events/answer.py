@@ -49,6 +49,21 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
     missing: tuple[str, ...] = ()
 
 
+class ModelUse(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a model was asked for something, and whether that came to anything.
+
+    Attributes:
+        name: Of the model that was asked; empty where none was.
+        failed: Why what it said could not be used, as `ModelError.reason` has it; empty where it could.
+    """
+
+    name: str = ""
+    failed: str = ""
+
+
+NO_MODEL = ModelUse()
+
+
 class UserMessage(Event):
     """A user wrote something."""
 
@@ -65,6 +80,7 @@ class QuestionAsked(Event):
         tried: The queries of earlier rounds.
         failed: Why searches of earlier rounds failed, one entry each.
         remembered: What the same message asked to be remembered; empty where it asked no such thing.
+        planning: Whether a model planned the queries, in any round.
     """
 
     question: Text
@@ -73,6 +89,7 @@ class QuestionAsked(Event):
     tried: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     remembered: str = ""
+    planning: ModelUse = NO_MODEL
 
 
 class MemoryRequested(Event):
@@ -114,6 +131,9 @@ class ValidationComplete(Event):
         queries: What was searched for, in every round; without the searches that failed.
         remembered: What the same message asked to be remembered; empty where it asked no such thing.
         sufficient: Whether the evidence has enough to do with the question to answer it.
+        question: In the user's words; empty where nothing is to be answered, since too little was found.
+        earlier: What the user asked before, oldest first.
+        planning: Whether a model planned the queries.
     """
 
     rounds: int
@@ -121,13 +141,40 @@ class ValidationComplete(Event):
     sufficient: bool
     remembered: str = ""
     validation: Validation
+    question: str = ""
+    earlier: tuple[str, ...] = ()
+    planning: ModelUse = NO_MODEL
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """A sentence that a model wrote.
+
+    Attributes:
+        text: The sentence, without its citations.
+        cited: What it cites, what supports it most first.
+        support: How much of it that says, 0 to 1.
+    """
+
+    text: str
+    cited: tuple[Evidence, ...]
+    support: float
 
 
 class AnswerReady(Event):
-    """The sentences of the answer, in their order, and what they were chosen from."""
+    """The sentences of the answer, in their order, and what they were chosen from.
+
+    Attributes:
+        sentences: The sources' own.
+        written: What a model wrote from them, to be said in their place; empty where none did.
+        unsupported: How many sentences a model wrote that what they cite does not say.
+        writing: Whether a model was asked to write it.
+    """
 
     complete: ValidationComplete
     sentences: tuple[Evidence, ...]
+    written: tuple[Written, ...] = ()
+    unsupported: int = 0
+    writing: ModelUse = NO_MODEL
 
 
 class ActionCompleted(Event):
@@ -155,34 +202,41 @@ class Citation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CitedSentence(msgspec.Struct, frozen=True, kw_only=True):
-    """A sentence of the answer, with the number of its source and how much of it that source says."""
+    """A sentence of the answer, with the number of its source and how much of it that source says.
+
+    Attributes:
+        also: The numbers of other sources that it cites.
+    """
 
     text: str
     citation: int
     support: float
+    also: tuple[int, ...] = ()
 
 
 class Making(msgspec.Struct, frozen=True, kw_only=True):
     """How an answer was made.
 
     Attributes:
-        method: `extractive`: sentences chosen from the sources; `model`: written by a model; `action`: something was
-            done, nothing was asked.
+        method: `extractive`: sentences chosen from the sources; `model`: written by a model from them; `action`:
+            something was done, nothing was asked.
         queries: What was searched for; without the searches that failed.
         rounds: How often a plan was made for it.
         passages: How many passages were read.
         considered: How many of their sentences were looked at.
         dropped: How many had no support in their source.
-        model: The name of the model that wrote it; empty where none did.
+        model: The name of the model that had a part in it; empty where none had.
+        unsupported: How many sentences it wrote that were left out, since what they cite does not say them.
     """
 
-    method: Literal["extractive", "model", "action"]
+    method: Literal["extractive", "action", "model"]
     queries: tuple[str, ...] = ()
     rounds: int = 0
     passages: int = 0
     considered: int = 0
     dropped: int = 0
     model: str = ""
+    unsupported: int = 0
 
 
 class ResponseReady(Event):

@@ -1,19 +1,26 @@
-"""What a request has spent on models: its budget ledger."""
+"""What a request has spent on models, and where a text is seen while it is written."""
 
 from typing import Protocol
 
-from functions.ports.state import Standing
+import msgspec
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """Tokens read and written together; money in millionths of a US dollar."""
+
+    tokens: int = 0
+    micros: int = 0
 
 
 class Spending(Protocol):
-    """The ledger of one request: an adapter is made for it."""
+    """The budget ledger of one request: an adapter is made for it."""
 
-    def standing(self) -> Standing:
-        """How the request stands, with what it spent so far."""
+    def spent(self) -> Spent:
+        """What the request spent so far, all its agents together."""
         ...
 
-    def spend(self, *, tokens: int, micros: int) -> None:
-        """Book a call, durably: tokens read and written together, money in millionths of a US dollar."""
+    def spend(self, spent: Spent) -> None:
+        """Book a call, durably."""
         ...
 
 
@@ -21,5 +28,9 @@ class Growing(Protocol):
     """Where a text is seen while it is written: an adapter is made for one attempt of one delivery."""
 
     def grow(self, text: str) -> None:
-        """Add a piece to what was written so far."""
+        """Add a piece to what was written so far; it may be seen a moment later, together with the next ones."""
+        ...
+
+    def end(self) -> None:
+        """Let everything that was added be seen."""
         ...

@@ -28,5 +28,10 @@ answer = Workflow(
     entry=UserMessage,
     answer=ResponseReady,
     bounds={QuestionAsked: 2},
-    resources={"documents": "collection", "memories": "collection", "conversations": "conversations"},
+    resources={
+        "documents": "collection",
+        "memories": "collection",
+        "conversations": "conversations",
+        "model": "model",
+    },
 )

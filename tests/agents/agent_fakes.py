@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from functions.events.answer import DocsRetrieved, Evidence, QuestionAsked, Validation, ValidationComplete
 from functions.events.common import Passage
 from functions.events.event import AgentFailed, All
@@ -77,3 +79,32 @@ def complete(*kept: Evidence, **given: Any) -> ValidationComplete:
 
 def context(left: int = 1) -> Context:
     return Context(key="key", left={"QuestionAsked": left})
+
+
+class Model:
+    """A language model that says what it is told to; an error is raised, anything else is written or decided.
+
+    Attributes:
+        told: What it was asked: instructions and text, in turn.
+    """
+
+    name = "small"
+
+    def __init__(self, *says: Any) -> None:
+        self.says = list(says)
+        self.told: list[tuple[str, str]] = []
+
+    def write(self, instructions: str, text: str, *, max_tokens: int) -> str:
+        del max_tokens
+        return str(self._next(instructions, text))
+
+    def decide(self, instructions: str, text: str, shape: type[Any], *, max_tokens: int) -> Any:  # noqa: ANN401 - a double
+        del max_tokens
+        return msgspec.convert(self._next(instructions, text), shape)
+
+    def _next(self, instructions: str, text: str) -> Any:  # noqa: ANN401 - what the test gave
+        self.told.append((instructions, text))
+        said = self.says.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        return said

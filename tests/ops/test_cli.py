@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from command import Troupe
+from model_server import KEY, NAME, ModelServer, decided, refusal, text
 
 from functions.adapters.local import store as store_module
 from functions.adapters.local.store import Store
@@ -321,3 +322,36 @@ def test_exit_codes_are_told_apart() -> None:
     codes = (cli.EXIT_TO_MEND, cli.EXIT_USAGE, cli.EXIT_NO_ANSWER, cli.EXIT_INTERRUPTED)
     assert codes == (1, 2, 3, 130)
     assert all(f"{code} " in (cli.__doc__ or "") for code in codes)
+
+
+def test_an_answer_that_a_model_wrote_says_so_and_what_it_cost(troupe: Troupe) -> None:
+    with ModelServer().serving() as server:
+        server.replies = [decided({"queries": ["office"]}), text("The office opens at nine on Mondays [1].")]
+        shown = troupe("ask", OPENS, **server.environment)
+        server.replies = [decided({"queries": ["office"]}), text("The office opens at nine on Mondays [1].")]
+        answer = troupe("ask", OPENS, "--json", **server.environment).json()
+    folded = " ".join(shown.out.split())
+    assert f"written by {NAME} from the sources" in folded
+    assert "tokens 240, dollars 0.000280" in folded
+    assert (answer["making"]["method"], answer["making"]["model"], answer["degraded"]) == ("model", NAME, False)
+    assert KEY not in shown.out + shown.err + str(answer)
+
+
+def test_an_answer_whose_model_failed_says_why_and_is_an_answer(troupe: Troupe) -> None:
+    with ModelServer().serving() as server:
+        server.replies = [refusal()]
+        ran = troupe("ask", OPENS, **server.environment)
+    assert ran.code == 0
+    folded = " ".join(ran.out.split())
+    assert "opens at nine" in folded
+    assert "could not be used to write the answer (refused)" in folded
+    assert f"extractive, though {NAME} had a part in it" in folded
+
+
+def test_settings_of_a_model_that_cannot_be_used_are_one_message(troupe: Troupe) -> None:
+    ran = troupe("ask", OPENS, TROUPE_MODEL_URL="nowhere", TROUPE_MODEL="tiny", TROUPE_MODEL_KEY="sk secret")
+    assert ran.code == 1
+    for name in ("TROUPE_MODEL_URL", "TROUPE_MODEL_PRICE", "TROUPE_MODEL_KEY"):
+        assert name in ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert "sk secret" not in ran.err

@@ -1,0 +1,1 @@
+"""Language models: one file a protocol, and what they share."""

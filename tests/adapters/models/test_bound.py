@@ -1,0 +1,185 @@
+"""What a delivery may have of a model: no more than its request's budget and its own time."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from functions.adapters.models.bound import BoundModel, Call, estimated_tokens
+from functions.adapters.models.prices import Price
+from functions.ports.models import ModelError
+from functions.ports.spending import Spent
+from functions.runtime.workflow import Budget
+
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+
+
+class Shape(msgspec.Struct):
+    queries: list[str]
+
+
+class Chat:
+    """Says what it is told to, for 100 tokens read and 10 written."""
+
+    model = "small"
+    price = Price(read=1_000_000, written=2_000_000)
+
+    def __init__(self, *says: str | ModelError) -> None:
+        self.says = list(says)
+        self.calls: list[Call] = []
+
+    def complete(self, call: Call) -> str:
+        self.calls.append(call)
+        call.book(100, 10)
+        said = self.says.pop(0)
+        if isinstance(said, ModelError):
+            raise said
+        for letter in said:
+            call.show(letter)
+        return said
+
+
+class Ledger:
+    def __init__(self, tokens: int = 0, micros: int = 0) -> None:
+        self.sum = Spent(tokens, micros)
+
+    def spent(self) -> Spent:
+        return self.sum
+
+    def spend(self, spent: Spent) -> None:
+        self.sum = Spent(self.sum.tokens + spent.tokens, self.sum.micros + spent.micros)
+
+
+class Page:
+    def __init__(self) -> None:
+        self.text = ""
+        self.ended = 0
+
+    def grow(self, text: str) -> None:
+        self.text += text
+
+    def end(self) -> None:
+        self.ended += 1
+
+
+def bound(chat: Chat, ledger: Ledger | None = None, page: Page | None = None, **given: object) -> BoundModel:
+    values: dict[str, object] = {"budget": Budget(), "until": NOW + timedelta(seconds=30), "now": lambda: NOW}
+    return BoundModel(chat, spending=ledger or Ledger(), growing=page or Page(), **(values | given))  # type: ignore[arg-type]
+
+
+def refused(ask: Callable[[], object]) -> str:
+    with pytest.raises(ModelError) as error:
+        ask()
+    return error.value.reason
+
+
+def test_what_is_written_is_seen_and_booked() -> None:
+    ledger, page = Ledger(), Page()
+    model = bound(Chat("Yes."), ledger, page)
+    assert (model.name, model.write("Be brief.", "Is it?", max_tokens=50)) == ("small", "Yes.")
+    assert (page.text, page.ended) == ("Yes.", 1)
+    assert ledger.sum == Spent(110, 120)
+
+
+def test_what_failed_is_booked_too_and_what_was_seen_of_it_stays() -> None:
+    ledger, page = Ledger(), Page()
+    assert refused(lambda: bound(Chat(ModelError("no", reason="refused")), ledger, page).write("", "", max_tokens=9))
+    assert ledger.sum == Spent(110, 120)
+    assert page.ended == 1
+
+
+def test_a_decision_is_of_its_shape_and_nobody_sees_it_grow() -> None:
+    page = Page()
+    chat = Chat('{"queries": ["a"]}')
+    assert bound(chat, page=page).decide("Plan.", "?", Shape, max_tokens=50) == Shape(queries=["a"])
+    assert page.text == ""
+    assert chat.calls[0].schema is not None
+    assert chat.calls[0].schema["required"] == ["queries"]
+
+
+@pytest.mark.parametrize("said", ["I think so.", '{"queries": [1]}', '{"queries": ["a"', "[]", "{}", ""])
+def test_what_is_not_of_the_shape_is_sent_back_once_with_what_is_wrong(said: str) -> None:
+    chat, ledger = Chat(said, '{"queries": ["a"]}'), Ledger()
+    assert bound(chat, ledger).decide("Plan.", "?", Shape, max_tokens=50) == Shape(queries=["a"])
+    *_, wrong, mended = chat.calls[1].messages
+    assert (wrong.role, wrong.content) == ("assistant", said)
+    assert json.dumps("queries") in mended.content
+    assert ledger.sum.tokens == 220, "both calls are paid for"
+
+
+def test_what_is_wrong_twice_is_malformed() -> None:
+    chat = Chat("no", "no", "no")
+    assert refused(lambda: bound(chat).decide("Plan.", "?", Shape, max_tokens=50)) == "malformed"
+    assert len(chat.calls) == 2
+
+
+def test_an_error_of_the_endpoint_is_not_mended() -> None:
+    chat = Chat(ModelError("cut", reason="truncated"), "{}")
+    assert refused(lambda: bound(chat).decide("Plan.", "?", Shape, max_tokens=50)) == "truncated"
+    assert len(chat.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "ledger", [Ledger(tokens=200_000), Ledger(tokens=199_990), Ledger(micros=1_000_000), Ledger(micros=10**9)]
+)
+def test_a_spent_budget_asks_nobody(ledger: Ledger) -> None:
+    chat, before = Chat("Yes."), ledger.sum
+    assert refused(lambda: bound(chat, ledger).write("Be brief.", "Is it?", max_tokens=50)) == "budget"
+    assert chat.calls == []
+    assert ledger.sum == before
+
+
+def test_a_call_may_write_no_more_tokens_than_the_budget_leaves() -> None:
+    chat = Chat("Yes.")
+    bound(chat, Ledger(tokens=199_900)).write("Be", "it?", max_tokens=500)
+    assert 16 <= chat.calls[0].max_tokens < 100
+
+
+def test_a_call_may_write_no_more_tokens_than_the_money_pays_for() -> None:
+    chat = Chat("Yes.")
+    bound(chat, Ledger(micros=1_000_000 - 200)).write("Be", "it?", max_tokens=500)
+    allowed = chat.calls[0].max_tokens
+    assert allowed >= 16
+    assert chat.price.of(0, allowed) < 200
+
+
+def test_a_model_that_costs_nothing_is_limited_by_tokens_alone() -> None:
+    chat = Chat("Yes.")
+    chat.price = Price(read=0, written=0)
+    bound(chat, Ledger(micros=1_000_000)).write("Be", "it?", max_tokens=500)
+    assert chat.calls[0].max_tokens == 500
+
+
+def test_a_prompt_that_alone_is_past_the_budget_asks_nobody() -> None:
+    chat = Chat("Yes.")
+    assert refused(lambda: bound(chat).write("Be", "x" * 500_000, max_tokens=50)) == "budget"
+    assert chat.calls == []
+
+
+def test_a_second_call_sees_what_the_first_one_cost() -> None:
+    chat, ledger = Chat("no", "no"), Ledger(tokens=199_850)
+    assert refused(lambda: bound(chat, ledger).decide("P", "?", Shape, max_tokens=16)) == "budget"
+    assert len(chat.calls) == 1
+
+
+def test_a_call_is_given_the_time_that_the_delivery_has_left_and_some_is_kept() -> None:
+    chat = Chat("Yes.")
+    bound(chat, until=NOW + timedelta(seconds=10)).write("", "", max_tokens=50)
+    assert 5 < chat.calls[0].left_s < 10
+
+
+@pytest.mark.parametrize("left_s", [-5, 0, 1])
+def test_without_time_nobody_is_asked(left_s: float) -> None:
+    chat = Chat("Yes.")
+    model = bound(chat, until=NOW + timedelta(seconds=left_s))
+    assert refused(lambda: model.write("", "", max_tokens=50)) == "timeout"
+    assert chat.calls == []
+
+
+@pytest.mark.parametrize(
+    "text", ["the quick brown fox", "\u4e8b\u5b9f" * 50, "x = f(y)[0] + {1: 2}", "\U0001f600" * 20]
+)
+def test_an_estimate_is_more_than_any_word_or_letter_count(text: str) -> None:
+    assert estimated_tokens(text) >= max(len(text.split()), len(text) / 2)
