@@ -11,7 +11,7 @@ import msgspec
 
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.bus import Bus
-from functions.adapters.local.conversations import LocalAppend, LocalHistory
+from functions.adapters.local.conversations import LocalAppend, LocalConversations, LocalHistory
 from functions.adapters.local.due import Entry
 from functions.adapters.local.growing import LocalGrowing
 from functions.adapters.local.requests import LocalRequests
@@ -19,14 +19,17 @@ from functions.adapters.local.retention import sweep
 from functions.adapters.local.spending import LocalSpending
 from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store
+from functions.adapters.local.watchers import Watchers
 from functions.adapters.models.bound import BoundModel, Chat
 from functions.adapters.vectors.bound import TenantLookup, TenantSearch, TenantUpsert
+from functions.api.target import Target
 from functions.errors import TroupeError
 from functions.events.envelope import open_request
 from functions.events.event import Event
 from functions.ports.conversations import Append, History
+from functions.ports.documents import Ingest
 from functions.ports.models import LanguageModel
-from functions.ports.requests import RequestView
+from functions.ports.requests import Limits, RequestView
 from functions.ports.vectors import Collection, Lookup, Search, Upsert
 from functions.runtime.agent import Grant
 from functions.runtime.arrival import claim_checked, claimed
@@ -34,6 +37,7 @@ from functions.runtime.delivery import LEASE_MARGIN_S, Binding, Outcome, Ports, 
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Workflow
 from local.pool import BROKEN_PORT_DELAY_S, Pool
+from local.uploads import TenantIngest, Uploads
 
 WORKERS = 8  # agents mostly wait: for the encoder, the vector store, or a model
 STOP_S = 10.0
@@ -83,11 +87,12 @@ class LocalProcess:
         self.requests = LocalRequests(self._bus)
         self._pool = Pool(self._bus, self._deliver, self._lease_s, workers)
         self._deadlines = threading.Thread(target=self._expire_overdue, name="deadlines", daemon=True)
+        self._uploads = Uploads(store)
         self._capabilities: Mapping[type, Callable[[str, Binding], object]] = {
             Search: lambda resource, binding: TenantSearch(self._collections[resource], binding.tenant),
             Upsert: lambda resource, binding: TenantUpsert(self._collections[resource], binding.tenant),
             Lookup: lambda resource, binding: TenantLookup(self._collections[resource], binding.tenant),
-            LanguageModel: lambda _resource, _binding: None,
+            Ingest: lambda resource, binding: TenantIngest(self._uploads, self._collections[resource], binding.tenant),
             Append: lambda _, binding: LocalAppend(
                 store, now, tenant=binding.tenant, conversation=binding.conversation, key=binding.key
             ),
@@ -109,6 +114,7 @@ class LocalProcess:
         if not self._pool.stop(STOP_S):
             log.warning("an agent was still at work after %g s: its delivery is tried again at the next start", STOP_S)
         self._deadlines.join()
+        self._uploads.close()
 
     def submit(self, workflow: str, event: Event, *, conversation: str, request: str, tenant: str = "default") -> None:
         """Take a request, durably; the same request again is no second one.
@@ -138,6 +144,24 @@ class LocalProcess:
         if view is None or view.settlement is None:
             return view
         return msgspec.structs.replace(view, settlement=claimed(view.settlement, self._blobs))
+
+    @property
+    def watchers(self) -> Watchers:
+        """Who waits for a change of a request of this process."""
+        return self._bus.watchers
+
+    def target(self, *, limits: Limits, secured: bool) -> Target:
+        """What the HTTP API needs of this process."""
+        return Target(
+            plans=self.plans,
+            requests=self.requests,
+            conversations=LocalConversations(self._store, self._now),
+            collections=self._collections,
+            blobs=self._blobs,
+            now=self._now,
+            limits=limits,
+            secured=secured,
+        )
 
     def _deliver(self, entry: Entry) -> Outcome | None:
         raw = self._bus.envelope(entry)

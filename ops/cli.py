@@ -5,31 +5,42 @@ error instead of an answer; 130 interrupted.
 """
 
 import io
+import logging
+import os
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
+from functions.api.callers import DEFAULT_TENANT
+from functions.api.target import takes_messages
+from functions.api.views import Request, shown
+from functions.api.workflows import as_graph
 from functions.documents.chunks import clean
 from functions.errors import TroupeError
-from functions.events.answer import MAX_MESSAGE_CHARACTERS, ResponseReady, UserMessage
+from functions.events.answer import MAX_MESSAGE_CHARACTERS, ResponseReady
 from functions.events.event import AgentFailed
-from functions.ports.requests import DeliveryView, RequestView
+from functions.ports.requests import Limits
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
 from functions.workflows.catalog import WORKFLOWS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from socket import socket
+
+    from functions.api.callers import Keys
+    from local.process import LocalProcess
     from local.workspace import Workspace
 
 EXIT_TO_MEND, EXIT_USAGE, EXIT_NO_ANSWER, EXIT_INTERRUPTED = 1, 2, 3, 130
 DEFAULT_QUESTION = "How do I get the n largest elements of a list?"
 DEFAULT_CONVERSATION = "cli"
 SKIPPED_SHOWN = 10  # files that could not be read, before an answer
+HOST, PORT = "127.0.0.1", 8080
 ANSWER_MARGIN_S = 5.0  # past the deadline, for the error that the deadline brings
 
 app = typer.Typer(
@@ -73,37 +84,93 @@ def main() -> None:
 
 
 @app.command()
-def ask(
+def ask(  # noqa: PLR0913, PLR0917 - each is an option of the command
     question: Annotated[str, typer.Argument(envvar="Q", help="What to ask, or `Remember that …`.")] = DEFAULT_QUESTION,
     docs: Docs = None,
     conversation: Annotated[str, typer.Option(help="Follow-ups refer to what was said in it.")] = DEFAULT_CONVERSATION,
     workflow: WorkflowName = "answer",
+    url: Annotated[
+        str | None, typer.Option("--url", envvar="TROUPE_URL", help="Ask the server there (see `troupe run`).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Ask a question, or have something remembered, through all the agents."""
-    message = UserMessage(text=_checked_text(question))
+    text = _checked_text(question)
     conversation = _checked_text(conversation, of="the conversation's name")
-    plan = _plan(workflow)
-    request = f"cli-{uuid.uuid4().hex[:16]}"
-    with _opened(docs, quiet=as_json) as opened, opened.process() as process:
-        process.submit(workflow, message, conversation=conversation, request=request)
-        view = process.wait(request, timeout_s=plan.workflow.deadline_s + ANSWER_MARGIN_S)
-        deliveries = process.requests.deliveries(request, tenant="default")
-    if view is None or view.settlement is None:
-        raise TroupeError(f"the request {request} was not settled: run `troupe ask` again")
-    if view.settlement.name == AgentFailed.__name__:
-        _print_failed(msgspec.json.decode(view.settlement.data, type=AgentFailed), as_json=as_json)
+    if url:
+        asked = _ask_server(url, text, conversation, workflow)
+    else:
+        asked = _ask_here(text, conversation, workflow, docs, quiet=as_json)
+    if asked.error is not None:
+        _print_failed(asked.error, as_json=as_json)
         raise typer.Exit(EXIT_NO_ANSWER)
-    response = msgspec.json.decode(view.settlement.data, type=ResponseReady)
+    response = msgspec.json.decode(asked.answer, type=ResponseReady)
     if as_json:
-        _print_json({"request": request, "conversation": conversation, **_answer_data(view, response, deliveries)})
+        _print_json({"request": asked.request, "conversation": conversation, **_answer_data(asked, response)})
         return
     from ops import show
 
     console = show.console()
     show.show_answer(console, question, response)
-    show.show_waterfall(console, view, deliveries)
-    show.show_making(console, view, response)
+    show.show_waterfall(console, asked)
+    show.show_making(console, asked, response)
+
+
+def _ask_server(url: str, text: str, conversation: str, workflow: str) -> Request:
+    from ops.client import Client
+
+    with Client(url, os.environ.get("TROUPE_API_KEY", "").strip()) as client:
+        return client.ask(text, conversation=conversation, workflow=workflow)
+
+
+def _ask_here(text: str, conversation: str, workflow: str, docs: str | None, *, quiet: bool) -> Request:
+    plan = _plan(workflow)
+    if not takes_messages(plan):
+        raise UsageError(f"{workflow} takes no questions: use one of {', '.join(_asked())}")
+    message = msgspec.convert({"text": text}, plan.workflow.entry)
+    request = f"cli-{uuid.uuid4().hex[:16]}"
+    with _opened(docs, quiet=quiet) as opened, opened.process() as process:
+        process.submit(workflow, message, conversation=conversation, request=request)
+        view = process.wait(request, timeout_s=plan.workflow.deadline_s + ANSWER_MARGIN_S)
+        if view is None or view.settlement is None:
+            raise TroupeError(f"the request {request} was not settled: run `troupe ask` again")
+        return shown(process.target(limits=Limits(), secured=False), view, DEFAULT_TENANT)
+
+
+def _asked() -> list[str]:
+    return [name for name, plan in sorted(topology(*WORKFLOWS.values()).items()) if takes_messages(plan)]
+
+
+@app.command()
+def run(
+    docs: Docs = None,
+    host: Annotated[str, typer.Option(help="The address to serve on; others than 127.0.0.1 need an API key.")] = HOST,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to serve on; 0 for any.")] = PORT,
+) -> None:
+    """Serve the HTTP API and the page, until Ctrl-C."""
+    from functions.api.callers import read_keys
+    from local.server.serving import bound
+    from local.server.settings import read_limits
+
+    keys, limits = read_keys(os.environ), read_limits(os.environ)
+    with (
+        closing(bound(host, port, keys)) as listening,
+        _opened(docs, quiet=False) as opened,
+        opened.process() as process,
+    ):
+        _serve(process, listening, keys, limits)
+
+
+def _serve(process: "LocalProcess", listening: "socket", keys: "Keys", limits: "Limits") -> None:
+    from functions.api.api import Api
+    from local.server.app import App, Settings
+    from local.server.serving import serve
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    api = Api(process.target(limits=limits, secured=bool(keys)))
+    serve_app = App(api, process.watchers, Settings(keys=keys))
+    serve(serve_app, listening, started=lambda address: typer.echo(f"Serving on {address}"))
 
 
 @app.command()
@@ -152,7 +219,7 @@ def show_topology(
 
     plan = _plan(workflow)
     if as_json:
-        _print_json(show.topology_data(plan))
+        _print_json(as_graph(plan))
     elif as_mermaid:
         typer.echo(show.mermaid(plan))
     else:
@@ -229,14 +296,14 @@ def _progress(*, quiet: bool) -> "Iterator[Callable[[int, int], None]]":
     if quiet:
         yield lambda _done, _total: None
         return
-    with ExitStack() as closing:
+    with ExitStack() as stack:
         bars: list[Callable[[int, int], None]] = []
 
         def progress(done: int, total: int) -> None:
             if not bars:
                 from ops.show import reading_bar
 
-                bars.append(closing.enter_context(reading_bar(total)))
+                bars.append(stack.enter_context(reading_bar(total)))
             bars[0](done, total)
 
         yield progress
@@ -249,12 +316,12 @@ def _print_failed(failed: AgentFailed, *, as_json: bool) -> None:
         typer.echo(f"No answer: {failed.agent} gave up: {failed.reason}", err=True)
 
 
-def _answer_data(view: RequestView, response: ResponseReady, deliveries: Sequence[DeliveryView]) -> dict[str, object]:
+def _answer_data(asked: Request, response: ResponseReady) -> dict[str, object]:
     return {
         **msgspec.structs.asdict(response),
-        "accepted": view.accepted,
-        "settled": view.settled,
-        "deliveries": deliveries,
+        "accepted": asked.accepted,
+        "settled": asked.settled,
+        "deliveries": asked.deliveries,
     }
 
 

@@ -2,6 +2,7 @@
 
 from functions.runtime.workflow import Workflow
 from functions.workflows.answer import answer
+from functions.workflows.ingest import ingest
 from functions.workflows.research import research
 
-WORKFLOWS: dict[str, Workflow] = {workflow.name: workflow for workflow in (answer, research)}
+WORKFLOWS: dict[str, Workflow] = {workflow.name: workflow for workflow in (answer, research, ingest)}
