@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import NamedTuple
 
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
@@ -15,12 +16,19 @@ BROKEN_PORT_DELAY_S = 1.0  # before a delivery whose port failed is tried again
 log = logging.getLogger("troupe.pool")
 
 
+class Delivered(NamedTuple):
+    """What became of an entry: its outcome, and the delivery that was begun with its end."""
+
+    outcome: Outcome | None
+    next: Entry | None = None
+
+
 class Pool:
     """Threads that deliver until they are stopped.
 
     Args:
         bus: Where due deliveries come from.
-        deliver: Takes one through its agent; None where there is nothing left to do for it.
+        deliver: Takes one through its agent, for a worker that has gone on from one to the next since a time.
         lease_s: Seconds that one attempt of an agent may take.
         size: How many threads.
 
@@ -29,7 +37,7 @@ class Pool:
     """
 
     def __init__(
-        self, bus: Bus, deliver: Callable[[Entry], Outcome | None], lease_s: Callable[[str], float], size: int
+        self, bus: Bus, deliver: Callable[[Entry, float], Delivered], lease_s: Callable[[str], float], size: int
     ) -> None:
         self._bus = bus
         self._deliver = deliver
@@ -71,13 +79,18 @@ class Pool:
     def _work(self) -> None:
         me = threading.current_thread()
         while (entry := self._bus.take()) is not None:
-            self._hold(me, entry)
-            again = self._outcome(entry)
-            with self._changed:
-                if self._holding.pop(me, None) is None:
-                    return  # given up meanwhile: another took over the delivery, and this thread's place
-            if again is not None:
-                self._bus.announce([again])
+            turn = self._bus.now().timestamp()
+            following: Entry | None = entry
+            while following is not None:
+                self._hold(me, following)
+                again, following = self._outcome(following, turn)
+                with self._changed:
+                    given_up = self._holding.pop(me, None) is None
+                if given_up:  # another took over the delivery, and this thread's place
+                    self._bus.hand([following] if following else [], reserved=0)
+                    return
+                if again is not None:
+                    self._bus.announce([again])
 
     def _hold(self, worker: threading.Thread, entry: Entry) -> None:
         until = self._bus.now().timestamp() + self._lease_s(entry.agent)
@@ -87,19 +100,22 @@ class Pool:
             if first:
                 self._changed.notify_all()
 
-    def _outcome(self, entry: Entry) -> Entry | None:
-        """The entry as it is due again, if it is."""
+    def _outcome(self, entry: Entry, turn: float) -> tuple[Entry | None, Entry | None]:
+        """The entry as it is due again, if it is; and the one to go on with, if there is one."""
         try:
-            outcome = self._deliver(entry)
+            outcome, following = self._deliver(entry, turn)
         except StoreError as error:
             log.error("%s: %s", entry.agent, error)  # noqa: TRY400 - the message says it all
-            return entry._replace(due=self._bus.now().timestamp() + BROKEN_PORT_DELAY_S)
+            return self._later(entry, BROKEN_PORT_DELAY_S), None
         except Exception:
             log.exception("%s: the delivery could not be recorded, and is tried again", entry.agent)
-            return entry._replace(due=self._bus.now().timestamp() + BROKEN_PORT_DELAY_S)
+            return self._later(entry, BROKEN_PORT_DELAY_S), None
         if outcome is None or outcome.due is None:
-            return None
-        return entry._replace(due=outcome.due.timestamp())
+            return None, following
+        return entry._replace(due=outcome.due.timestamp(), started=None), following
+
+    def _later(self, entry: Entry, delay_s: float) -> Entry:
+        return entry._replace(due=self._bus.now().timestamp() + delay_s, started=None)
 
     def _watch_leases(self) -> None:
         with self._changed:
@@ -110,7 +126,7 @@ class Pool:
                     _, entry = self._holding.pop(worker)
                     self._workers.remove(worker)
                     self._add_worker()
-                    self._bus.announce([entry._replace(due=now)])
+                    self._bus.announce([entry._replace(due=now, started=None)])
                     log.warning("%s is still at work past its time limit: given up, and tried again", entry.agent)
                 next_end = min((until for until, _ in self._holding.values()), default=None)
                 self._changed.wait(None if next_end is None else max(0.0, next_end - now) + 0.01)

@@ -25,11 +25,11 @@ from functions.ports.conversations import Append, History
 from functions.ports.requests import RequestView
 from functions.ports.vectors import Collection, Lookup, Search, Upsert
 from functions.runtime.agent import Grant
-from functions.runtime.arrival import claim_checked, claimed
-from functions.runtime.delivery import LEASE_MARGIN_S, Binding, Outcome, Ports, deliver
+from functions.runtime.arrival import LEASE_MARGIN_S, claim_checked, claimed
+from functions.runtime.delivery import Binding, Outcome, Ports, carry_on, deliver
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Workflow
-from local.pool import BROKEN_PORT_DELAY_S, Pool
+from local.pool import BROKEN_PORT_DELAY_S, Delivered, Pool
 
 WORKERS = 8  # agents mostly wait: for the encoder, the vector store, or a model
 STOP_S = 10.0
@@ -130,17 +130,21 @@ class LocalProcess:
             return view
         return msgspec.structs.replace(view, settlement=claimed(view.settlement, self._blobs))
 
-    def _deliver(self, entry: Entry) -> Outcome | None:
-        raw = self._bus.envelope(entry)
-        if raw is None:
-            return None
-        state = LocalState(self._bus, entry.receipt)
+    def _deliver(self, entry: Entry, turn: float) -> Delivered:
+        state = LocalState(self._bus, entry.receipt, turn)
         ports = Ports(plans=self._by_version, state=state, blobs=self._blobs, bind=self._bind, now=self._now)
         try:
-            return deliver(entry.agent, raw, ports)
+            return Delivered(self._outcome(entry, state, ports), state.next)
         except Exception:
             state.abandon()
             raise
+
+    def _outcome(self, entry: Entry, state: LocalState, ports: Ports) -> Outcome | None:
+        if entry.started is not None:
+            state.started(entry.started)
+            return carry_on(entry.started, ports)
+        raw = self._bus.envelope(entry)
+        return None if raw is None else deliver(entry.agent, raw, ports)
 
     def _expire_overdue(self) -> None:
         while (entry := self._bus.take_deadline()) is not None:

@@ -12,7 +12,7 @@ from local_fakes import PATIENCE_S, Clock, settled, wait_for
 from functions.adapters.local.store import Store
 from functions.events.event import Event
 from functions.runtime.agent import Context, agent
-from functions.runtime.delivery import LEASE_MARGIN_S
+from functions.runtime.arrival import LEASE_MARGIN_S
 from functions.runtime.workflow import Workflow
 from local.process import LocalProcess
 

@@ -38,27 +38,35 @@ class Routes:
 
     def entry_timers(self, envelope: Envelope) -> list[Timer]:
         """The timer of the fork that a request's first event opens, where it opens one."""
-        plan = self._plans.get(envelope.planversion)
+        plan = self.plan(envelope)
         return [fork_timer(plan, envelope)] if plan and envelope.name in plan.forks else []
 
+    def plan(self, envelope: Envelope) -> Plan | None:
+        """The plan that this envelope was made under, if it is known here."""
+        return self._plans.get(envelope.planversion)
+
     def _routes(self, envelope: Envelope) -> Sequence[Route]:
-        plan = self._plans.get(envelope.planversion)
+        plan = self.plan(envelope)
         return plan.routes.get(envelope.name, ()) if plan else ()
 
 
 def enqueue(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, due: float) -> list[Entry]:
     """Add a row for each agent that the envelope goes to; one that is there already stays as it is."""
     raw = encode(envelope)
-    added = []
-    for agent in routes.agents(envelope):
-        cursor = connection.execute(
-            "INSERT OR IGNORE INTO queue (envelope_id, generation, agent, priority, due, envelope)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (envelope.id, envelope.generation, agent, envelope.priority, due, raw),
-        )
-        if cursor.rowcount and cursor.lastrowid is not None:
-            added.append(Entry(due, PRIORITIES.index(envelope.priority), cursor.lastrowid, agent))
-    return added
+    added = [add_row(connection, envelope, agent, due, raw) for agent in routes.agents(envelope)]
+    return [entry for entry in added if entry is not None]
+
+
+def add_row(connection: sqlite3.Connection, envelope: Envelope, agent: str, due: float, raw: bytes) -> Entry | None:
+    """Add the row of one agent; None where it is there already."""
+    cursor = connection.execute(
+        "INSERT OR IGNORE INTO queue (envelope_id, generation, agent, priority, due, envelope)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (envelope.id, envelope.generation, agent, envelope.priority, due, raw),
+    )
+    if not cursor.rowcount or cursor.lastrowid is None:
+        return None
+    return Entry(due, PRIORITIES.index(envelope.priority), cursor.lastrowid, agent)
 
 
 def set_deadline(connection: sqlite3.Connection, envelope: Envelope) -> list[Entry]:
@@ -133,6 +141,21 @@ class Bus:
         listed = list(entries)
         self._deadlines.announce(entry for entry in listed if entry.agent == DEADLINE)
         self._deliveries.announce(entry for entry in listed if entry.agent != DEADLINE)
+
+    def reserve(self, wanted: int) -> int:
+        """Keep so many of the workers that wait for what is handed to them; how many there are, up to that."""
+        return self._deliveries.reserve(wanted)
+
+    def hand(self, entries: Iterable[Entry], *, reserved: int) -> None:
+        """Give begun deliveries to workers, at once, and let go those that were reserved for more."""
+        self._deliveries.hand(entries, reserved=reserved)
+
+    def goes_on(self, priority: str, since: float) -> bool:
+        """Whether a worker that has gone on since then may take what it publishes, before what waits.
+
+        It may not where something of a higher priority waits, nor once it has had its turn while anything waits.
+        """
+        return self._deliveries.goes_on(_rank(priority), since)
 
     def take(self) -> Entry | None:
         """Wait for the next delivery that is due; None once the bus is stopped."""

@@ -26,16 +26,17 @@ def settle(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, n
 
 def standing(connection: sqlite3.Connection, envelope: Envelope) -> Standing:
     """How the request of an envelope stands; a request that nobody accepted here stands as new."""
-    row = connection.execute(
-        "SELECT status, tokens, micros FROM request WHERE tenant = ? AND request = ?",
-        (envelope.tenant, envelope.request),
+    stopped, status, tokens, micros = connection.execute(
+        "SELECT (SELECT reason FROM stopped WHERE scope IN (?, ?) LIMIT 1), status, tokens, micros"
+        " FROM (SELECT 1) LEFT JOIN request ON tenant = ? AND request = ?",
+        (
+            conversation_scope(envelope.tenant, envelope.conversation),
+            workflow_scope(envelope.workflow),
+            envelope.tenant,
+            envelope.request,
+        ),
     ).fetchone()
-    stopped = connection.execute(
-        "SELECT reason FROM stopped WHERE scope IN (?, ?) LIMIT 1",
-        (conversation_scope(envelope.tenant, envelope.conversation), workflow_scope(envelope.workflow)),
-    ).fetchone()
-    status, tokens, micros = row or ("running", 0, 0)
-    return Standing(settled=status == "settled", stopped=stopped[0] if stopped else "", tokens=tokens, micros=micros)
+    return Standing(settled=status == "settled", stopped=stopped or "", tokens=tokens or 0, micros=micros or 0)
 
 
 def keep(connection: sqlite3.Connection, letter: DeadLetter) -> None:

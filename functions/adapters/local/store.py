@@ -29,7 +29,7 @@ CREATE TABLE queue (
     UNIQUE (envelope_id, generation, agent)
 );
 CREATE TABLE delivery (
-    key TEXT PRIMARY KEY,
+    key TEXT NOT NULL,
     agent TEXT NOT NULL,
     tenant TEXT NOT NULL,
     request TEXT NOT NULL,
@@ -40,9 +40,9 @@ CREATE TABLE delivery (
     started REAL,
     finished REAL,
     error TEXT NOT NULL DEFAULT '',
-    changed INTEGER NOT NULL DEFAULT 0
+    changed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (tenant, request, key)
 ) WITHOUT ROWID;
-CREATE INDEX delivery_of_request ON delivery (tenant, request);
 CREATE TABLE part (
     joining TEXT NOT NULL,
     generation INTEGER NOT NULL,
@@ -128,7 +128,26 @@ CREATE TABLE document (
 # From a version to the next one. What they make must be what SCHEMA makes.
 MIGRATIONS = {
     1: """
-ALTER TABLE delivery ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delivery RENAME TO delivery_1;
+CREATE TABLE delivery (
+    key TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    request TEXT NOT NULL,
+    event TEXT NOT NULL,
+    emitted REAL NOT NULL,
+    attempts INTEGER NOT NULL,
+    lease_until REAL NOT NULL,
+    started REAL,
+    finished REAL,
+    error TEXT NOT NULL DEFAULT '',
+    changed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (tenant, request, key)
+) WITHOUT ROWID;
+INSERT INTO delivery (key, agent, tenant, request, event, emitted, attempts, lease_until, started, finished, error)
+    SELECT key, agent, tenant, request, event, emitted, attempts, lease_until, started, finished, error
+    FROM delivery_1;
+DROP TABLE delivery_1;
 CREATE TABLE written (
     tenant TEXT NOT NULL,
     request TEXT NOT NULL,
