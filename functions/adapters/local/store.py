@@ -1,7 +1,8 @@
 """The one SQLite file of the local target: WAL, every commit on disk, group commit.
 
-A worker that comes to write while another commits joins the next commit: the first to get the lock runs
-everybody's operations in one transaction, so that many workers share one wait for the disk.
+A worker that comes to write while another commits joins the next commit: one of those who came runs everybody's
+operations in one transaction, so that many workers share one wait for the disk. Whose operation is on disk goes on
+at once, beside the next commit.
 """
 
 import fcntl
@@ -180,11 +181,13 @@ def utc(seconds: float) -> datetime:
 class _Ticket(Generic[T]):
     """One worker's operation on its way through a commit."""
 
-    __slots__ = ("done", "error", "operation", "result")
+    __slots__ = ("done", "error", "operation", "result", "turn")
 
     def __init__(self, operation: Operation[T]) -> None:
         self.operation = operation
         self.done = False
+        self.turn = threading.Lock()  # held until the operation is done, or its worker is to commit
+        self.turn.acquire()
         self.result: T | None = None
         self.error: BaseException | None = None
 
@@ -208,7 +211,8 @@ class Store:
         self._readers: list[sqlite3.Connection] = []
         self._queued: list[_Ticket[Any]] = []
         self._queueing = threading.Lock()
-        self._committing = threading.Lock()
+        self._led = False  # whether somebody commits, or was told to
+        self._committing = threading.Lock()  # for whoever does, and for `close`
         try:
             self._writer = _open(self.path)
         except BaseException:
@@ -218,7 +222,8 @@ class Store:
     def write(self, operation: Operation[T]) -> T:
         """Run an operation in a transaction, and return its result once that is on disk.
 
-        An operation that raises is undone alone; the others of the same commit stand.
+        An operation that raises is undone alone; the others of the same commit stand. To that end all of them may
+        be undone and run again, so an operation changes nothing but the store.
 
         Raises:
             StoreError: The commit failed, e.g. because the disk is full; nothing of it was kept.
@@ -226,11 +231,11 @@ class Store:
         ticket = _Ticket(operation)
         with self._queueing:
             self._queued.append(ticket)
-        with self._committing:
-            if not ticket.done:
-                with self._queueing:
-                    batch, self._queued = self._queued, []
-                self._commit(batch)
+            follows, self._led = self._led, True
+        if follows:
+            ticket.turn.acquire()
+        if not ticket.done:
+            self._lead(ticket)
         if type(ticket.error) in _UNWRITABLE:
             raise StoreError(
                 f"{self.path} could not be written ({ticket.error}): free space there, or see that it may be written; "
@@ -257,12 +262,30 @@ class Store:
             self._readers.clear()
             self._lock_file.close()
 
+    def _lead(self, own: _Ticket[Any]) -> None:
+        """Commit what is queued, then let the next one lead and the others go on."""
+        with self._committing:
+            with self._queueing:
+                batch, self._queued = self._queued, []
+            try:
+                self._commit(batch)
+            finally:
+                with self._queueing:
+                    following = self._queued[:1]
+                    self._led = bool(following)
+                for ticket in (*following, *batch):
+                    if ticket is not own:
+                        ticket.turn.release()
+
     def _commit(self, batch: Sequence[_Ticket[Any]]) -> None:
         connection = self._writer
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for ticket in batch:
-                _run(connection, ticket)
+            if not _run_all(connection, batch):
+                connection.execute("ROLLBACK")
+                connection.execute("BEGIN IMMEDIATE")
+                for ticket in batch:
+                    _run(connection, ticket)
             connection.execute("COMMIT")
         except BaseException as error:
             for ticket in batch:  # first of all: a rollback may fail too, and nobody may believe in this commit
@@ -274,6 +297,18 @@ class Store:
         finally:
             for ticket in batch:
                 ticket.done = True
+
+
+def _run_all(connection: sqlite3.Connection, batch: Sequence[_Ticket[Any]]) -> bool:
+    """Whether no operation raised: nearly always, and then none needs a savepoint of its own."""
+    try:
+        for ticket in batch:
+            ticket.result = ticket.operation(connection)
+    except Exception:
+        if not connection.in_transaction:  # SQLite undid it all itself, e.g. since the disk is full
+            raise
+        return False
+    return True
 
 
 def _run(connection: sqlite3.Connection, ticket: _Ticket[Any]) -> None:
