@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from typing import NamedTuple
+from math import inf
 
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
@@ -16,19 +16,12 @@ BROKEN_PORT_DELAY_S = 1.0  # before a delivery whose port failed is tried again
 log = logging.getLogger("troupe.pool")
 
 
-class Delivered(NamedTuple):
-    """What became of an entry: its outcome, and the delivery that was begun with its end."""
-
-    outcome: Outcome | None
-    next: Entry | None = None
-
-
 class Pool:
     """Threads that deliver until they are stopped.
 
     Args:
         bus: Where due deliveries come from.
-        deliver: Takes one through its agent, for a worker that has gone on from one to the next since a time.
+        deliver: Takes one through its agent; None where its end is yet to be written, or nothing is left to do.
         lease_s: Seconds that one attempt of an agent may take.
         size: How many threads.
 
@@ -37,13 +30,14 @@ class Pool:
     """
 
     def __init__(
-        self, bus: Bus, deliver: Callable[[Entry, float], Delivered], lease_s: Callable[[str], float], size: int
+        self, bus: Bus, deliver: Callable[[Entry], Outcome | None], lease_s: Callable[[str], float], size: int
     ) -> None:
         self._bus = bus
         self._deliver = deliver
         self._lease_s = lease_s
         self._size = size
         self._holding: dict[threading.Thread, tuple[float, Entry]] = {}
+        self._looks_at = inf  # when the leases are looked at next
         self._changed = threading.Condition()
         self._stopping = False
         self._workers: list[threading.Thread] = []
@@ -51,7 +45,7 @@ class Pool:
 
     def start(self) -> None:
         """Start the threads."""
-        for _ in range(self._size):
+        for _ in range(self._size + 1):  # one may be at a commit for everybody
             self._add_worker()
         self._watch.start()
 
@@ -79,43 +73,41 @@ class Pool:
     def _work(self) -> None:
         me = threading.current_thread()
         while (entry := self._bus.take()) is not None:
-            turn = self._bus.now().timestamp()
-            following: Entry | None = entry
-            while following is not None:
-                self._hold(me, following)
-                again, following = self._outcome(following, turn)
-                with self._changed:
-                    given_up = self._holding.pop(me, None) is None
-                if given_up:  # another took over the delivery, and this thread's place
-                    self._bus.hand([following] if following else [], reserved=0)
-                    return
-                if again is not None:
-                    self._bus.announce([again])
+            self._hold(me, entry)
+            again = self._outcome(entry)
+            with self._changed:
+                if self._holding.pop(me, None) is None:
+                    return  # given up meanwhile: another took over the delivery, and this thread's place
+            if again is not None:
+                self._bus.announce([again])
 
     def _hold(self, worker: threading.Thread, entry: Entry) -> None:
         until = self._bus.now().timestamp() + self._lease_s(entry.agent)
         with self._changed:
-            first = not self._holding or until < min(due for due, _ in self._holding.values())
             self._holding[worker] = (until, entry)
-            if first:
+            if until < self._looks_at:
+                self._looks_at = until
                 self._changed.notify_all()
 
-    def _outcome(self, entry: Entry, turn: float) -> tuple[Entry | None, Entry | None]:
-        """The entry as it is due again, if it is; and the one to go on with, if there is one."""
+    def _outcome(self, entry: Entry) -> Entry | None:
+        """The entry as it is due again, if it is."""
         try:
-            outcome, following = self._deliver(entry, turn)
-        except StoreError as error:
-            log.error("%s: %s", entry.agent, error)  # noqa: TRY400 - the message says it all
-            return self._later(entry, BROKEN_PORT_DELAY_S), None
-        except Exception:
-            log.exception("%s: the delivery could not be recorded, and is tried again", entry.agent)
-            return self._later(entry, BROKEN_PORT_DELAY_S), None
-        if outcome is None or outcome.due is None:
-            return None, following
-        return entry._replace(due=outcome.due.timestamp(), started=None), following
+            outcome = self._deliver(entry)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the delivery is tried again
+            self._bus.leave(entry.receipt)
+            return self.later(entry, error)
+        if outcome is None:
+            return None
+        self._bus.leave(entry.receipt)
+        return None if outcome.due is None else entry.later(outcome.due.timestamp())
 
-    def _later(self, entry: Entry, delay_s: float) -> Entry:
-        return entry._replace(due=self._bus.now().timestamp() + delay_s, started=None)
+    def later(self, entry: Entry, error: BaseException) -> Entry:
+        """The entry as it is tried again, since a port failed."""
+        if isinstance(error, StoreError):
+            log.error("%s: %s", entry.agent, error)
+        else:
+            log.error("%s: the delivery could not be recorded, and is tried again", entry.agent, exc_info=error)
+        return entry.later(self._bus.now().timestamp() + BROKEN_PORT_DELAY_S)
 
     def _watch_leases(self) -> None:
         with self._changed:
@@ -126,7 +118,8 @@ class Pool:
                     _, entry = self._holding.pop(worker)
                     self._workers.remove(worker)
                     self._add_worker()
-                    self._bus.announce([entry._replace(due=now, started=None)])
+                    self._bus.leave(entry.receipt)
+                    self._bus.announce([entry.later(now)])
                     log.warning("%s is still at work past its time limit: given up, and tried again", entry.agent)
-                next_end = min((until for until, _ in self._holding.values()), default=None)
-                self._changed.wait(None if next_end is None else max(0.0, next_end - now) + 0.01)
+                self._looks_at = min((until for until, _ in self._holding.values()), default=inf)
+                self._changed.wait(None if self._looks_at == inf else max(0.0, self._looks_at - now) + 0.01)

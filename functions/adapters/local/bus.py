@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from functions.adapters.local.due import DueQueue, Entry
+from functions.adapters.local.due import UNLIMITED, DueQueue, Entry
 from functions.adapters.local.store import Store
 from functions.adapters.local.watchers import Watchers
 from functions.events.envelope import Envelope, digest, encode
@@ -112,15 +112,21 @@ class Bus:
     """The queues in memory over the table on disk; what is in the table at the start is picked up.
 
     Deadlines have a queue of their own: no amount of work may keep one waiting.
+
+    Args:
+        places: How many deliveries may be in work at a time.
     """
 
-    def __init__(self, store: Store, plans: Iterable[Plan], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, plans: Iterable[Plan], now: Callable[[], datetime], places: int = UNLIMITED
+    ) -> None:
         self.store = store
         self.routes = Routes(plans)
         self.now = now
-        self.watchers = Watchers()
+        self.watchers = Watchers()  # of every change
+        self.settlements = Watchers()  # of the end alone
         self._changes = 0
-        self._deliveries = DueQueue(now)
+        self._deliveries = DueQueue(now, places)
         self._deadlines = DueQueue(now)
         store.write(_end_leases)
         self.announce(
@@ -139,23 +145,30 @@ class Bus:
     def announce(self, entries: Iterable[Entry]) -> None:
         """Let the workers know of rows that were committed."""
         listed = list(entries)
-        self._deadlines.announce(entry for entry in listed if entry.agent == DEADLINE)
-        self._deliveries.announce(entry for entry in listed if entry.agent != DEADLINE)
+        deadlines = [entry for entry in listed if entry.agent == DEADLINE]
+        if deadlines:
+            self._deadlines.announce(deadlines)
+        if len(deadlines) < len(listed):
+            self._deliveries.announce(entry for entry in listed if entry.agent != DEADLINE)
 
     def reserve(self, wanted: int) -> int:
-        """Keep so many of the workers that wait for what is handed to them; how many there are, up to that."""
+        """Keep places for what a write will begin: as many as wanted, or as nobody waits for."""
         return self._deliveries.reserve(wanted)
 
-    def hand(self, entries: Iterable[Entry], *, reserved: int) -> None:
-        """Give begun deliveries to workers, at once, and let go those that were reserved for more."""
+    def hand(self, entries: Sequence[Entry], *, reserved: int) -> None:
+        """Have begun deliveries taken at once, and let go the places that were reserved."""
         self._deliveries.hand(entries, reserved=reserved)
 
-    def goes_on(self, priority: str, since: float) -> bool:
-        """Whether a worker that has gone on since then may take what it publishes, before what waits.
+    def leave(self, receipt: int) -> None:
+        """Give back the place of a delivery that is done with, or given up."""
+        self._deliveries.leave(receipt)
 
-        It may not where something of a higher priority waits, nor once it has had its turn while anything waits.
+    def goes_on(self, priority: str, turn: float) -> bool:
+        """Whether what a delivery publishes may be begun at its place, before what waits.
+
+        It may not where something of a higher priority waits, nor once its turn is over while anything waits.
         """
-        return self._deliveries.goes_on(_rank(priority), since)
+        return self._deliveries.goes_on(_rank(priority), turn)
 
     def take(self) -> Entry | None:
         """Wait for the next delivery that is due; None once the bus is stopped."""

@@ -56,7 +56,7 @@ class LocalRequests:
         """The request once it is settled, or as it stands after so many seconds."""
         changed = threading.Event()
         until = time.monotonic() + timeout_s
-        with self._bus.watchers.watching(request, tenant=tenant, wake=changed.set):
+        with self._bus.settlements.watching(request, tenant=tenant, wake=changed.set):
             while True:
                 changed.clear()
                 view = self.view(request, tenant=tenant)
@@ -135,6 +135,7 @@ class LocalRequests:
 
         self._bus.announce(self._store.write(step))
         self._bus.watchers.announce(error.request, tenant=error.tenant)
+        self._bus.settlements.announce(error.request, tenant=error.tenant)
 
     def stop(self, scope: str, reason: str) -> None:
         """Refuse every delivery of a conversation or workflow from now on, with this reason."""

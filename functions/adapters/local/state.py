@@ -4,7 +4,8 @@ Outputs need no copy of their own here: storing them, publishing them and markin
 """
 
 import sqlite3
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from functions.adapters.local.ahead import Publication, begin
@@ -26,19 +27,27 @@ class LocalState:
     Args:
         bus: Where it came from.
         receipt: Of its row.
-        turn: Since when its worker goes on from one delivery to the next; None where nobody would go on.
+        entry: As a worker took it; None where nobody would go on with what it publishes.
+        interrupted: What to do with the entry where its end could not be written; called from a thread of its own.
     """
 
-    def __init__(self, bus: Bus, receipt: int, turn: float | None = None) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        receipt: int,
+        entry: Entry | None = None,
+        interrupted: Callable[[Entry, BaseException], None] = lambda _entry, _error: None,
+    ) -> None:
         self._bus = bus
         self._store = bus.store
         self._receipt = receipt
-        self._turn = turn
+        self._entry = entry
+        self._interrupted = interrupted
         self._attempt = 0
         self._task: Task | None = None
-        self.next: Entry | None = None
+        self.ends_later = False
 
-    def started(self, started: Started) -> None:
+    def take_over(self, started: Started) -> None:
         """Take over a delivery that was begun with the end of the one before it."""
         self._attempt = started.begun.attempt
         self._task = task_of(started.node, started.arrival)
@@ -75,33 +84,46 @@ class LocalState:
         """See `State.finish`; a delivery that somebody else finished meanwhile is only acknowledged.
 
         Of an attempt that lost its lease, a result still counts, if it is the first; that it gave up does not.
-        What it publishes is begun with it as far as workers are ready for it: this one is where it may go on,
-        and those that wait are. `next` is then what this one goes on with.
+
+        A worker does not wait for the disk (`ends_later`): it takes another delivery, and nobody acts on what this
+        one published before it is written. What it published is begun in the same write, at the place of this
+        delivery where that may go on, and at those that are free.
         """
-        own, reserved = self._places(finish)
-        try:
-            published = self._store.write(lambda connection: self._finish(connection, finish, own + reserved))
-        except BaseException:
-            self._bus.hand([], reserved=reserved)
-            raise
-        self._bus.announce(published.waiting)
-        self._share(published.started, own, reserved)
-        self._announce(finish.task)
+        entry = self._entry
+        if entry is None:
+            published = self._store.write(lambda connection: self._finish(connection, finish, 0))
+            self._bus.announce(published.waiting)
+            self._announce_end(finish)
+            return
+        own, reserved = self._places(finish, entry)
+        self.ends_later = True
 
-    def _share(self, started: list[Entry], own: int, reserved: int) -> None:
-        """What was begun, to those who are ready for it."""
-        self.next = started[0] if own and started else None
-        handed = started[own:]
-        if reserved:
-            self._bus.hand(handed, reserved=reserved)
+        def written(published: Publication | None, error: BaseException | None) -> None:
+            self._bus.leave(self._receipt)
+            self._bus.hand(
+                [each._replace(turn=entry.turn) for each in published.started] if published else [], reserved=reserved
+            )
+            if published is None or error is not None:
+                threading.Thread(target=self._interrupted, args=(entry, error)).start()
+                return
+            if published.waiting:
+                self._bus.announce(published.waiting)
+            self._announce_end(finish)
 
-    def _places(self, finish: Finish) -> tuple[int, int]:
-        """For how many of its outputs a worker is ready: this one, and those that wait."""
+        self._store.submit(lambda connection: self._finish(connection, finish, own + reserved), written)
+
+    def _places(self, finish: Finish, entry: Entry) -> tuple[int, int]:
+        """How many of its outputs may be begun: at its own place, and at free ones."""
         wanted = len(finish.outputs)
-        if self._turn is None or finish.settlement or not wanted:
+        if finish.settlement or not wanted:
             return 0, 0
-        own = int(self._bus.goes_on(finish.task.envelope.priority, self._turn))
+        own = int(self._bus.goes_on(finish.task.envelope.priority, entry.turn))
         return own, self._bus.reserve(wanted - own) if wanted > own else 0
+
+    def _announce_end(self, finish: Finish) -> None:
+        self._announce(finish.task)
+        if finish.settlement:
+            self._bus.settlements.announce(finish.settlement.request, tenant=finish.settlement.tenant)
 
     def _finish(self, connection: sqlite3.Connection, finish: Finish, places: int) -> Publication:
         now = self._bus.now().timestamp()
@@ -113,7 +135,7 @@ class LocalState:
         if not _mark_done(connection, finish.task, now, error, self._bus.next_change()):
             return published
         for output in finish.outputs:
-            if self._turn is None:
+            if self._entry is None:
                 published.waiting += enqueue(connection, self._bus.routes, output, now)
             else:
                 published.publish(output)

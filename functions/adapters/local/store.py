@@ -10,6 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -179,15 +180,20 @@ def utc(seconds: float) -> datetime:
 
 
 class _Ticket(Generic[T]):
-    """One worker's operation on its way through a commit."""
+    """One worker's operation on its way through a commit.
 
-    __slots__ = ("done", "error", "operation", "result", "turn")
+    `turn` is held until the operation is done, or its worker is to commit; a worker that does not wait left `then`.
+    """
 
-    def __init__(self, operation: Operation[T]) -> None:
+    __slots__ = ("done", "error", "operation", "result", "then", "turn")
+
+    def __init__(self, operation: Operation[T], then: Callable[[T | None, BaseException | None], None] | None) -> None:
         self.operation = operation
+        self.then = then
         self.done = False
-        self.turn = threading.Lock()  # held until the operation is done, or its worker is to commit
-        self.turn.acquire()
+        if then is None:
+            self.turn = threading.Lock()
+            self.turn.acquire()
         self.result: T | None = None
         self.error: BaseException | None = None
 
@@ -212,6 +218,8 @@ class Store:
         self._queued: list[_Ticket[Any]] = []
         self._queueing = threading.Lock()
         self._led = False  # whether somebody commits, or was told to
+        self._commits_left = threading.Semaphore(0)
+        self._committer: threading.Thread | None = None  # commits what nobody waits for
         self._committing = threading.Lock()  # for whoever does, and for `close`
         try:
             self._writer = _open(self.path)
@@ -228,22 +236,41 @@ class Store:
         Raises:
             StoreError: The commit failed, e.g. because the disk is full; nothing of it was kept.
         """
-        ticket = _Ticket(operation)
-        with self._queueing:
-            self._queued.append(ticket)
-            follows, self._led = self._led, True
-        if follows:
+        ticket = _Ticket(operation, None)
+        if self._is_led(ticket):
             ticket.turn.acquire()
         if not ticket.done:
             self._lead(ticket)
-        if type(ticket.error) in _UNWRITABLE:
-            raise StoreError(
-                f"{self.path} could not be written ({ticket.error}): free space there, or see that it may be written; "
-                "nothing of this was kept"
-            ) from ticket.error
         if ticket.error is not None:
-            raise ticket.error
+            raise self._told(ticket.error) from ticket.error.__cause__
         return ticket.result  # type: ignore[return-value]  # set, since there was no error
+
+    def submit(self, operation: Operation[T], then: Callable[[T | None, BaseException | None], None]) -> None:
+        """The same without waiting for it: `then` is told the result once that is on disk, or the error.
+
+        `then` is called from the thread that committed: it must neither block, nor write here, nor raise.
+        """
+        ticket = _Ticket(operation, then)
+        if not self._is_led(ticket):
+            self._lead(ticket)
+
+    def _is_led(self, ticket: _Ticket[Any]) -> bool:
+        """Queue an operation; whether somebody commits who will see to it. Else it is for whoever asks."""
+        with self._queueing:
+            self._queued.append(ticket)
+            led, self._led = self._led, True
+        return led
+
+    def _told(self, error: BaseException) -> BaseException:
+        """An error as whoever wrote is told of it."""
+        if type(error) not in _UNWRITABLE:
+            return error
+        told = StoreError(
+            f"{self.path} could not be written ({error}): free space there, or see that it may be written; "
+            "nothing of this was kept"
+        )
+        told.__cause__ = error
+        return told
 
     def read(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query, as they were when it started."""
@@ -256,26 +283,53 @@ class Store:
 
     def close(self) -> None:
         """Close every connection and give the lock back; what was written is on disk."""
+        with suppress(StoreError, sqlite3.Error):  # whoever submitted was told of it
+            self.write(lambda _connection: None)  # behind what nobody waits for
+        committer, self._committer = self._committer, None
+        if committer is not None:
+            self._commits_left.release()
+            committer.join()
         with self._committing, self._queueing:
             for connection in (*self._readers, self._writer):
                 connection.close()
             self._readers.clear()
             self._lock_file.close()
 
-    def _lead(self, own: _Ticket[Any]) -> None:
-        """Commit what is queued, then let the next one lead and the others go on."""
+    def _lead(self, own: _Ticket[Any] | None) -> None:
+        """Commit what is queued, then let somebody lead who came meanwhile, and the others go on."""
         with self._committing:
             with self._queueing:
                 batch, self._queued = self._queued, []
             try:
                 self._commit(batch)
             finally:
-                with self._queueing:
-                    following = self._queued[:1]
-                    self._led = bool(following)
-                for ticket in (*following, *batch):
-                    if ticket is not own:
+                self._appoint()
+                for ticket in batch:
+                    if ticket.then is not None:
+                        ticket.then(ticket.result, ticket.error and self._told(ticket.error))
+                    elif ticket is not own:
                         ticket.turn.release()
+
+    def _appoint(self) -> None:
+        with self._queueing:
+            self._led = bool(self._queued)
+            if not self._led:
+                return
+            waiting = next((ticket for ticket in self._queued if ticket.then is None), None)
+            if waiting is None and self._committer is None:
+                self._committer = threading.Thread(target=self._commit_left, name="commits", daemon=True)
+                self._committer.start()
+        if waiting is not None:
+            waiting.turn.release()
+        else:
+            self._commits_left.release()
+
+    def _commit_left(self) -> None:
+        while True:
+            self._commits_left.acquire()
+            if self._committer is None:
+                return
+            self._lead(None)
 
     def _commit(self, batch: Sequence[_Ticket[Any]]) -> None:
         connection = self._writer

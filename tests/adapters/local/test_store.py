@@ -182,7 +182,7 @@ def test_nobody_believes_in_a_commit_that_could_not_even_be_rolled_back(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "_writer", BrokenConnection())
-    tickets = [_Ticket(lambda _connection: None), _Ticket(lambda _connection: None)]
+    tickets = [_Ticket(lambda _connection: None, None), _Ticket(lambda _connection: None, None)]
     with pytest.raises(sqlite3.OperationalError):
         store._commit(tickets)
     assert [str(ticket.error) for ticket in tickets] == ["disk I/O error"] * 2
