@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 
 import msgspec
 
@@ -15,7 +16,7 @@ from functions.events.envelope import (
     type_of,
     unpack,
 )
-from functions.events.event import AgentFailed, PartEnded, ScopeExpired
+from functions.events.event import AgentFailed, Event, PartEnded, ScopeExpired
 from functions.ports.blobs import Blobs
 from functions.ports.state import Begun, Part, State, Task
 from functions.runtime.workflow import Node, Plan
@@ -133,9 +134,14 @@ def refuse_other_places(node: Node, envelope: Envelope) -> None:
 
 
 def _refuse_other_events(node: Node, envelope: Envelope) -> None:
-    expected = {type_of(event) for event in (*node.spec.consumes, *(COUNTED if node.spec.joins else ()))}
+    expected = _types(node.spec.consumes, COUNTED if node.spec.joins else ())
     if envelope.type not in expected:
         raise MalformedEnvelopeError(f"{envelope.type} came to {node.spec.name}, which consumes {sorted(expected)}")
+
+
+@cache  # asked at every delivery, with one answer for each agent
+def _types(consumed: tuple[type[Event], ...], counted: tuple[type[Event], ...]) -> frozenset[str]:
+    return frozenset(type_of(event) for event in (*consumed, *counted))
 
 
 def _refuse_other_depth(node: Node, lineage: Lineage) -> None:

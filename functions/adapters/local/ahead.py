@@ -64,7 +64,8 @@ class Publication:
         begun = begin(self._connection, self._bus, task_of(node, arrival), entry.receipt)
         self.waiting.pop()
         if begun.status == "leased":
-            self.started.append(entry._replace(started=Started(plan=plan, node=node, arrival=arrival, begun=begun)))
+            started = Started(plan=plan, node=node, arrival=arrival, begun=begun)
+            self.started.append(entry._replace(started=started, turn=self._now))
         elif begun.status == "busy":
             self.waiting.append(entry._replace(due=begun.until.timestamp()))
 

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from functions.adapters.local.due import UNLIMITED, DueQueue, Entry
+from functions.adapters.local.due import DueQueue, Entry
 from functions.adapters.local.store import Store
 from functions.adapters.local.watchers import Watchers
 from functions.events.envelope import Envelope, digest, encode
@@ -114,12 +114,10 @@ class Bus:
     Deadlines have a queue of their own: no amount of work may keep one waiting.
 
     Args:
-        places: How many deliveries may be in work at a time.
+        places: How many deliveries may be in work at a time; with 0, none is begun with the end of another.
     """
 
-    def __init__(
-        self, store: Store, plans: Iterable[Plan], now: Callable[[], datetime], places: int = UNLIMITED
-    ) -> None:
+    def __init__(self, store: Store, plans: Iterable[Plan], now: Callable[[], datetime], places: int = 0) -> None:
         self.store = store
         self.routes = Routes(plans)
         self.now = now

@@ -127,6 +127,8 @@ class DueQueue:
     def take_due(self) -> Entry | None:
         """The next entry that is due now, or None."""
         with self._changed:
+            if self._handed:
+                return self._handed.popleft()
             self._move_due()
             return heapq.heappop(self._ready)[2] if self._ready else None
 

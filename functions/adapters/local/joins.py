@@ -8,19 +8,23 @@ from functions.ports.state import Part
 
 def gather(connection: sqlite3.Connection, part: Part) -> list[Envelope] | None:
     """Record a part; all of them where that completes the set or the join is closed already, else None."""
-    if not _is_joined(connection, part):
-        connection.execute(
-            "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                part.join,
-                part.generation,
-                part.index,
-                part.envelope.tenant,
-                part.envelope.request,
-                encode(part.envelope) if part.total else b"",
-            ),
-        )
-        if _arrived(connection, part) < part.total:
+    connection.execute(
+        "INSERT OR IGNORE INTO part SELECT ?, ?, ?, ?, ?, ?"
+        " WHERE NOT EXISTS (SELECT 1 FROM joined WHERE joining = ? AND generation = ?)",
+        (
+            part.join,
+            part.generation,
+            part.index,
+            part.envelope.tenant,
+            part.envelope.request,
+            encode(part.envelope) if part.total else b"",
+            part.join,
+            part.generation,
+        ),
+    )
+    joined, arrived = _standing(connection, part)
+    if not joined:
+        if arrived < part.total:
             return None
         mark_joined(connection, part)
     return parts(connection, part)
@@ -44,12 +48,12 @@ def parts(connection: sqlite3.Connection, part: Part) -> list[Envelope]:
     return [decode(raw) for raw in newest.values() if raw]
 
 
-def _is_joined(connection: sqlite3.Connection, part: Part) -> bool:
-    query = "SELECT 1 FROM joined WHERE joining = ? AND generation = ?"
-    return connection.execute(query, (part.join, part.generation)).fetchone() is not None
-
-
-def _arrived(connection: sqlite3.Connection, part: Part) -> int:
-    """How many parts are there: counted without reading them, or n parts would be read n times."""
-    query = "SELECT count(DISTINCT position) FROM part WHERE joining = ? AND generation <= ? AND length(envelope) > 0"
-    return int(connection.execute(query, (part.join, part.generation)).fetchone()[0])
+def _standing(connection: sqlite3.Connection, part: Part) -> tuple[int, int]:
+    """Whether it is closed, and how many parts are there: counted without reading them, or n would be read n times."""
+    joined, arrived = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM joined WHERE joining = ?1 AND generation = ?2),"
+        " (SELECT count(DISTINCT position) FROM part"
+        " WHERE joining = ?1 AND generation <= ?2 AND length(envelope) > 0)",
+        (part.join, part.generation),
+    ).fetchone()
+    return joined, arrived

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from functions.adapters.local.ahead import Publication
 from functions.adapters.local.bus import DEADLINE, Bus, remove, set_deadline
 from functions.adapters.local.due import Entry
 from functions.adapters.local.settling import ended, park, settle, start_next
@@ -25,11 +26,16 @@ class LocalRequests:
 
     def accept(self, envelope: Envelope) -> bool:
         """See `Requests.accept`."""
-        entries = self._store.write(lambda connection: self._accept(connection, envelope))
-        self._bus.announce(entries or ())
-        return entries is not None
+        places = self._bus.reserve(1)
+        accepted = None
+        try:
+            accepted = self._store.write(lambda connection: self._accept(connection, envelope, places))
+        finally:
+            self._bus.hand(accepted.started if accepted else [], reserved=places)
+        self._bus.announce(accepted.waiting if accepted else ())
+        return accepted is not None
 
-    def _accept(self, connection: sqlite3.Connection, envelope: Envelope) -> list[Entry] | None:
+    def _accept(self, connection: sqlite3.Connection, envelope: Envelope, places: int) -> Publication | None:
         now = self._bus.now().timestamp()
         inserted = connection.execute(
             "INSERT OR IGNORE INTO request"
@@ -47,10 +53,13 @@ class LocalRequests:
         ).rowcount
         if not inserted:
             return None
-        return [
-            *set_deadline(connection, envelope),
-            *start_next(connection, self._bus.routes, envelope.tenant, envelope.conversation, now),
-        ]
+        accepted = Publication(connection, self._bus, now, places)
+        publish = accepted.publish if places else None
+        accepted.waiting += set_deadline(connection, envelope)
+        accepted.waiting += start_next(
+            connection, self._bus.routes, envelope.tenant, envelope.conversation, now, publish=publish
+        )
+        return accepted
 
     def wait(self, request: str, *, tenant: str, timeout_s: float) -> RequestView | None:
         """The request once it is settled, or as it stands after so many seconds."""

@@ -1,6 +1,7 @@
 """How requests begin and end in the store: steps inside somebody's transaction, on the path of every delivery."""
 
 import sqlite3
+from collections.abc import Callable
 from datetime import datetime
 
 from functions.adapters.local.bus import Routes, drop_deadline, enqueue, remove
@@ -78,10 +79,19 @@ def workflow_scope(workflow: str) -> str:
     return f"workflow#{workflow}"
 
 
-def start_next(
-    connection: sqlite3.Connection, routes: Routes, tenant: str, conversation: str, now: float
+def start_next(  # noqa: PLR0913 - whose conversation it is, and what its first event is published with
+    connection: sqlite3.Connection,
+    routes: Routes,
+    tenant: str,
+    conversation: str,
+    now: float,
+    *,
+    publish: Callable[[Envelope], None] | None = None,
 ) -> list[Entry]:
-    """Start the oldest open request of a conversation, if it is not running already."""
+    """Start the oldest open request of a conversation, if it is not running already.
+
+    `publish` is given its first event, where that may be begun in the same write.
+    """
     row = connection.execute(
         "SELECT sequence, status, envelope FROM request"
         " WHERE tenant = ? AND conversation = ? AND status != 'settled' ORDER BY sequence LIMIT 1",
@@ -94,7 +104,11 @@ def start_next(
     if not routes.agents(first):  # it was accepted under a plan that is no longer there
         reason = "it began under an older deployment: ask again"
         return settle(connection, routes, ended(first, reason, utc(now)), now)
-    entries = enqueue(connection, routes, first, now)
+    entries: list[Entry] = []
+    if publish is None:
+        entries += enqueue(connection, routes, first, now)
+    else:
+        publish(first)
     for timer in routes.entry_timers(first):
         entries += enqueue(connection, routes, timer.envelope, timer.due.timestamp())
     return entries

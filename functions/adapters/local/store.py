@@ -19,6 +19,7 @@ from functions.errors import TroupeError
 
 APPLICATION_ID = 0x54525045  # "TRPE", in the header of the file
 SCHEMA_VERSION = 2
+CHECKPOINT_PAGES = 4000  # 16 MB of log: rows live for milliseconds, and most never need to reach the file itself
 SCHEMA = """
 CREATE TABLE queue (
     receipt INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -392,6 +393,7 @@ def _open(path: Path) -> sqlite3.Connection:
         _refuse_others(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         _bring_up_to_date(connection)
     except sqlite3.OperationalError as error:  # the disk is full, the file is locked or read-only: it is not damaged
         connection.close()
