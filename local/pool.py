@@ -63,6 +63,7 @@ class Pool:
         deadline = self._bus.now() + timedelta(seconds=timeout_s)
         for worker in workers:
             worker.join(max(0.0, (deadline - self._bus.now()).total_seconds()))
+        self._bus.store.flush()
         return not any(worker.is_alive() for worker in workers)
 
     def _add_worker(self) -> None:

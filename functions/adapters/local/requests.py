@@ -33,6 +33,7 @@ class LocalRequests:
         finally:
             self._bus.hand(accepted.started if accepted else [], reserved=places)
         self._bus.announce(accepted.waiting if accepted else ())
+        self._bus.watchers.announce(envelope.request, tenant=envelope.tenant)
         return accepted is not None
 
     def _accept(self, connection: sqlite3.Connection, envelope: Envelope, places: int) -> Publication | None:

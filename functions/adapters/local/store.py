@@ -282,10 +282,14 @@ class Store:
                 self._readers.append(connection)
         return connection.execute(query, parameters).fetchall()
 
+    def flush(self) -> None:
+        """Wait until everything that was submitted before is on disk, or its sender knows that it is not."""
+        with suppress(StoreError, sqlite3.Error):
+            self.write(lambda _connection: None)
+
     def close(self) -> None:
         """Close every connection and give the lock back; what was written is on disk."""
-        with suppress(StoreError, sqlite3.Error):  # whoever submitted was told of it
-            self.write(lambda _connection: None)  # behind what nobody waits for
+        self.flush()
         committer, self._committer = self._committer, None
         if committer is not None:
             self._commits_left.release()

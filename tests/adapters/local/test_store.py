@@ -270,12 +270,14 @@ def test_a_store_of_version_1_becomes_what_a_new_one_is(tmp_path: Path, store: S
 def test_a_store_of_version_1_keeps_what_it_holds(tmp_path: Path) -> None:
     old = version_1(tmp_path)
     row = ("k", "a", "t", "r", "E.v1", 1.0, 2, 0.0, 3.0, 4.0, "no")
-    old.execute(f"INSERT INTO delivery VALUES ({', '.join('?' * len(row))})", row)
+    old.execute("INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     old.execute("INSERT INTO stopped VALUES ('conversation#t#c', 'why')")
     old.close()
     store = Store(tmp_path)
-    columns = "key, agent, tenant, request, event, emitted, attempts, lease_until, started, finished, error, changed"
-    assert store.read(f"SELECT {columns} FROM delivery") == [(*row, 0)]
+    kept = (
+        "SELECT key, agent, tenant, request, event, emitted, attempts, lease_until, started, finished, error, changed"
+    )
+    assert store.read(kept + " FROM delivery") == [(*row, 0)]
     assert scopes(store) == ["conversation#t#c"]
     store.close()
 
