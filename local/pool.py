@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from math import inf
 
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
@@ -20,7 +21,7 @@ class Pool:
 
     Args:
         bus: Where due deliveries come from.
-        deliver: Takes one through its agent; None where there is nothing left to do for it.
+        deliver: Takes one through its agent; None where its end is yet to be written, or nothing is left to do.
         lease_s: Seconds that one attempt of an agent may take.
         size: How many threads.
 
@@ -36,6 +37,7 @@ class Pool:
         self._lease_s = lease_s
         self._size = size
         self._holding: dict[threading.Thread, tuple[float, Entry]] = {}
+        self._looks_at = inf  # when the leases are looked at next
         self._changed = threading.Condition()
         self._stopping = False
         self._workers: list[threading.Thread] = []
@@ -43,7 +45,7 @@ class Pool:
 
     def start(self) -> None:
         """Start the threads."""
-        for _ in range(self._size):
+        for _ in range(self._size + 1):  # one may be at a commit for everybody
             self._add_worker()
         self._watch.start()
 
@@ -61,6 +63,7 @@ class Pool:
         deadline = self._bus.now() + timedelta(seconds=timeout_s)
         for worker in workers:
             worker.join(max(0.0, (deadline - self._bus.now()).total_seconds()))
+        self._bus.store.flush()
         return not any(worker.is_alive() for worker in workers)
 
     def _add_worker(self) -> None:
@@ -82,24 +85,30 @@ class Pool:
     def _hold(self, worker: threading.Thread, entry: Entry) -> None:
         until = self._bus.now().timestamp() + self._lease_s(entry.agent)
         with self._changed:
-            first = not self._holding or until < min(due for due, _ in self._holding.values())
             self._holding[worker] = (until, entry)
-            if first:
+            if until < self._looks_at:
+                self._looks_at = until
                 self._changed.notify_all()
 
     def _outcome(self, entry: Entry) -> Entry | None:
         """The entry as it is due again, if it is."""
         try:
             outcome = self._deliver(entry)
-        except StoreError as error:
-            log.error("%s: %s", entry.agent, error)  # noqa: TRY400 - the message says it all
-            return entry._replace(due=self._bus.now().timestamp() + BROKEN_PORT_DELAY_S)
-        except Exception:
-            log.exception("%s: the delivery could not be recorded, and is tried again", entry.agent)
-            return entry._replace(due=self._bus.now().timestamp() + BROKEN_PORT_DELAY_S)
-        if outcome is None or outcome.due is None:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the delivery is tried again
+            self._bus.leave(entry.receipt)
+            return self.later(entry, error)
+        if outcome is None:
             return None
-        return entry._replace(due=outcome.due.timestamp())
+        self._bus.leave(entry.receipt)
+        return None if outcome.due is None else entry.later(outcome.due.timestamp())
+
+    def later(self, entry: Entry, error: BaseException) -> Entry:
+        """The entry as it is tried again, since a port failed."""
+        if isinstance(error, StoreError):
+            log.error("%s: %s", entry.agent, error)
+        else:
+            log.error("%s: the delivery could not be recorded, and is tried again", entry.agent, exc_info=error)
+        return entry.later(self._bus.now().timestamp() + BROKEN_PORT_DELAY_S)
 
     def _watch_leases(self) -> None:
         with self._changed:
@@ -110,7 +119,8 @@ class Pool:
                     _, entry = self._holding.pop(worker)
                     self._workers.remove(worker)
                     self._add_worker()
-                    self._bus.announce([entry._replace(due=now)])
+                    self._bus.leave(entry.receipt)
+                    self._bus.announce([entry.later(now)])
                     log.warning("%s is still at work past its time limit: given up, and tried again", entry.agent)
-                next_end = min((until for until, _ in self._holding.values()), default=None)
-                self._changed.wait(None if next_end is None else max(0.0, next_end - now) + 0.01)
+                self._looks_at = min((until for until, _ in self._holding.values()), default=inf)
+                self._changed.wait(None if self._looks_at == inf else max(0.0, self._looks_at - now) + 0.01)

@@ -32,8 +32,8 @@ from functions.ports.models import LanguageModel
 from functions.ports.requests import Limits, RequestView
 from functions.ports.vectors import Collection, Lookup, Search, Upsert
 from functions.runtime.agent import Grant
-from functions.runtime.arrival import claim_checked, claimed
-from functions.runtime.delivery import LEASE_MARGIN_S, Binding, Outcome, Ports, deliver
+from functions.runtime.arrival import LEASE_MARGIN_S, claim_checked, claimed
+from functions.runtime.delivery import ACKNOWLEDGED, Binding, Outcome, Ports, carry_on, deliver
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Workflow
 from local.pool import BROKEN_PORT_DELAY_S, Pool
@@ -83,7 +83,7 @@ class LocalProcess:
         self._store = store
         self._by_version = {plan.version: plan for plan in self.plans.values()}
         self._blobs = LocalBlobs(store.folder / "blobs")
-        self._bus = Bus(store, self._by_version.values(), now)
+        self._bus = Bus(store, self._by_version.values(), now, workers)
         self.requests = LocalRequests(self._bus)
         self._pool = Pool(self._bus, self._deliver, self._lease_s, workers)
         self._deadlines = threading.Thread(target=self._expire_overdue, name="deadlines", daemon=True)
@@ -164,16 +164,30 @@ class LocalProcess:
         )
 
     def _deliver(self, entry: Entry) -> Outcome | None:
-        raw = self._bus.envelope(entry)
-        if raw is None:
-            return None
-        state = LocalState(self._bus, entry.receipt)
+        state = LocalState(
+            self._bus, entry.receipt, entry, lambda failed, error: self._interrupted(state, failed, error)
+        )
         ports = Ports(plans=self._by_version, state=state, blobs=self._blobs, bind=self._bind, now=self._now)
         try:
-            return deliver(entry.agent, raw, ports)
+            outcome = self._outcome(entry, state, ports)
         except Exception:
             state.abandon()
             raise
+        return None if state.ends_later else outcome
+
+    def _outcome(self, entry: Entry, state: LocalState, ports: Ports) -> Outcome:
+        if entry.started is not None:
+            state.take_over(entry.started)
+            return carry_on(entry.started, ports)
+        raw = self._bus.envelope(entry)
+        return ACKNOWLEDGED if raw is None else deliver(entry.agent, raw, ports)
+
+    def _interrupted(self, state: LocalState, entry: Entry, error: BaseException) -> None:
+        """The end of a delivery could not be written."""
+        try:
+            state.abandon()
+        finally:
+            self._bus.announce([self._pool.later(entry, error)])
 
     def _expire_overdue(self) -> None:
         while (entry := self._bus.take_deadline()) is not None:

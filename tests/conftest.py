@@ -21,8 +21,8 @@ def process(tmp_path: Path) -> Iterator[Callable[..., Harness]]:
     """Opens a harness over workflows, on this test's folder, and closes it."""
     opened: list[Harness] = []
 
-    def open_harness(*workflows: Workflow) -> Harness:
-        opened.append(Harness(tmp_path / "store", *workflows))
+    def open_harness(*workflows: Workflow, places: int = 0) -> Harness:
+        opened.append(Harness(tmp_path / "store", *workflows, places=places))
         return opened[-1]
 
     yield open_harness

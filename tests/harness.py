@@ -20,7 +20,7 @@ from functions.ports.requests import RequestView
 from functions.ports.state import State
 from functions.runtime.agent import Grant
 from functions.runtime.arrival import claimed
-from functions.runtime.delivery import Binding, Outcome, Ports, deliver
+from functions.runtime.delivery import Binding, Outcome, Ports, carry_on, deliver
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Workflow
 
@@ -94,15 +94,17 @@ class Harness:
         folder: Of the store.
         workflows: What it runs; `plans` also holds those that an earlier process on this folder ran.
         clock: Kept over a restart.
+        places: How many deliveries may be begun with the end of another at a time, as a pool of workers does.
     """
 
-    def __init__(self, folder: Path, *workflows: Workflow, clock: Clock | None = None) -> None:
+    def __init__(self, folder: Path, *workflows: Workflow, clock: Clock | None = None, places: int = 0) -> None:
         self.folder = folder
+        self.places = places
         self.clock = clock or Clock()
         self.script = Script()
         self.plans = topology(*workflows)
         self.store = Store(folder)
-        self.bus = Bus(self.store, self.plans.values(), self.clock)
+        self.bus = Bus(self.store, self.plans.values(), self.clock, places)
         self.requests = LocalRequests(self.bus)
         self.blobs = LocalBlobs(folder / "blobs")
 
@@ -110,7 +112,7 @@ class Harness:
         """Another process on the same folder, after this one is gone."""
         self.store.close()
         chosen = workflows or tuple(plan.workflow for plan in self.plans.values())
-        return Harness(self.folder, *chosen, clock=self.clock)
+        return Harness(self.folder, *chosen, clock=self.clock, places=self.places)
 
     def opened(self, event: Event, *, request: str = "r1", deadline_s: float = 60.0, **attributes: Any) -> Envelope:
         """The first envelope of a request, not yet accepted."""
@@ -144,9 +146,12 @@ class Harness:
 
     def ports(self, receipt: int, wrap: Callable[[State], State] = lambda state: state) -> Ports:
         """What a delivery is handed; `wrap` comes between it and its state."""
+        return self._ports(wrap(LocalState(self.bus, receipt)))
+
+    def _ports(self, state: State) -> Ports:
         return Ports(
             plans={plan.version: plan for plan in self.plans.values()},
-            state=wrap(LocalState(self.bus, receipt)),
+            state=state,
             blobs=self.blobs,
             bind=self.bind,
             now=self.clock,
@@ -169,9 +174,14 @@ class Harness:
 
     def deliver_again(self, entry: Entry, raw: bytes, wrap: Callable[[State], State] = lambda state: state) -> Outcome:
         """The same for bytes that the bus handed out: a duplicate may come after its row is gone."""
-        outcome = deliver(entry.agent, raw, self.ports(entry.receipt, wrap))
+        state = LocalState(self.bus, entry.receipt, entry if self.places else None)
+        if entry.started is not None:
+            state.take_over(entry.started)
+            outcome = carry_on(entry.started, self._ports(wrap(state)))
+        else:
+            outcome = deliver(entry.agent, raw, self._ports(wrap(state)))
         if outcome.due is not None:
-            self.bus.announce([entry._replace(due=outcome.due.timestamp())])
+            self.bus.announce([entry.later(outcome.due.timestamp())])
         return outcome
 
     def raw(self, entry: Entry) -> bytes:

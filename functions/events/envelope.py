@@ -6,6 +6,7 @@ delivery makes the same envelopes. `part` is the lineage: one frame for each ope
 
 import hashlib
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -152,6 +153,7 @@ def pack(lineage: Lineage) -> str:
     )
 
 
+@lru_cache(maxsize=1024)  # every event of a request is asked for its place several times over
 def unpack(part: str) -> Lineage:
     """The lineage in a string that `pack` made.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 
 import msgspec
 
@@ -15,12 +16,13 @@ from functions.events.envelope import (
     type_of,
     unpack,
 )
-from functions.events.event import AgentFailed, PartEnded, ScopeExpired
+from functions.events.event import AgentFailed, Event, PartEnded, ScopeExpired
 from functions.ports.blobs import Blobs
-from functions.ports.state import Part, State
-from functions.runtime.workflow import Node
+from functions.ports.state import Begun, Part, State, Task
+from functions.runtime.workflow import Node, Plan
 
 COUNTED = (AgentFailed, PartEnded, ScopeExpired)  # what a join takes beside its parts
+LEASE_MARGIN_S = 5.0  # past an agent's own time limit, for the writes around it
 SCOPE_SHARE = 0.8  # of the time that is left: a scope closes early enough for what follows it
 
 
@@ -50,6 +52,15 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     timer: str = ""
 
 
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that was begun in the write that published its event."""
+
+    plan: Plan
+    node: Node
+    arrival: Arrival
+    begun: Begun
+
+
 def claimed(envelope: Envelope, blobs: Blobs) -> Envelope:
     """The envelope with its data, wherever that is."""
     if not envelope.dataref:
@@ -74,11 +85,29 @@ def arrive(node: Node, envelope: Envelope, state: State, blobs: Blobs) -> Arriva
         MalformedEnvelopeError: The agent does not consume such an event, or the lineage has more or fewer open
             scopes than the agent is reached in.
     """
+    refuse_other_places(node, envelope)
+    if not node.spec.joins:
+        return place(node, envelope)
+    part = part_of(node, claim_checked(envelope, blobs))
+    if envelope.name == ScopeExpired.__name__:
+        return complete(node, envelope, state.close(part))
+    found = state.gather(part)
+    return None if found is None else complete(node, envelope, found)
+
+
+def task_of(node: Node, arrival: Arrival) -> Task:
+    """What the state store is told of a delivery."""
+    return Task(
+        key=arrival.key,
+        agent=node.spec.name,
+        envelope=arrival.envelope,
+        lease_s=node.spec.timeout_s + LEASE_MARGIN_S,
+    )
+
+
+def place(node: Node, envelope: Envelope) -> Arrival:
+    """Where the delivery of an agent that joins nothing stands."""
     lineage, deadline = unpack(envelope.part), envelope.deadline
-    _refuse_other_events(node, envelope)
-    _refuse_other_depth(node, lineage)
-    if node.spec.joins:
-        return _join(node, envelope, lineage, state, blobs)
     if node.fork:
         index, branches = node.fork
         lineage = (*lineage, Frame(fork_group(envelope.id), index, branches, deadline))
@@ -94,10 +123,25 @@ def arrive(node: Node, envelope: Envelope, state: State, blobs: Blobs) -> Arriva
     )
 
 
+def refuse_other_places(node: Node, envelope: Envelope) -> None:
+    """Pass an event that its agent is reached with.
+
+    Raises:
+        MalformedEnvelopeError: As `arrive` says.
+    """
+    _refuse_other_events(node, envelope)
+    _refuse_other_depth(node, unpack(envelope.part))
+
+
 def _refuse_other_events(node: Node, envelope: Envelope) -> None:
-    expected = {type_of(event) for event in (*node.spec.consumes, *(COUNTED if node.spec.joins else ()))}
+    expected = _types(node.spec.consumes, COUNTED if node.spec.joins else ())
     if envelope.type not in expected:
         raise MalformedEnvelopeError(f"{envelope.type} came to {node.spec.name}, which consumes {sorted(expected)}")
+
+
+@cache  # asked at every delivery, with one answer for each agent
+def _types(consumed: tuple[type[Event], ...], counted: tuple[type[Event], ...]) -> frozenset[str]:
+    return frozenset(type_of(event) for event in (*consumed, *counted))
 
 
 def _refuse_other_depth(node: Node, lineage: Lineage) -> None:
@@ -108,22 +152,22 @@ def _refuse_other_depth(node: Node, lineage: Lineage) -> None:
         )
 
 
-def _join(node: Node, envelope: Envelope, lineage: Sequence[Frame], state: State, blobs: Blobs) -> Arrival | None:
-    *outer, scope = lineage
-    part = Part(
+def part_of(node: Node, envelope: Envelope) -> Part:
+    """What the join of this agent records of an event that reached it."""
+    scope = unpack(envelope.part)[-1]
+    return Part(
         join=digest(scope.group, node.spec.name),
         agent=node.spec.name,
         index=scope.index,
         total=scope.total,
         generation=envelope.generation,
-        envelope=claim_checked(envelope, blobs),
+        envelope=envelope,
     )
-    if envelope.name == ScopeExpired.__name__:
-        found: Sequence[Envelope] | None = state.close(part)
-    else:
-        found = state.gather(part)
-    if found is None:
-        return None
+
+
+def complete(node: Node, envelope: Envelope, found: Sequence[Envelope]) -> Arrival:
+    """Where the delivery of a join stands that this event completed or closed, with the parts that were found."""
+    *outer, scope = unpack(envelope.part)
     inputs = tuple(sorted(found, key=part_index))
     # of this generation, since a redrive of a settled request carries on under another request
     first = next((each for each in inputs if each.generation == envelope.generation), envelope)

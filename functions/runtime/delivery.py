@@ -20,15 +20,13 @@ from functions.events.envelope import (
 )
 from functions.events.event import AgentFailed, All, Event, PartEnded
 from functions.ports.blobs import Blobs
-from functions.ports.state import DeadLetter, Finish, Standing, State, Task
+from functions.ports.state import Begun, DeadLetter, Finish, Standing, State, Task
 from functions.runtime.agent import AgentSpec, Context, Delivery, Grant
-from functions.runtime.arrival import Arrival, arrive, claim_checked, claimed
+from functions.runtime.arrival import LEASE_MARGIN_S, Arrival, Started, arrive, claim_checked, claimed, task_of
 from functions.runtime.dead_letters import given_up, said, unreadable
 from functions.runtime.guard import refuse
 from functions.runtime.outputs import envelopes, failure, request_failed, timers
 from functions.runtime.workflow import Budget, Node, Plan
-
-LEASE_MARGIN_S = 5.0  # past an agent's own time limit, for the writes around it
 
 
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +117,12 @@ def deliver(agent: str, raw: bytes, ports: Ports) -> Outcome:
     return _Attempt(plan=plan, node=node, arrival=arrival, ports=ports).run()
 
 
+def carry_on(started: Started, ports: Ports) -> Outcome:
+    """The rest of a delivery that was begun in the write that published its event; else like `deliver`."""
+    attempt = _Attempt(plan=started.plan, node=started.node, arrival=started.arrival, ports=ports)
+    return attempt.proceed(started.begun)
+
+
 def _parked(letter: DeadLetter, ports: Ports) -> Outcome:
     ports.state.park(letter)
     return Outcome(action="acknowledge", error=letter.error)
@@ -139,7 +143,9 @@ class _Attempt(msgspec.Struct, frozen=True, kw_only=True):
     ports: Ports
 
     def run(self) -> Outcome:
-        begun = self.ports.state.begin(self.task)
+        return self.proceed(self.ports.state.begin(self.task))
+
+    def proceed(self, begun: Begun) -> Outcome:
         if begun.status == "busy":
             return Outcome(action="defer", due=begun.until)
         if begun.status == "done":
@@ -154,12 +160,7 @@ class _Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def task(self) -> Task:
-        return Task(
-            key=self.arrival.key,
-            agent=self.node.spec.name,
-            envelope=self.arrival.envelope,
-            lease_s=self.node.spec.timeout_s + LEASE_MARGIN_S,
-        )
+        return task_of(self.node, self.arrival)
 
     def handle(self, attempt: int, standing: Standing) -> Outcome:
         contract = self.node.spec.delivery

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from local_fakes import PATIENCE_S, Clock, settled, wait_for
 
-from functions.adapters.local.store import Store
-from functions.events.event import Event
+from functions.adapters.local.store import Store, StoreError
+from functions.events.event import All, Event
 from functions.runtime.agent import Context, agent
-from functions.runtime.delivery import LEASE_MARGIN_S
+from functions.runtime.arrival import LEASE_MARGIN_S
 from functions.runtime.workflow import Workflow
 from local.process import LocalProcess
 
@@ -59,6 +59,33 @@ def worker(event: JobRequested, *, context: Context) -> JobDone:
     return JobDone(name=event.name)
 
 
+class PartRequested(Event):
+    name: str
+
+
+class PartDone(Event):
+    name: str
+
+
+@agent(timeout_s=1)
+def divider(event: JobRequested) -> list[PartRequested]:
+    return [PartRequested(name=f"{event.name}/{part}") for part in range(3)]
+
+
+@agent(timeout_s=1)
+def part_worker(event: PartRequested, *, context: Context) -> PartDone:
+    site.work(JobRequested(name=event.name), context)
+    return PartDone(name=event.name)
+
+
+@agent(timeout_s=1)
+def gatherer(parts: All[PartDone]) -> JobDone:
+    return JobDone(name=" ".join(part.name for part in parts))
+
+
+PARTED = {
+    "jobs": Workflow(name="jobs", agents=(divider, part_worker, gatherer), entry=JobRequested, answer=JobDone),
+}
 JOBS = {"jobs": Workflow(name="jobs", agents=(worker,), entry=JobRequested, answer=JobDone)}
 
 
@@ -167,6 +194,63 @@ def test_a_worker_that_hangs_past_its_lease_is_replaced_and_the_first_to_finish_
         (delivery,) = process.requests.deliveries(request, tenant="default")
         assert delivery.attempts == 2
         settled(process, submit(process, "next"))
+
+
+def test_a_slow_part_holds_back_no_other_part_and_no_other_request(open_store: Callable[[], Store]) -> None:
+    slow, let_go = threading.Event(), threading.Event()
+    others = threading.Semaphore(0)
+
+    def hold_the_first(event: JobRequested, _context: Context) -> None:
+        if event.name == "slow/0":
+            slow.set()
+            wait_for(let_go)
+        elif event.name.startswith("slow"):
+            others.release()
+
+    site.during = hold_the_first
+    with LocalProcess(open_store(), PARTED, {}, workers=2) as process:
+        request = submit(process, "slow")
+        wait_for(slow)
+        assert all(others.acquire(timeout=PATIENCE_S) for _ in range(2))
+        for number in range(5):
+            settled(process, submit(process, f"fast{number}"))
+        view = process.requests.view(request, tenant="default")
+        assert view is not None
+        assert view.status == "running"
+        let_go.set()
+        assert settled(process, request).settlement
+    assert site.most == 1
+
+
+def test_a_long_way_of_many_requests_ends_with_one_attempt_of_each_step(open_store: Callable[[], Store]) -> None:
+    with LocalProcess(open_store(), PARTED, {}, workers=3) as process:
+        requests = [submit(process, f"job{number}") for number in range(60)]
+        for request in requests:
+            assert settled(process, request).settlement
+            deliveries = process.requests.deliveries(request, tenant="default")
+            assert [each.attempts for each in deliveries] == [1] * 5
+        assert process._bus.depth() == 0
+    assert site.most == 1
+
+
+def test_a_delivery_whose_end_could_not_be_written_is_tried_again(
+    open_store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, broken = Store.submit, threading.Event()
+
+    def break_once(store: Store, operation: Callable[..., object], then: Callable[..., None]) -> None:
+        if broken.is_set():
+            original(store, operation, then)
+        else:
+            broken.set()
+            then(None, StoreError("the disk is full"))
+
+    monkeypatch.setattr(Store, "submit", break_once)
+    with LocalProcess(open_store(), JOBS, {}, workers=1) as process:
+        request = submit(process, "job")
+        assert settled(process, request).settlement
+        (delivery,) = process.requests.deliveries(request, tenant="default")
+        assert delivery.attempts == 2
 
 
 def test_a_deadline_is_kept_while_every_worker_is_at_work(open_store: Callable[[], Store]) -> None:

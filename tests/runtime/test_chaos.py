@@ -16,6 +16,7 @@ from functions.runtime.workflow import Workflow
 SEEDS = 150
 BATCHES = 10  # of seeds, so that the cores share them
 LEASE_S = 36.0  # past what the store grants, when a platform delivers again what a dead worker held
+PLACES = (0, 3)  # how many deliveries may be begun with the end of another
 STEPS = ("gather", "close", "begin", "finish", "release", "supersede", "park")
 
 
@@ -49,19 +50,19 @@ class CrashingState:
 
 def _later(process: Harness, entry: Entry) -> Entry:
     """The entry as its platform delivers it again once the lease of its worker is over."""
-    return entry._replace(due=process.clock().timestamp() + LEASE_S)
+    return entry.later(process.clock().timestamp() + LEASE_S)
 
 
 class Chaos:
     """One seed's schedule over one process, or several after one another."""
 
-    def __init__(self, folder: Path, workflow: Workflow, seed: int, *, losing: float) -> None:
+    def __init__(self, folder: Path, workflow: Workflow, seed: int, *, losing: float, places: int) -> None:
         self.random = random.Random(seed)  # noqa: S311 - a schedule that can be repeated
         self.losing = losing
         self.duplicates: list[tuple[Entry, bytes]] = []
         self.depth = 0
         self.settled: dict[str, bytes] = {}
-        self._use(Harness(folder, workflow))
+        self._use(Harness(folder, workflow, places=places))
 
     def _use(self, process: Harness) -> None:
         self.process = process
@@ -108,7 +109,7 @@ class Chaos:
             process.bus.announce([later])
         else:
             if self.random.random() < 0.15:
-                self.duplicates.append((entry, raw))
+                self.duplicates.append((entry._replace(started=None), raw))
             self._deliver_or_crash(entry, raw)
 
     def _deliver_or_crash(self, entry: Entry, raw: bytes) -> None:
@@ -164,12 +165,13 @@ def calm_effects(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, str
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
+@pytest.mark.parametrize("places", PLACES)
 def test_every_request_has_one_answer_and_every_effect_one_key_whatever_the_schedule(
-    tmp_path: Path, batch: int, calm_effects: set[tuple[str, str]]
+    tmp_path: Path, batch: int, places: int, calm_effects: set[tuple[str, str]]
 ) -> None:
     given_up = 0
     for seed in range(batch, SEEDS, BATCHES):
-        chaos = Chaos(tmp_path / str(seed), BOOK, seed, losing=0.0)
+        chaos = Chaos(tmp_path / str(seed), BOOK, seed, losing=0.0, places=places)
         start(chaos.process)
         chaos.run()
         process = chaos.process
@@ -188,12 +190,13 @@ def test_every_request_has_one_answer_and_every_effect_one_key_whatever_the_sche
 
 
 @pytest.mark.parametrize("batch", range(2))
+@pytest.mark.parametrize("places", PLACES)
 def test_events_that_are_lost_for_good_cost_parts_of_the_answer_and_hang_nothing(
-    tmp_path: Path, batch: int, calm_effects: set[tuple[str, str]]
+    tmp_path: Path, batch: int, places: int, calm_effects: set[tuple[str, str]]
 ) -> None:
     degraded = 0
     for seed in range(batch, 20, 2):
-        chaos = Chaos(tmp_path / str(seed), BOOK, seed, losing=0.03)
+        chaos = Chaos(tmp_path / str(seed), BOOK, seed, losing=0.03, places=places)
         start(chaos.process)
         chaos.run()
         process = chaos.process

@@ -38,27 +38,35 @@ class Routes:
 
     def entry_timers(self, envelope: Envelope) -> list[Timer]:
         """The timer of the fork that a request's first event opens, where it opens one."""
-        plan = self._plans.get(envelope.planversion)
+        plan = self.plan(envelope)
         return [fork_timer(plan, envelope)] if plan and envelope.name in plan.forks else []
 
+    def plan(self, envelope: Envelope) -> Plan | None:
+        """The plan that this envelope was made under, if it is known here."""
+        return self._plans.get(envelope.planversion)
+
     def _routes(self, envelope: Envelope) -> Sequence[Route]:
-        plan = self._plans.get(envelope.planversion)
+        plan = self.plan(envelope)
         return plan.routes.get(envelope.name, ()) if plan else ()
 
 
 def enqueue(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, due: float) -> list[Entry]:
     """Add a row for each agent that the envelope goes to; one that is there already stays as it is."""
     raw = encode(envelope)
-    added = []
-    for agent in routes.agents(envelope):
-        cursor = connection.execute(
-            "INSERT OR IGNORE INTO queue (envelope_id, generation, agent, priority, due, envelope)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (envelope.id, envelope.generation, agent, envelope.priority, due, raw),
-        )
-        if cursor.rowcount and cursor.lastrowid is not None:
-            added.append(Entry(due, PRIORITIES.index(envelope.priority), cursor.lastrowid, agent))
-    return added
+    added = [add_row(connection, envelope, agent, due, raw) for agent in routes.agents(envelope)]
+    return [entry for entry in added if entry is not None]
+
+
+def add_row(connection: sqlite3.Connection, envelope: Envelope, agent: str, due: float, raw: bytes) -> Entry | None:
+    """Add the row of one agent; None where it is there already."""
+    cursor = connection.execute(
+        "INSERT OR IGNORE INTO queue (envelope_id, generation, agent, priority, due, envelope)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (envelope.id, envelope.generation, agent, envelope.priority, due, raw),
+    )
+    if not cursor.rowcount or cursor.lastrowid is None:
+        return None
+    return Entry(due, PRIORITIES.index(envelope.priority), cursor.lastrowid, agent)
 
 
 def set_deadline(connection: sqlite3.Connection, envelope: Envelope) -> list[Entry]:
@@ -104,15 +112,19 @@ class Bus:
     """The queues in memory over the table on disk; what is in the table at the start is picked up.
 
     Deadlines have a queue of their own: no amount of work may keep one waiting.
+
+    Args:
+        places: How many deliveries may be in work at a time; with 0, none is begun with the end of another.
     """
 
-    def __init__(self, store: Store, plans: Iterable[Plan], now: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, plans: Iterable[Plan], now: Callable[[], datetime], places: int = 0) -> None:
         self.store = store
         self.routes = Routes(plans)
         self.now = now
-        self.watchers = Watchers()
+        self.watchers = Watchers()  # of every change
+        self.settlements = Watchers()  # of the end alone
         self._changes = 0
-        self._deliveries = DueQueue(now)
+        self._deliveries = DueQueue(now, places)
         self._deadlines = DueQueue(now)
         store.write(_end_leases)
         self.announce(
@@ -131,8 +143,30 @@ class Bus:
     def announce(self, entries: Iterable[Entry]) -> None:
         """Let the workers know of rows that were committed."""
         listed = list(entries)
-        self._deadlines.announce(entry for entry in listed if entry.agent == DEADLINE)
-        self._deliveries.announce(entry for entry in listed if entry.agent != DEADLINE)
+        deadlines = [entry for entry in listed if entry.agent == DEADLINE]
+        if deadlines:
+            self._deadlines.announce(deadlines)
+        if len(deadlines) < len(listed):
+            self._deliveries.announce(entry for entry in listed if entry.agent != DEADLINE)
+
+    def reserve(self, wanted: int) -> int:
+        """Keep places for what a write will begin: as many as wanted, or as nobody waits for."""
+        return self._deliveries.reserve(wanted)
+
+    def hand(self, entries: Sequence[Entry], *, reserved: int) -> None:
+        """Have begun deliveries taken at once, and let go the places that were reserved."""
+        self._deliveries.hand(entries, reserved=reserved)
+
+    def leave(self, receipt: int) -> None:
+        """Give back the place of a delivery that is done with, or given up."""
+        self._deliveries.leave(receipt)
+
+    def goes_on(self, priority: str, turn: float) -> bool:
+        """Whether what a delivery publishes may be begun at its place, before what waits.
+
+        It may not where something of a higher priority waits, nor once its turn is over while anything waits.
+        """
+        return self._deliveries.goes_on(_rank(priority), turn)
 
     def take(self) -> Entry | None:
         """Wait for the next delivery that is due; None once the bus is stopped."""

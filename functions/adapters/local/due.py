@@ -3,53 +3,132 @@
 import heapq
 import itertools
 import threading
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from functions.runtime.arrival import Started
+
+TURN_S = 0.05  # how long one delivery may follow the other while others wait
+UNLIMITED = 1_000_000
 LONGEST_WAIT_S = 60.0  # since the clock may be set meanwhile
 
 
 class Entry(NamedTuple):
-    """A row of the queue: due at a time, in seconds since 1970, for one agent."""
+    """A row of the queue: due at a time, in seconds since 1970, for one agent.
+
+    Attributes:
+        started: What a worker goes on from, where the delivery was begun when its event was published.
+        turn: Since when one delivery has followed the other without waiting in the queue; 0 for one that waits.
+    """
 
     due: float
     rank: int
     receipt: int
     agent: str
+    started: Started | None = None
+    turn: float = 0.0
+
+    def later(self, due: float) -> "Entry":
+        """The same, waiting until it is due."""
+        return self._replace(due=due, started=None, turn=0.0)
 
 
 class DueQueue:
-    """Entries by when they are due; of those that are, by rank and then by arrival. Whoever takes one has it alone."""
+    """Entries by when they are due; of those that are, by rank and then by arrival. Whoever takes one has it alone.
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
+    Args:
+        places: How many may be in work at a time; a deliveries' place is free once its end is on disk.
+    """
+
+    def __init__(self, now: Callable[[], datetime], places: int = UNLIMITED) -> None:
         self._now = now
+        self._places = places
         self._changed = threading.Condition()
         self._waiting: list[Entry] = []  # a heap by time
         self._ready: list[tuple[int, int, Entry]] = []  # a heap by rank, then by arrival
+        self._handed: deque[Entry] = deque()  # begun: each has its place
+        self._in_work: set[int] = set()  # receipts
+        self._reserved = 0  # places for what will be handed
         self._arrivals = itertools.count()
         self._stopped = False
 
     def announce(self, entries: Iterable[Entry]) -> None:
-        """Add entries, and wake as many takers."""
+        """Add entries, and wake a taker."""
         with self._changed:
             for entry in entries:
                 heapq.heappush(self._waiting, entry)
-                self._changed.notify()
+            self._changed.notify()
 
     def take(self) -> Entry | None:
-        """Wait for the next entry that is due; None once the queue is stopped."""
+        """Wait for the next entry that is due and has a place; None once the queue is stopped.
+
+        A taker wakes the next one where there is more, so that short work is not spread over many threads.
+        """
         with self._changed:
-            while not self._stopped:
-                self._move_due()
-                if self._ready:
-                    return heapq.heappop(self._ready)[2]
+            while True:
+                entry = self._next()
+                if entry is not None:
+                    if self._handed or self._ready:
+                        self._changed.notify()
+                    return entry
+                if self._stopped:
+                    return None
                 self._changed.wait(self._until_next())
-        return None
+
+    def _next(self) -> Entry | None:
+        if self._handed:  # begun already, so not even a stop leaves them
+            return self._handed.popleft()
+        self._move_due()
+        if self._stopped or not self._ready or self._free() <= 0:
+            return None
+        entry = heapq.heappop(self._ready)[2]
+        self._in_work.add(entry.receipt)
+        return entry._replace(turn=self._now().timestamp())
+
+    def _free(self) -> int:
+        return self._places - len(self._in_work) - self._reserved
+
+    def leave(self, receipt: int) -> None:
+        """Give back the place of an entry; it may have been given back already."""
+        with self._changed:
+            self._in_work.discard(receipt)
+            if self._ready:
+                self._changed.notify()
+
+    def reserve(self, wanted: int) -> int:
+        """Keep places for what will be handed: as many as wanted, or as nobody waits for."""
+        with self._changed:
+            self._move_due()
+            found = 0 if self._stopped else max(0, min(wanted, self._free() - len(self._ready)))
+            self._reserved += found
+            return found
+
+    def hand(self, entries: Sequence[Entry], *, reserved: int) -> None:
+        """Have begun entries taken before any other, and end so many reservations."""
+        with self._changed:
+            self._handed.extend(entries)
+            self._in_work.update(entry.receipt for entry in entries)
+            self._reserved -= reserved
+            if self._handed or self._ready:
+                self._changed.notify()
+
+    def goes_on(self, rank: int, turn: float) -> bool:
+        """Whether what has this rank may go before what waits, at the place of an entry whose turn began then."""
+        with self._changed:
+            self._move_due()
+            if self._stopped:
+                return False
+            if not self._ready:
+                return True
+            return self._ready[0][0] >= rank and self._now().timestamp() - turn < TURN_S
 
     def take_due(self) -> Entry | None:
         """The next entry that is due now, or None."""
         with self._changed:
+            if self._handed:
+                return self._handed.popleft()
             self._move_due()
             return heapq.heappop(self._ready)[2] if self._ready else None
 

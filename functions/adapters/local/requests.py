@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from functions.adapters.local.ahead import Publication
 from functions.adapters.local.bus import DEADLINE, Bus, remove, set_deadline
 from functions.adapters.local.due import Entry
 from functions.adapters.local.settling import ended, park, settle, start_next
@@ -25,11 +26,19 @@ class LocalRequests:
 
     def accept(self, envelope: Envelope, *, limits: Limits | None = None) -> bool:
         """See `Requests.accept`."""
-        entries = self._store.write(lambda connection: self._accept(connection, envelope, limits))
-        self._bus.announce(entries or ())
-        return entries is not None
+        places = self._bus.reserve(1)
+        accepted = None
+        try:
+            accepted = self._store.write(lambda connection: self._accept(connection, envelope, limits, places))
+        finally:
+            self._bus.hand(accepted.started if accepted else [], reserved=places)
+        self._bus.announce(accepted.waiting if accepted else ())
+        self._bus.watchers.announce(envelope.request, tenant=envelope.tenant)
+        return accepted is not None
 
-    def _accept(self, connection: sqlite3.Connection, envelope: Envelope, limits: Limits | None) -> list[Entry] | None:
+    def _accept(
+        self, connection: sqlite3.Connection, envelope: Envelope, limits: Limits | None, places: int
+    ) -> Publication | None:
         now = self._bus.now().timestamp()
         inserted = connection.execute(
             "INSERT OR IGNORE INTO request"
@@ -50,10 +59,13 @@ class LocalRequests:
         if limits is not None:
             count = connection.execute(_COUNT_OPEN, (envelope.tenant, envelope.conversation)).fetchone()
             _refuse_too_many(Depth(open=count[0], of_conversation=count[1]), limits)
-        return [
-            *set_deadline(connection, envelope),
-            *start_next(connection, self._bus.routes, envelope.tenant, envelope.conversation, now),
-        ]
+        accepted = Publication(connection, self._bus, now, places)
+        publish = accepted.publish if places else None
+        accepted.waiting += set_deadline(connection, envelope)
+        accepted.waiting += start_next(
+            connection, self._bus.routes, envelope.tenant, envelope.conversation, now, publish=publish
+        )
+        return accepted
 
     def first(self, request: str, *, tenant: str) -> Envelope | None:
         """See `Requests.first`."""
@@ -69,7 +81,7 @@ class LocalRequests:
         """The request once it is settled, or as it stands after so many seconds."""
         changed = threading.Event()
         until = time.monotonic() + timeout_s
-        with self._bus.watchers.watching(request, tenant=tenant, wake=changed.set):
+        with self._bus.settlements.watching(request, tenant=tenant, wake=changed.set):
             while True:
                 changed.clear()
                 view = self.view(request, tenant=tenant)
@@ -148,6 +160,7 @@ class LocalRequests:
 
         self._bus.announce(self._store.write(step))
         self._bus.watchers.announce(error.request, tenant=error.tenant)
+        self._bus.settlements.announce(error.request, tenant=error.tenant)
 
     def stop(self, scope: str, reason: str) -> None:
         """Refuse every delivery of a conversation or workflow from now on, with this reason."""

@@ -1,6 +1,7 @@
 """How requests begin and end in the store: steps inside somebody's transaction, on the path of every delivery."""
 
 import sqlite3
+from collections.abc import Callable
 from datetime import datetime
 
 from functions.adapters.local.bus import Routes, drop_deadline, enqueue, remove
@@ -26,16 +27,17 @@ def settle(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, n
 
 def standing(connection: sqlite3.Connection, envelope: Envelope) -> Standing:
     """How the request of an envelope stands; a request that nobody accepted here stands as new."""
-    row = connection.execute(
-        "SELECT status, tokens, micros FROM request WHERE tenant = ? AND request = ?",
-        (envelope.tenant, envelope.request),
+    stopped, status, tokens, micros = connection.execute(
+        "SELECT (SELECT reason FROM stopped WHERE scope IN (?, ?) LIMIT 1), status, tokens, micros"
+        " FROM (SELECT 1) LEFT JOIN request ON tenant = ? AND request = ?",
+        (
+            conversation_scope(envelope.tenant, envelope.conversation),
+            workflow_scope(envelope.workflow),
+            envelope.tenant,
+            envelope.request,
+        ),
     ).fetchone()
-    stopped = connection.execute(
-        "SELECT reason FROM stopped WHERE scope IN (?, ?) LIMIT 1",
-        (conversation_scope(envelope.tenant, envelope.conversation), workflow_scope(envelope.workflow)),
-    ).fetchone()
-    status, tokens, micros = row or ("running", 0, 0)
-    return Standing(settled=status == "settled", stopped=stopped[0] if stopped else "", tokens=tokens, micros=micros)
+    return Standing(settled=status == "settled", stopped=stopped or "", tokens=tokens or 0, micros=micros or 0)
 
 
 def keep(connection: sqlite3.Connection, letter: DeadLetter) -> None:
@@ -77,10 +79,19 @@ def workflow_scope(workflow: str) -> str:
     return f"workflow#{workflow}"
 
 
-def start_next(
-    connection: sqlite3.Connection, routes: Routes, tenant: str, conversation: str, now: float
+def start_next(  # noqa: PLR0913 - whose conversation it is, and what its first event is published with
+    connection: sqlite3.Connection,
+    routes: Routes,
+    tenant: str,
+    conversation: str,
+    now: float,
+    *,
+    publish: Callable[[Envelope], None] | None = None,
 ) -> list[Entry]:
-    """Start the oldest open request of a conversation, if it is not running already."""
+    """Start the oldest open request of a conversation, if it is not running already.
+
+    `publish` is given its first event, where that may be begun in the same write.
+    """
     row = connection.execute(
         "SELECT sequence, status, envelope FROM request"
         " WHERE tenant = ? AND conversation = ? AND status != 'settled' ORDER BY sequence LIMIT 1",
@@ -93,7 +104,11 @@ def start_next(
     if not routes.agents(first):  # it was accepted under a plan that is no longer there
         reason = "it began under an older deployment: ask again"
         return settle(connection, routes, ended(first, reason, utc(now)), now)
-    entries = enqueue(connection, routes, first, now)
+    entries: list[Entry] = []
+    if publish is None:
+        entries += enqueue(connection, routes, first, now)
+    else:
+        publish(first)
     for timer in routes.entry_timers(first):
         entries += enqueue(connection, routes, timer.envelope, timer.due.timestamp())
     return entries

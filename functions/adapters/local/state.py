@@ -4,52 +4,62 @@ Outputs need no copy of their own here: storing them, publishing them and markin
 """
 
 import sqlite3
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from functions.adapters.local.ahead import Publication, begin
 from functions.adapters.local.bus import Bus, enqueue, postpone, remove
 from functions.adapters.local.due import Entry
-from functions.adapters.local.settling import keep, park, settle, standing
-from functions.adapters.local.store import utc
-from functions.events.envelope import Envelope, decode, encode
+from functions.adapters.local.joins import gather, mark_joined, parts
+from functions.adapters.local.settling import keep, park, settle
+from functions.events.envelope import Envelope
 from functions.ports.state import Begun, DeadLetter, Finish, Part, Task
+from functions.runtime.arrival import Started, task_of
 
 
 class LocalState:
     """The `State` port for the delivery with this receipt.
 
-    Acknowledging is part of whichever step ends the delivery, so `deliver` costs two commits: `begin`, which
-    counts the attempt before the agent runs, and `finish`.
+    Acknowledging is part of whichever step ends the delivery, so a delivery costs two commits: `begin`, which
+    counts the attempt before the agent runs, and `finish`. What follows may be begun in that one.
+
+    Args:
+        bus: Where it came from.
+        receipt: Of its row.
+        entry: As a worker took it; None where nobody would go on with what it publishes.
+        interrupted: What to do with the entry where its end could not be written; called from a thread of its own.
     """
 
-    def __init__(self, bus: Bus, receipt: int) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        receipt: int,
+        entry: Entry | None = None,
+        interrupted: Callable[[Entry, BaseException], None] = lambda _entry, _error: None,
+    ) -> None:
         self._bus = bus
         self._store = bus.store
         self._receipt = receipt
+        self._entry = entry
+        self._interrupted = interrupted
         self._attempt = 0
         self._task: Task | None = None
+        self.ends_later = False
+
+    def take_over(self, started: Started) -> None:
+        """Take over a delivery that was begun with the end of the one before it."""
+        self._attempt = started.begun.attempt
+        self._task = task_of(started.node, started.arrival)
 
     def gather(self, part: Part) -> Sequence[Envelope] | None:
         """See `State.gather`; an incomplete join acknowledges the part."""
 
         def step(connection: sqlite3.Connection) -> list[Envelope] | None:
-            if not _is_joined(connection, part):
-                connection.execute(
-                    "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?)",
-                    (
-                        part.join,
-                        part.generation,
-                        part.index,
-                        part.envelope.tenant,
-                        part.envelope.request,
-                        encode(part.envelope) if part.total else b"",
-                    ),
-                )
-                if _arrived(connection, part) < part.total:
-                    remove(connection, self._receipt)
-                    return None
-                _mark_joined(connection, part)
-            return _parts(connection, part)
+            found = gather(connection, part)
+            if found is None:
+                remove(connection, self._receipt)
+            return found
 
         return self._store.write(step)
 
@@ -57,85 +67,87 @@ class LocalState:
         """See `State.close`."""
 
         def step(connection: sqlite3.Connection) -> list[Envelope]:
-            _mark_joined(connection, part)
-            return _parts(connection, part)
+            mark_joined(connection, part)
+            return parts(connection, part)
 
         return self._store.write(step)
 
     def begin(self, task: Task) -> Begun:
         """See `State.begin`."""
-        begun = self._store.write(lambda connection: self._begin(connection, task))
+        begun = self._store.write(lambda connection: begin(connection, self._bus, task, self._receipt))
         self._attempt = begun.attempt
         self._task = task if begun.status == "leased" else None
         self._announce(task)
         return begun
 
-    def _begin(self, connection: sqlite3.Connection, task: Task) -> Begun:
-        now = self._bus.now().timestamp()
-        row = connection.execute(
-            "SELECT attempts, lease_until, finished FROM delivery WHERE key = ?", (task.key,)
-        ).fetchone()
-        attempts, lease_until, finished = row or (0, 0.0, None)
-        if finished is not None:
-            remove(connection, self._receipt)
-            return Begun(status="done", attempt=attempts, until=utc(now))
-        if lease_until > now:
-            postpone(connection, self._receipt, lease_until)
-            return Begun(status="busy", attempt=attempts, until=utc(lease_until))
-        lease_until = now + task.lease_s
-        connection.execute(
-            "INSERT INTO delivery"
-            " (key, agent, tenant, request, event, emitted, attempts, lease_until, started, changed)"
-            " VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET attempts = attempts + 1,"
-            " lease_until = excluded.lease_until, started = excluded.started, changed = excluded.changed",
-            (
-                task.key,
-                task.agent,
-                task.envelope.tenant,
-                task.envelope.request,
-                task.envelope.type,
-                task.envelope.time.timestamp(),
-                lease_until,
-                now,
-                self._bus.next_change(),
-            ),
-        )
-        return Begun(
-            status="leased",
-            attempt=attempts + 1,
-            until=utc(lease_until),
-            standing=standing(connection, task.envelope),
-        )
-
     def finish(self, finish: Finish) -> None:
         """See `State.finish`; a delivery that somebody else finished meanwhile is only acknowledged.
 
         Of an attempt that lost its lease, a result still counts, if it is the first; that it gave up does not.
-        """
-        entries = self._store.write(lambda connection: self._finish(connection, finish))
-        self._bus.announce(entries)
-        self._announce(finish.task)
 
-    def _finish(self, connection: sqlite3.Connection, finish: Finish) -> list[Entry]:
+        A worker does not wait for the disk (`ends_later`): it takes another delivery, and nobody acts on what this
+        one published before it is written. What it published is begun in the same write, at the place of this
+        delivery where that may go on, and at those that are free.
+        """
+        entry = self._entry
+        if entry is None:
+            published = self._store.write(lambda connection: self._finish(connection, finish, 0))
+            self._bus.announce(published.waiting)
+            self._announce_end(finish)
+            return
+        own, reserved = self._places(finish, entry)
+        self.ends_later = True
+
+        def written(published: Publication | None, error: BaseException | None) -> None:
+            self._bus.leave(self._receipt)
+            self._bus.hand(
+                [each._replace(turn=entry.turn) for each in published.started] if published else [], reserved=reserved
+            )
+            if published is None or error is not None:
+                threading.Thread(target=self._interrupted, args=(entry, error)).start()
+                return
+            if published.waiting:
+                self._bus.announce(published.waiting)
+            self._announce_end(finish)
+
+        self._store.submit(lambda connection: self._finish(connection, finish, own + reserved), written)
+
+    def _places(self, finish: Finish, entry: Entry) -> tuple[int, int]:
+        """How many of its outputs may be begun: at its own place, and at free ones."""
+        wanted = len(finish.outputs)
+        if finish.settlement or not wanted:
+            return 0, 0
+        own = int(self._bus.goes_on(finish.task.envelope.priority, entry.turn))
+        return own, self._bus.reserve(wanted - own) if wanted > own else 0
+
+    def _announce_end(self, finish: Finish) -> None:
+        self._announce(finish.task)
+        if finish.settlement:
+            self._bus.settlements.announce(finish.settlement.request, tenant=finish.settlement.tenant)
+
+    def _finish(self, connection: sqlite3.Connection, finish: Finish, places: int) -> Publication:
         now = self._bus.now().timestamp()
+        published = Publication(connection, self._bus, now, places)
         if finish.letter and self._is_taken_over(connection, finish.task):
-            return []  # giving up is for the attempt that holds the lease
+            return published  # giving up is for the attempt that holds the lease
         remove(connection, self._receipt)
         error = finish.letter.error if finish.letter else ""
         if not _mark_done(connection, finish.task, now, error, self._bus.next_change()):
-            return []
-        entries = []
+            return published
         for output in finish.outputs:
-            entries += enqueue(connection, self._bus.routes, output, now)
+            if self._entry is None:
+                published.waiting += enqueue(connection, self._bus.routes, output, now)
+            else:
+                published.publish(output)
         for timer in finish.timers:
-            entries += enqueue(connection, self._bus.routes, timer.envelope, timer.due.timestamp())
+            published.waiting += enqueue(connection, self._bus.routes, timer.envelope, timer.due.timestamp())
         for timer_id in finish.cancelled:
             connection.execute("DELETE FROM queue WHERE envelope_id = ?", (timer_id,))
         if finish.letter:
             keep(connection, finish.letter)
         if finish.settlement:
-            entries += settle(connection, self._bus.routes, finish.settlement, now)
-        return entries
+            published.waiting += settle(connection, self._bus.routes, finish.settlement, now)
+        return published
 
     def release(self, task: Task, *, error: str, due: datetime) -> None:
         """See `State.release`; a lease that somebody took over meanwhile stays theirs."""
@@ -144,8 +156,9 @@ class LocalState:
             if self._is_taken_over(connection, task):
                 return
             connection.execute(
-                "UPDATE delivery SET lease_until = ?, error = ?, changed = ? WHERE key = ?",
-                (due.timestamp(), error, self._bus.next_change(), task.key),
+                "UPDATE delivery SET lease_until = ?, error = ?, changed = ?"
+                " WHERE tenant = ? AND request = ? AND key = ?",
+                (due.timestamp(), error, self._bus.next_change(), *_row(task)),
             )
             postpone(connection, self._receipt, due.timestamp())
 
@@ -159,7 +172,9 @@ class LocalState:
             self.release(task, error="interrupted: the store or another port failed", due=now)
 
     def _is_taken_over(self, connection: sqlite3.Connection, task: Task) -> bool:
-        row = connection.execute("SELECT attempts FROM delivery WHERE key = ?", (task.key,)).fetchone()
+        row = connection.execute(
+            "SELECT attempts FROM delivery WHERE tenant = ? AND request = ? AND key = ?", _row(task)
+        ).fetchone()
         return row is not None and row[0] != self._attempt
 
     def supersede(self, task: Task) -> None:
@@ -181,38 +196,16 @@ class LocalState:
         self._store.write(lambda connection: park(connection, letter, self._receipt))
 
 
-def _is_joined(connection: sqlite3.Connection, part: Part) -> bool:
-    query = "SELECT 1 FROM joined WHERE joining = ? AND generation = ?"
-    return connection.execute(query, (part.join, part.generation)).fetchone() is not None
-
-
-def _mark_joined(connection: sqlite3.Connection, part: Part) -> None:
-    connection.execute(
-        "INSERT OR IGNORE INTO joined VALUES (?, ?, ?, ?)",
-        (part.join, part.generation, part.envelope.tenant, part.envelope.request),
-    )
-
-
-def _arrived(connection: sqlite3.Connection, part: Part) -> int:
-    """How many parts are there: counted without reading them, or n parts would be read n times."""
-    query = "SELECT count(DISTINCT position) FROM part WHERE joining = ? AND generation <= ? AND length(envelope) > 0"
-    return int(connection.execute(query, (part.join, part.generation)).fetchone()[0])
-
-
-def _parts(connection: sqlite3.Connection, part: Part) -> list[Envelope]:
-    """The newest of each index, up to this generation."""
-    rows = connection.execute(
-        "SELECT position, envelope FROM part WHERE joining = ? AND generation <= ? ORDER BY generation",
-        (part.join, part.generation),
-    ).fetchall()
-    newest = dict(rows)
-    return [decode(raw) for raw in newest.values() if raw]
-
-
 def _mark_done(connection: sqlite3.Connection, task: Task, now: float, error: str, change: int) -> bool:
     updated = connection.execute(
         "UPDATE delivery SET finished = ?, lease_until = 0, changed = ?,"
-        " error = CASE WHEN ? = '' THEN error ELSE ? END WHERE key = ? AND finished IS NULL",
-        (now, change, error, error, task.key),
+        " error = CASE WHEN ? = '' THEN error ELSE ? END"
+        " WHERE tenant = ? AND request = ? AND key = ? AND finished IS NULL",
+        (now, change, error, error, *_row(task)),
     )
     return updated.rowcount == 1
+
+
+def _row(task: Task) -> tuple[str, str, str]:
+    """The primary key of a delivery: those of one request stand beside each other."""
+    return task.envelope.tenant, task.envelope.request, task.key

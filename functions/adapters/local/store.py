@@ -1,7 +1,8 @@
 """The one SQLite file of the local target: WAL, every commit on disk, group commit.
 
-A worker that comes to write while another commits joins the next commit: the first to get the lock runs
-everybody's operations in one transaction, so that many workers share one wait for the disk.
+A worker that comes to write while another commits joins the next commit: one of those who came runs everybody's
+operations in one transaction, so that many workers share one wait for the disk. Whose operation is on disk goes on
+at once, beside the next commit.
 """
 
 import fcntl
@@ -9,6 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -17,6 +19,7 @@ from functions.errors import TroupeError
 
 APPLICATION_ID = 0x54525045  # "TRPE", in the header of the file
 SCHEMA_VERSION = 2
+CHECKPOINT_PAGES = 4000  # 16 MB of log: rows live for milliseconds, and most never need to reach the file itself
 SCHEMA = """
 CREATE TABLE queue (
     receipt INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -29,7 +32,7 @@ CREATE TABLE queue (
     UNIQUE (envelope_id, generation, agent)
 );
 CREATE TABLE delivery (
-    key TEXT PRIMARY KEY,
+    key TEXT NOT NULL,
     agent TEXT NOT NULL,
     tenant TEXT NOT NULL,
     request TEXT NOT NULL,
@@ -40,9 +43,9 @@ CREATE TABLE delivery (
     started REAL,
     finished REAL,
     error TEXT NOT NULL DEFAULT '',
-    changed INTEGER NOT NULL DEFAULT 0
+    changed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (tenant, request, key)
 ) WITHOUT ROWID;
-CREATE INDEX delivery_of_request ON delivery (tenant, request);
 CREATE TABLE part (
     joining TEXT NOT NULL,
     generation INTEGER NOT NULL,
@@ -128,7 +131,26 @@ CREATE TABLE document (
 # From a version to the next one. What they make must be what SCHEMA makes.
 MIGRATIONS = {
     1: """
-ALTER TABLE delivery ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delivery RENAME TO delivery_1;
+CREATE TABLE delivery (
+    key TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    request TEXT NOT NULL,
+    event TEXT NOT NULL,
+    emitted REAL NOT NULL,
+    attempts INTEGER NOT NULL,
+    lease_until REAL NOT NULL,
+    started REAL,
+    finished REAL,
+    error TEXT NOT NULL DEFAULT '',
+    changed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (tenant, request, key)
+) WITHOUT ROWID;
+INSERT INTO delivery (key, agent, tenant, request, event, emitted, attempts, lease_until, started, finished, error)
+    SELECT key, agent, tenant, request, event, emitted, attempts, lease_until, started, finished, error
+    FROM delivery_1;
+DROP TABLE delivery_1;
 CREATE TABLE written (
     tenant TEXT NOT NULL,
     request TEXT NOT NULL,
@@ -159,13 +181,20 @@ def utc(seconds: float) -> datetime:
 
 
 class _Ticket(Generic[T]):
-    """One worker's operation on its way through a commit."""
+    """One worker's operation on its way through a commit.
 
-    __slots__ = ("done", "error", "operation", "result")
+    `turn` is held until the operation is done, or its worker is to commit; a worker that does not wait left `then`.
+    """
 
-    def __init__(self, operation: Operation[T]) -> None:
+    __slots__ = ("done", "error", "operation", "result", "then", "turn")
+
+    def __init__(self, operation: Operation[T], then: Callable[[T | None, BaseException | None], None] | None) -> None:
         self.operation = operation
+        self.then = then
         self.done = False
+        if then is None:
+            self.turn = threading.Lock()
+            self.turn.acquire()
         self.result: T | None = None
         self.error: BaseException | None = None
 
@@ -189,7 +218,10 @@ class Store:
         self._readers: list[sqlite3.Connection] = []
         self._queued: list[_Ticket[Any]] = []
         self._queueing = threading.Lock()
-        self._committing = threading.Lock()
+        self._led = False  # whether somebody commits, or was told to
+        self._commits_left = threading.Semaphore(0)
+        self._committer: threading.Thread | None = None  # commits what nobody waits for
+        self._committing = threading.Lock()  # for whoever does, and for `close`
         try:
             self._writer = _open(self.path)
         except BaseException:
@@ -199,27 +231,47 @@ class Store:
     def write(self, operation: Operation[T]) -> T:
         """Run an operation in a transaction, and return its result once that is on disk.
 
-        An operation that raises is undone alone; the others of the same commit stand.
+        An operation that raises is undone alone; the others of the same commit stand. To that end all of them may
+        be undone and run again, so an operation changes nothing but the store.
 
         Raises:
             StoreError: The commit failed, e.g. because the disk is full; nothing of it was kept.
         """
-        ticket = _Ticket(operation)
+        ticket = _Ticket(operation, None)
+        if self._is_led(ticket):
+            ticket.turn.acquire()
+        if not ticket.done:
+            self._lead(ticket)
+        if ticket.error is not None:
+            raise self._told(ticket.error) from ticket.error.__cause__
+        return ticket.result  # type: ignore[return-value]  # set, since there was no error
+
+    def submit(self, operation: Operation[T], then: Callable[[T | None, BaseException | None], None]) -> None:
+        """The same without waiting for it: `then` is told the result once that is on disk, or the error.
+
+        `then` is called from the thread that committed: it must neither block, nor write here, nor raise.
+        """
+        ticket = _Ticket(operation, then)
+        if not self._is_led(ticket):
+            self._lead(ticket)
+
+    def _is_led(self, ticket: _Ticket[Any]) -> bool:
+        """Queue an operation; whether somebody commits who will see to it. Else it is for whoever asks."""
         with self._queueing:
             self._queued.append(ticket)
-        with self._committing:
-            if not ticket.done:
-                with self._queueing:
-                    batch, self._queued = self._queued, []
-                self._commit(batch)
-        if type(ticket.error) in _UNWRITABLE:
-            raise StoreError(
-                f"{self.path} could not be written ({ticket.error}): free space there, or see that it may be written; "
-                "nothing of this was kept"
-            ) from ticket.error
-        if ticket.error is not None:
-            raise ticket.error
-        return ticket.result  # type: ignore[return-value]  # set, since there was no error
+            led, self._led = self._led, True
+        return led
+
+    def _told(self, error: BaseException) -> BaseException:
+        """An error as whoever wrote is told of it."""
+        if type(error) not in _UNWRITABLE:
+            return error
+        told = StoreError(
+            f"{self.path} could not be written ({error}): free space there, or see that it may be written; "
+            "nothing of this was kept"
+        )
+        told.__cause__ = error
+        return told
 
     def read(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query, as they were when it started."""
@@ -230,20 +282,69 @@ class Store:
                 self._readers.append(connection)
         return connection.execute(query, parameters).fetchall()
 
+    def flush(self) -> None:
+        """Wait until everything that was submitted before is on disk, or its sender knows that it is not."""
+        with suppress(StoreError, sqlite3.Error):
+            self.write(lambda _connection: None)
+
     def close(self) -> None:
         """Close every connection and give the lock back; what was written is on disk."""
+        self.flush()
+        committer, self._committer = self._committer, None
+        if committer is not None:
+            self._commits_left.release()
+            committer.join()
         with self._committing, self._queueing:
             for connection in (*self._readers, self._writer):
                 connection.close()
             self._readers.clear()
             self._lock_file.close()
 
+    def _lead(self, own: _Ticket[Any] | None) -> None:
+        """Commit what is queued, then let somebody lead who came meanwhile, and the others go on."""
+        with self._committing:
+            with self._queueing:
+                batch, self._queued = self._queued, []
+            try:
+                self._commit(batch)
+            finally:
+                self._appoint()
+                for ticket in batch:
+                    if ticket.then is not None:
+                        ticket.then(ticket.result, ticket.error and self._told(ticket.error))
+                    elif ticket is not own:
+                        ticket.turn.release()
+
+    def _appoint(self) -> None:
+        with self._queueing:
+            self._led = bool(self._queued)
+            if not self._led:
+                return
+            waiting = next((ticket for ticket in self._queued if ticket.then is None), None)
+            if waiting is None and self._committer is None:
+                self._committer = threading.Thread(target=self._commit_left, name="commits", daemon=True)
+                self._committer.start()
+        if waiting is not None:
+            waiting.turn.release()
+        else:
+            self._commits_left.release()
+
+    def _commit_left(self) -> None:
+        while True:
+            self._commits_left.acquire()
+            if self._committer is None:
+                return
+            self._lead(None)
+
     def _commit(self, batch: Sequence[_Ticket[Any]]) -> None:
         connection = self._writer
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for ticket in batch:
-                _run(connection, ticket)
+            if not _run_all(connection, batch):
+                connection.execute("ROLLBACK")
+                connection.execute("BEGIN IMMEDIATE")
+                for ticket in batch:
+                    _run(connection, ticket)
             connection.execute("COMMIT")
         except BaseException as error:
             for ticket in batch:  # first of all: a rollback may fail too, and nobody may believe in this commit
@@ -255,6 +356,18 @@ class Store:
         finally:
             for ticket in batch:
                 ticket.done = True
+
+
+def _run_all(connection: sqlite3.Connection, batch: Sequence[_Ticket[Any]]) -> bool:
+    """Whether no operation raised: nearly always, and then none needs a savepoint of its own."""
+    try:
+        for ticket in batch:
+            ticket.result = ticket.operation(connection)
+    except Exception:
+        if not connection.in_transaction:  # SQLite undid it all itself, e.g. since the disk is full
+            raise
+        return False
+    return True
 
 
 def _run(connection: sqlite3.Connection, ticket: _Ticket[Any]) -> None:
@@ -284,6 +397,7 @@ def _open(path: Path) -> sqlite3.Connection:
         _refuse_others(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         _bring_up_to_date(connection)
     except sqlite3.OperationalError as error:  # the disk is full, the file is locked or read-only: it is not damaged
         connection.close()

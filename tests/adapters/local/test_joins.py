@@ -6,7 +6,7 @@ import pytest
 from harness import Harness
 from sample_workflows import FANNED, Answered, ListAsked
 
-from functions.adapters.local import state
+from functions.adapters.local import joins
 from functions.events.envelope import Envelope, decode
 
 
@@ -17,7 +17,7 @@ def test_a_join_reads_its_parts_once(process: Callable[..., Harness], monkeypatc
         read.append(raw)
         return decode(raw)
 
-    monkeypatch.setattr(state, "decode", counted)
+    monkeypatch.setattr(joins, "decode", counted)
     troupe = process(FANNED)
     troupe.start(ListAsked(texts=tuple(f"t{n}" for n in range(60))))
     troupe.run()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.adapters.local.store import SCHEMA_VERSION, Store, StoreError, _Ticket
+from functions.adapters.local.store import APPLICATION_ID, SCHEMA_VERSION, Store, StoreError, _Ticket
 
 
 class StrangeError(Exception):
@@ -182,11 +182,104 @@ def test_nobody_believes_in_a_commit_that_could_not_even_be_rolled_back(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "_writer", BrokenConnection())
-    tickets = [_Ticket(lambda _connection: None), _Ticket(lambda _connection: None)]
+    tickets = [_Ticket(lambda _connection: None, None), _Ticket(lambda _connection: None, None)]
     with pytest.raises(sqlite3.OperationalError):
         store._commit(tickets)
     assert [str(ticket.error) for ticket in tickets] == ["disk I/O error"] * 2
     monkeypatch.undo()
+
+
+# ---------------------------------------------------------------------------- writes that nobody waits for
+
+
+def test_whoever_does_not_wait_is_told_once_it_is_on_disk(store: Store) -> None:
+    told = []
+    store.submit(put("a"), lambda result, error: told.append((result, error, scopes(store))))
+    assert told == [("a", None, ["a"])]
+
+
+def test_whoever_does_not_wait_is_told_of_a_full_disk(store: Store) -> None:
+    fill(store, pages=3)
+    told = []
+    store.submit(put("large", "x" * 200_000), lambda result, error: told.append((result, error)))
+    ((result, error),) = told
+    assert result is None
+    assert isinstance(error, StoreError)
+    assert scopes(store) == []
+
+
+def test_what_nobody_waits_for_is_written_beside_what_others_write_and_before_the_store_closes(tmp_path: Path) -> None:
+    store, told = Store(tmp_path), list[str]()
+
+    def work(number: int) -> None:
+        for each in range(20):
+            name = f"{number}-{each}"
+            if each % 2:
+                store.write(put(name))
+            else:
+                store.submit(put(name), lambda result, _error: told.append(str(result)))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store.close()
+    again = Store(tmp_path)
+    assert sorted(told) == sorted(f"{number}-{each}" for number in range(8) for each in range(0, 20, 2))
+    assert len(scopes(again)) == 160
+    again.close()
+
+
+# ------------------------------------------------------------------------------------------ earlier versions
+
+
+def version_1(folder: Path) -> sqlite3.Connection:
+    """A store as version 1 made it."""
+    connection = sqlite3.connect(folder / "troupe.sqlite", isolation_level=None)
+    connection.executescript((Path(__file__).parent / "store_version_1.sql").read_text("utf-8"))
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("PRAGMA user_version = 1")
+    return connection
+
+
+def structure(store: Store) -> dict[str, object]:
+    """Every table and index of a store: its columns, and what it is made of."""
+    tables = [name for (name,) in store.read("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
+    return {
+        name: (
+            store.read(f"PRAGMA table_xinfo({name})"),
+            [
+                (*index[2:], *store.read(f"PRAGMA index_xinfo({index[1]})"))
+                for index in store.read(f"PRAGMA index_list({name})")
+            ],
+        )
+        for name in tables
+    }
+
+
+def test_a_store_of_version_1_becomes_what_a_new_one_is(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "old").mkdir()
+    version_1(tmp_path / "old").close()
+    brought = Store(tmp_path / "old")
+    assert structure(brought) == structure(store)
+    assert brought.read("PRAGMA user_version") == [(SCHEMA_VERSION,)]
+    brought.close()
+
+
+def test_a_store_of_version_1_keeps_what_it_holds(tmp_path: Path) -> None:
+    old = version_1(tmp_path)
+    row = ("k", "a", "t", "r", "E.v1", 1.0, 2, 0.0, 3.0, 4.0, "no")
+    old.execute("INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    old.execute("INSERT INTO stopped VALUES ('conversation#t#c', 'why')")
+    old.close()
+    store = Store(tmp_path)
+    kept = (
+        "SELECT key, agent, tenant, request, event, emitted, attempts, lease_until, started, finished, error, changed"
+    )
+    assert store.read(kept + " FROM delivery") == [(*row, 0)]
+    assert scopes(store) == ["conversation#t#c"]
+    store.close()
 
 
 # ------------------------------------------------------------------------------------------ what is no store
