@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from local_fakes import MemoryCollection, answer_to, asked, settled
+from local_fakes import answer_to, asked, settled
+from memory_collection import MemoryCollection
 from model_server import (
     KEY,
     NAME,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
-from local_fakes import MemoryCollection, answer_to, asked, wait_for
+from local_fakes import answer_to, asked, wait_for
+from memory_collection import MemoryCollection
 
 from functions.adapters.local.store import Store
 from functions.errors import PermanentError
