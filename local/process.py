@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -18,7 +19,7 @@ from functions.adapters.local.requests import LocalRequests
 from functions.adapters.local.retention import sweep
 from functions.adapters.local.spending import LocalSpending
 from functions.adapters.local.state import LocalState
-from functions.adapters.local.store import Store
+from functions.adapters.local.store import Store, StoreError
 from functions.adapters.local.watchers import Watchers
 from functions.adapters.models.bound import BoundModel, Chat
 from functions.adapters.vectors.bound import TenantLookup, TenantSearch, TenantUpsert
@@ -184,10 +185,9 @@ class LocalProcess:
 
     def _interrupted(self, state: LocalState, entry: Entry, error: BaseException) -> None:
         """The end of a delivery could not be written."""
-        try:
+        with suppress(StoreError):  # then its lease has to run out
             state.abandon()
-        finally:
-            self._bus.announce([self._pool.later(entry, error)])
+        self._bus.announce([self._pool.later(entry, error)])
 
     def _expire_overdue(self) -> None:
         while (entry := self._bus.take_deadline()) is not None:

@@ -127,14 +127,25 @@ def _problems(envelope: Envelope) -> list[str]:
     problems = []
     if envelope.specversion != "1.0":
         problems.append(f"specversion is {envelope.specversion!r}, not '1.0'")
-    required = ("id", "source", "workflow", "conversation", "request", "planversion", "tenant")
-    problems += [f"{name} is empty" for name in required if not getattr(envelope, name)]
+    required = {
+        "id": envelope.id,
+        "source": envelope.source,
+        "workflow": envelope.workflow,
+        "conversation": envelope.conversation,
+        "request": envelope.request,
+        "planversion": envelope.planversion,
+        "tenant": envelope.tenant,
+    }
+    if not all(required.values()):
+        problems += [f"{name} is empty" for name, value in required.items() if not value]
     if not (envelope.name and envelope.type.rpartition(".v")[2].isdecimal()):
         problems.append(f"type is {envelope.type!r}, not a name and a version such as 'PlanCreated.v1'")
-    problems += [f"{name} has no time zone" for name in ("time", "deadline") if getattr(envelope, name).tzinfo is None]
-    for name in ("hop", "generation"):
-        if not 0 <= getattr(envelope, name) <= MAX_COUNT:
-            problems.append(f"{name} is {getattr(envelope, name)}, not from 0 to {MAX_COUNT}")
+    for name, time in (("time", envelope.time), ("deadline", envelope.deadline)):
+        if time.tzinfo is None:
+            problems.append(f"{name} has no time zone")
+    for name, count in (("hop", envelope.hop), ("generation", envelope.generation)):
+        if not 0 <= count <= MAX_COUNT:
+            problems.append(f"{name} is {count}, not from 0 to {MAX_COUNT}")
     if envelope.priority not in PRIORITIES:
         problems.append(f"priority is {envelope.priority!r}, not one of {', '.join(PRIORITIES)}")
     try:

@@ -15,6 +15,11 @@ research = Workflow(
     agents=(intake, researcher, searcher, collector, citation, synthesizer, editor),
     entry=UserMessage,
     answer=ResponseReady,
-    resources={"documents": "collection", "memories": "collection", "conversations": "conversations"},
+    resources={
+        "documents": "collection",
+        "memories": "collection",
+        "conversations": "conversations",
+        "model": "model",
+    },
     deadline_s=180.0,  # a model writes a whole report; without one it takes less than a second
 )

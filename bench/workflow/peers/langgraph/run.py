@@ -11,7 +11,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
-THREADS = 8  # as many as Troupe's workers; the saver has one lock, and 32 are no faster
+THREADS = 8  # as many as Troupe's workers
 
 
 class State(TypedDict, total=False):
