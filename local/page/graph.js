@@ -10,7 +10,7 @@ const GAP = { least: 12, most: 76, down: 30 }; // between layers
 const LANE = 26;
 const STUB = 12; // the arrows into the entry and out of the answer
 const BEND = 15; // between two ways back
-const LINE_CHARACTERS = 14;
+const LINE_CHARACTERS = 12;
 
 /** Draws a workflow and keeps it up to date; `node` is what goes into the page. */
 export class Graph {
@@ -21,13 +21,16 @@ export class Graph {
   #nodes = new Map();
   #focused;
   #width = 0;
+  #onDrawn;
 
-  constructor(topology) {
+  /** `onDrawn` is called whenever its size changed. */
+  constructor(topology, onDrawn = () => {}) {
     this.#topology = topology;
+    this.#onDrawn = onDrawn;
     this.#focused = topology.agents[0].name;
     this.node = html("div", { class: "graph" }, this.#drawing, this.#line);
     this.#describe(null);
-    new ResizeObserver(([entry]) => this.#fit(Math.floor(entry.contentRect.width))).observe(this.node);
+    new ResizeObserver(([entry]) => this.#fit(Math.floor(entry.contentRect.width))).observe(this.#drawing);
   }
 
   /** How each agent stands, by name; see `standingOf`. */
@@ -42,6 +45,7 @@ export class Graph {
     const hadFocus = this.#drawing.contains(document.activeElement);
     this.#draw(width);
     if (hadFocus) this.#nodes.get(this.#focused).group.focus();
+    this.#onDrawn();
   }
 
   #draw(width) {
@@ -90,11 +94,11 @@ export class Graph {
   #agent(agent, [x, y], isWide) {
     const [left, top] = [-NODE.width / 2, -NODE.height / 2];
     const box = (shift) => svg("rect", { x: left + shift, y: top + shift, width: NODE.width, height: NODE.height, rx: 7 });
-    const entrance = isWide ? `M${left + 5} ${top + 9}V${-top - 9}` : `M${left + 9} ${top + 5}H${-left - 9}`;
+    const entrance = isWide ? `M${left + 1} ${top + 8}V${-top - 8}` : `M${left + 8} ${top + 1}H${-left - 8}`;
     const lines = wrapped(readable(agent.name));
     const parts = {
       title: svg("title"),
-      status: svg("text", { class: "agent-status", y: lines.length > 1 ? 18 : 14 }),
+      status: svg("text", { class: "agent-status", y: lines.length > 1 ? 16 : 11 }),
     };
     parts.group = svg(
       "g",
@@ -108,7 +112,7 @@ export class Graph {
       agent.scopes.some((scope) => scope.startsWith("each ")) ? box(4) : null, // one of many: it works on parts
       box(0),
       agent.joins ? svg("path", { class: "joins", d: entrance }) : null,
-      lines.map((line, at) => svg("text", { class: "agent-name", y: (lines.length > 1 ? -11 : -3) + at * 14 }, line)),
+      lines.map((line, at) => svg("text", { class: "agent-name", y: (lines.length > 1 ? -14 : -7) + at * 14 }, line)),
       parts.status,
     );
     this.#nodes.set(agent.name, parts);

@@ -2,6 +2,14 @@
 
 import { Problem, Unreachable } from "./api.js";
 import { html } from "./dom.js";
+import { readable } from "./words.js";
+
+/** A request that ended in an error instead of an answer. */
+export class NoAnswer extends Error {
+  constructor({ agent, reason }) {
+    super(`No answer: ${readable(agent)} failed. ${reason}`);
+  }
+}
 
 /** Everything that is wrong, for a person. */
 export function problemBox(error, ...tools) {
@@ -18,7 +26,7 @@ export function problemBox(error, ...tools) {
 /** The same in one sentence. */
 export function summary(error) {
   if (error instanceof Unreachable && !navigator.onLine) return "You are offline.";
-  if (error instanceof Problem || error instanceof Unreachable) return error.message;
+  if ([Problem, Unreachable, NoAnswer].some((kind) => error instanceof kind)) return error.message;
   return `This page has a fault: ${error.message}. Reloading may help.`;
 }
 

@@ -10,6 +10,7 @@ export const LOOKS = {
   failed: { icon: "✕", word: "failed" },
   superseded: { icon: "–", word: "not needed any more" },
   unused: { icon: "–", word: "not needed" },
+  unreached: { icon: "–", word: "not reached" },
 };
 
 /** How one delivery stands. */
@@ -26,7 +27,7 @@ export function standingOf(agent, deliveries, requestStatus) {
   const states = mine.map(stateOf);
   const open = states.filter((state) => state === "running" || state === "retrying").length;
   return {
-    state: worst(states) ?? { settled: "unused", none: "idle" }[requestStatus] ?? "waiting",
+    state: worst(states) ?? { settled: "unused", failed: "unreached", none: "idle" }[requestStatus] ?? "waiting",
     done: mine.length - open,
     all: mine.length,
     attempts: Math.max(0, ...mine.map((delivery) => delivery.attempts)),

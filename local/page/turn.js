@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { answerText, making, noteList, sourceList } from "./answer.js";
 import { html, say } from "./dom.js";
 import { Graph } from "./graph.js";
-import { problemBox } from "./problems.js";
+import { NoAnswer, problemBox } from "./problems.js";
 import { Drafts, standingOf } from "./progress.js";
 import { follow } from "./stream.js";
 import { Waterfall } from "./waterfall.js";
@@ -35,13 +35,15 @@ export class Turn {
   #clockAhead = Infinity; // of this browser before the server, at most
   #ticking = null;
   #isLost = false;
+  #isChosen = false; // whether the reader opened or closed the drawing
+  #topology = null;
 
   constructor(text, at, world) {
     this.#world = world;
     this.text = text;
     this.standing = html("span", { class: "standing" });
     this.facts = html("span", { class: "dim" });
-    this.agents = html("details", { class: "agents", toggle: () => this.#draw() }, html("summary", {}, "Agents ", this.facts));
+    this.agents = html("details", { class: "agents", toggle: () => this.#draw() }, html("summary", { click: () => { this.#isChosen = true; } }, "Agents ", this.facts));
     this.answer = html("div", { class: "answer" });
     this.times = html("details", { class: "times" }, html("summary", {}, "Waterfall"), this.#waterfall.node);
     this.agents.hidden = this.times.hidden = true;
@@ -142,8 +144,9 @@ export class Turn {
 
   /** Where the drawing leaves no room for what was waited for, it is folded. */
   #bringIntoSight() {
+    if (!this.isSettled || this.#isChosen || this.agents.contains(document.activeElement)) return;
     const top = this.answer.getBoundingClientRect().top - this.node.getBoundingClientRect().top;
-    if (top > SHARE_OF_DRAWING * window.innerHeight && !this.agents.contains(document.activeElement)) this.agents.open = false;
+    if (top > SHARE_OF_DRAWING * window.innerHeight) this.agents.open = false;
   }
 
   /** The first sentence that has a passage behind it, for the panel. */
@@ -197,26 +200,18 @@ export class Turn {
     if (!this.agents.open || this.#view === null || this.#graph !== null) return;
     this.#graph = "fetching";
     const topology = await this.#world.topologyOf(this.#view.workflow).catch(() => null); // the answer needs no drawing
-    this.#graph = topology && new Graph(topology);
+    this.#graph = topology && new Graph(topology, () => this.#bringIntoSight());
     if (this.#graph === null) return;
     this.agents.append(this.#graph.node);
     this.#topology = topology;
     this.#updateGraph([...this.#deliveries.values()], this.#view.status);
   }
 
-  #topology = null;
-
   #updateGraph(deliveries, status) {
     if (this.#topology === null) return;
+    const isFailed = status === "settled" && this.#view.answer === null;
     const names = this.#topology.agents.map((agent) => agent.name);
-    this.#graph.update(new Map(names.map((name) => [name, standingOf(name, deliveries, status)])));
-  }
-}
-
-/** A request that ended in an error, shown like every other problem. */
-class NoAnswer extends Error {
-  constructor({ agent, reason }) {
-    super(`No answer: ${readable(agent)} failed, ${reason}`);
+    this.#graph.update(new Map(names.map((name) => [name, standingOf(name, deliveries, isFailed ? "failed" : status)])));
   }
 }
 
