@@ -11,18 +11,20 @@ import msgspec
 
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.bus import Bus
-from functions.adapters.local.conversations import LocalAppend, LocalHistory
+from functions.adapters.local.conversations import LocalAppend, LocalConversations, LocalHistory
 from functions.adapters.local.due import Entry
 from functions.adapters.local.requests import LocalRequests
 from functions.adapters.local.retention import sweep
 from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store
+from functions.adapters.local.watchers import Watchers
 from functions.adapters.vectors.bound import TenantLookup, TenantSearch, TenantUpsert
+from functions.api.target import Target
 from functions.errors import TroupeError
 from functions.events.envelope import open_request
 from functions.events.event import Event
 from functions.ports.conversations import Append, History
-from functions.ports.requests import RequestView
+from functions.ports.requests import Limits, RequestView
 from functions.ports.vectors import Collection, Lookup, Search, Upsert
 from functions.runtime.agent import Grant
 from functions.runtime.arrival import claim_checked, claimed
@@ -129,6 +131,24 @@ class LocalProcess:
         if view is None or view.settlement is None:
             return view
         return msgspec.structs.replace(view, settlement=claimed(view.settlement, self._blobs))
+
+    @property
+    def watchers(self) -> Watchers:
+        """Who waits for a change of a request of this process."""
+        return self._bus.watchers
+
+    def target(self, *, limits: Limits, secured: bool) -> Target:
+        """What the HTTP API needs of this process."""
+        return Target(
+            plans=self.plans,
+            requests=self.requests,
+            conversations=LocalConversations(self._store, self._now),
+            collections=self._collections,
+            blobs=self._blobs,
+            now=self._now,
+            limits=limits,
+            secured=secured,
+        )
 
     def _deliver(self, entry: Entry) -> Outcome | None:
         raw = self._bus.envelope(entry)

@@ -5,10 +5,12 @@ error instead of an answer; 130 interrupted.
 """
 
 import io
+import logging
+import os
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -24,12 +26,18 @@ from functions.runtime.workflow import Plan
 from functions.workflows.catalog import WORKFLOWS
 
 if TYPE_CHECKING:
+    from socket import socket
+
+    from functions.api.callers import Keys
+    from functions.ports.requests import Limits
+    from local.process import LocalProcess
     from local.workspace import Workspace
 
 EXIT_TO_MEND, EXIT_USAGE, EXIT_NO_ANSWER, EXIT_INTERRUPTED = 1, 2, 3, 130
 DEFAULT_QUESTION = "How do I get the n largest elements of a list?"
 DEFAULT_CONVERSATION = "cli"
 SKIPPED_SHOWN = 10  # files that could not be read, before an answer
+HOST, PORT = "127.0.0.1", 8080
 ANSWER_MARGIN_S = 5.0  # past the deadline, for the error that the deadline brings
 
 app = typer.Typer(
@@ -104,6 +112,38 @@ def ask(
     show.show_answer(console, question, response)
     show.show_waterfall(console, view, deliveries)
     show.show_making(console, view, response)
+
+
+@app.command()
+def run(
+    docs: Docs = None,
+    host: Annotated[str, typer.Option(help="The address to serve on; others than 127.0.0.1 need an API key.")] = HOST,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to serve on; 0 for any.")] = PORT,
+) -> None:
+    """Serve the HTTP API and the page, until Ctrl-C."""
+    from functions.api.callers import read_keys
+    from local.server.serving import bound
+    from local.server.settings import read_limits
+
+    keys, limits = read_keys(os.environ), read_limits(os.environ)
+    with (
+        closing(bound(host, port, keys)) as listening,
+        _opened(docs, quiet=False) as opened,
+        opened.process() as process,
+    ):
+        _serve(process, listening, keys, limits)
+
+
+def _serve(process: "LocalProcess", listening: "socket", keys: "Keys", limits: "Limits") -> None:
+    from functions.api.api import Api
+    from local.server.app import App, Settings
+    from local.server.serving import serve
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    api = Api(process.target(limits=limits, secured=bool(keys)))
+    serve_app = App(api, process.watchers, Settings(keys=keys))
+    serve(serve_app, listening, started=lambda address: typer.echo(f"Serving on {address}"))
 
 
 @app.command()
@@ -229,14 +269,14 @@ def _progress(*, quiet: bool) -> "Iterator[Callable[[int, int], None]]":
     if quiet:
         yield lambda _done, _total: None
         return
-    with ExitStack() as closing:
+    with ExitStack() as stack:
         bars: list[Callable[[int, int], None]] = []
 
         def progress(done: int, total: int) -> None:
             if not bars:
                 from ops.show import reading_bar
 
-                bars.append(closing.enter_context(reading_bar(total)))
+                bars.append(stack.enter_context(reading_bar(total)))
             bars[0](done, total)
 
         yield progress

@@ -38,3 +38,11 @@ class History(Protocol):
         What this delivery itself appended is left out: a retry sees what the first attempt saw.
         """
         ...
+
+
+class Conversations(Protocol):
+    """Read any conversation of a tenant: for whoever speaks for that tenant, never for an agent."""
+
+    def messages(self, conversation: str, *, tenant: str, limit: int) -> Sequence[Message]:
+        """The last messages, oldest first, without those that expired; none where there is no such conversation."""
+        ...

@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from functions.errors import TroupeError
 from functions.events.envelope import Envelope
 
 
@@ -85,14 +86,43 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     view: DeliveryView | TokensView
 
 
+class Depth(msgspec.Struct, frozen=True, kw_only=True):
+    """How many requests are not settled yet: of every tenant together, and of one conversation."""
+
+    open: int
+    of_conversation: int
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How many requests may be open: so few that each can still be answered before its deadline."""
+
+    open: int = 400
+    of_conversation: int = 50
+
+
+class QueueFullError(TroupeError):
+    """A request was not taken: too many are open."""
+
+
 class Requests(Protocol):
     """The requests of one tenant are invisible to the others."""
 
-    def accept(self, envelope: Envelope) -> bool:
+    def accept(self, envelope: Envelope, *, limits: Limits | None = None) -> bool:
         """Take a request, durably; False where the same one is there already.
 
         It starts once every earlier request of its conversation is settled.
+
+        Raises:
+            QueueFullError: With it, more than the limits allow would be open; nothing was kept of it.
         """
+        ...
+
+    def first(self, request: str, *, tenant: str) -> Envelope | None:
+        """The envelope that a request was accepted with; None where this tenant has no such request."""
+        ...
+
+    def depth(self, conversation: str, *, tenant: str) -> Depth:
+        """How much is open."""
         ...
 
     def view(self, request: str, *, tenant: str) -> RequestView | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from functions.adapters.local.store import Store, utc
 from functions.ports.conversations import TTL_DAYS, Message
@@ -48,7 +48,28 @@ class LocalHistory:
             " AND key NOT LIKE ? ORDER BY sequence DESC LIMIT ?",
             (self._tenant, self._conversation, _oldest(self._now()), f"{self._key}#%", limit),
         )
-        return [Message(role=role, text=text, at=utc(at)) for role, text, at in reversed(rows)]
+        return _oldest_first(rows)
+
+
+class LocalConversations:
+    """The `Conversations` port."""
+
+    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._now = now
+
+    def messages(self, conversation: str, *, tenant: str, limit: int) -> Sequence[Message]:
+        """See `Conversations.messages`."""
+        rows = self._store.read(
+            "SELECT role, text, at FROM message WHERE tenant = ? AND conversation = ? AND at >= ?"
+            " ORDER BY sequence DESC LIMIT ?",
+            (tenant, conversation, _oldest(self._now()), limit),
+        )
+        return _oldest_first(rows)
+
+
+def _oldest_first(rows: Sequence[tuple[Any, ...]]) -> list[Message]:
+    return [Message(role=role, text=text, at=utc(at)) for role, text, at in reversed(rows)]
 
 
 def _oldest(now: datetime) -> float:

@@ -12,7 +12,7 @@ from functions.adapters.local.due import Entry
 from functions.adapters.local.settling import ended, park, settle, start_next
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, MalformedEnvelopeError, decode, encode
-from functions.ports.requests import Change, DeliveryView, RequestView, TokensView
+from functions.ports.requests import Change, DeliveryView, Depth, Limits, QueueFullError, RequestView, TokensView
 from functions.runtime.dead_letters import unreadable
 
 
@@ -23,13 +23,13 @@ class LocalRequests:
         self._bus = bus
         self._store = bus.store
 
-    def accept(self, envelope: Envelope) -> bool:
+    def accept(self, envelope: Envelope, *, limits: Limits | None = None) -> bool:
         """See `Requests.accept`."""
-        entries = self._store.write(lambda connection: self._accept(connection, envelope))
+        entries = self._store.write(lambda connection: self._accept(connection, envelope, limits))
         self._bus.announce(entries or ())
         return entries is not None
 
-    def _accept(self, connection: sqlite3.Connection, envelope: Envelope) -> list[Entry] | None:
+    def _accept(self, connection: sqlite3.Connection, envelope: Envelope, limits: Limits | None) -> list[Entry] | None:
         now = self._bus.now().timestamp()
         inserted = connection.execute(
             "INSERT OR IGNORE INTO request"
@@ -47,10 +47,23 @@ class LocalRequests:
         ).rowcount
         if not inserted:
             return None
+        if limits is not None:
+            count = connection.execute(_COUNT_OPEN, (envelope.tenant, envelope.conversation)).fetchone()
+            _refuse_too_many(Depth(open=count[0], of_conversation=count[1]), limits)
         return [
             *set_deadline(connection, envelope),
             *start_next(connection, self._bus.routes, envelope.tenant, envelope.conversation, now),
         ]
+
+    def first(self, request: str, *, tenant: str) -> Envelope | None:
+        """See `Requests.first`."""
+        rows = self._store.read("SELECT envelope FROM request WHERE tenant = ? AND request = ?", (tenant, request))
+        return decode(rows[0][0]) if rows else None
+
+    def depth(self, conversation: str, *, tenant: str) -> Depth:
+        """See `Requests.depth`."""
+        count = self._store.read(_COUNT_OPEN, (tenant, conversation))[0]
+        return Depth(open=count[0], of_conversation=count[1])
 
     def wait(self, request: str, *, tenant: str, timeout_s: float) -> RequestView | None:
         """The request once it is settled, or as it stands after so many seconds."""
@@ -147,6 +160,11 @@ class LocalRequests:
         self._store.write(lambda connection: connection.execute("DELETE FROM stopped WHERE scope = ?", (scope,)))
 
 
+# Both counts are of the index `open_request`, which holds no more than what is open.
+_COUNT_OPEN = """
+SELECT (SELECT count(*) FROM request WHERE status != 'settled'),
+    (SELECT count(*) FROM request WHERE tenant = ? AND conversation = ? AND status != 'settled')
+"""
 _DELIVERY = "key, agent, event, emitted, started, finished, attempts, error"
 
 
@@ -162,6 +180,14 @@ def _delivery(row: Sequence[Any]) -> DeliveryView:
         attempts=attempts,
         error=error,
     )
+
+
+def _refuse_too_many(depth: Depth, limits: Limits) -> None:
+    """Raises where more is open than may be, the new one counted."""
+    if depth.open > limits.open:
+        raise QueueFullError(f"{limits.open} requests are open, and more are not taken")
+    if depth.of_conversation > limits.of_conversation:
+        raise QueueFullError(f"{limits.of_conversation} requests of this conversation are open, and more are not taken")
 
 
 def _overdue(envelope: Envelope, now: datetime) -> Envelope:

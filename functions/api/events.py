@@ -1,0 +1,72 @@
+"""What happens to a request, as server-sent events: a function from how far a stream is to what comes next.
+
+An event's id is the request and the number of the change. Numbers grow, so that the last id says what a client has;
+`settled` has no number, and its id says that nothing comes after it.
+"""
+
+import msgspec
+
+from functions.api.http import Chunk, HttpResponse, Reply, Stream
+from functions.api.problems import Wrong, wrong
+from functions.api.routing import Call
+from functions.api.target import Target
+from functions.api.views import existing, shown
+from functions.ports.requests import Change, DeliveryView
+
+SETTLED = "settled"
+MAX_NUMBER = 2**63 - 1  # what a store counts to
+KEEP_ALIVE = b": nothing new\n\n"
+
+
+def watch_request(target: Target, call: Call) -> Reply:
+    """A stream from where the client left off; 204 where it has everything."""
+    request = call.path["request"]
+    view = existing(target, request, call.tenant)
+    place = _place(call.headers.get("Last-Event-ID", ""), request)
+    if place == SETTLED and view.status == SETTLED:
+        return HttpResponse(status=204)
+    if place == SETTLED:
+        raise _foreign()
+    return Stream(request=request, tenant=call.tenant, after=int(place))
+
+
+def follow(target: Target, stream: Stream) -> Chunk:
+    """What a stream sends next: nothing where nothing happened."""
+    view = target.requests.view(stream.request, tenant=stream.tenant)
+    if view is None:  # it was removed for its age
+        return Chunk(body=b"", stream=stream, ended=True)
+    events = [] if stream.opened else [_event("request", shown(target, view, stream.tenant), "")]
+    # read after the view: where that says settled, everything before it is among the changes
+    changes = target.requests.changes(stream.request, tenant=stream.tenant, after=stream.after)
+    events += [_changed(stream.request, change) for change in changes]
+    ended = view.status == SETTLED
+    if ended:
+        events.append(_event(SETTLED, shown(target, view, stream.tenant), f"{stream.request}:{SETTLED}"))
+    after = changes[-1].number if changes else stream.after
+    return Chunk(body=b"".join(events), stream=msgspec.structs.replace(stream, after=after, opened=True), ended=ended)
+
+
+def _changed(request: str, change: Change) -> bytes:
+    name = "delivery" if isinstance(change.view, DeliveryView) else "tokens"
+    return _event(name, change.view, f"{request}:{change.number}")
+
+
+def _event(name: str, data: object, event_id: str) -> bytes:
+    identified = f"id: {event_id}\n" if event_id else ""
+    return f"{identified}event: {name}\n".encode() + b"data: " + msgspec.json.encode(data) + b"\n\n"
+
+
+def _place(last_event_id: str, request: str) -> str:
+    """What the last event's id says beside the request: a number, or `settled`."""
+    if not last_event_id:
+        return "0"
+    owner, _, place = last_event_id.rpartition(":")
+    is_number = place.isascii() and place.isdecimal() and len(place) <= len(str(MAX_NUMBER))
+    if owner != request or not (place == SETTLED or (is_number and int(place) <= MAX_NUMBER)):
+        raise _foreign()
+    return place
+
+
+def _foreign() -> Exception:
+    detail = "is the id of no event of this request: leave it out to begin anew"
+    return wrong(400, "the headers", [Wrong(parameter="Last-Event-ID", detail=detail)])

@@ -1,0 +1,127 @@
+"""Taking a message: what a user writes becomes a request of a workflow."""
+
+import uuid
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+
+from functions.api.http import HttpResponse
+from functions.api.problems import ProblemError, Wrong, wrong
+from functions.api.routing import Call
+from functions.api.target import Target, takes_messages
+from functions.events.answer import Text
+from functions.events.envelope import CLAIM_CHECK_BYTES, Envelope, digest, open_request
+from functions.events.event import Event
+from functions.ports.requests import QueueFullError
+from functions.runtime.arrival import claim_checked
+from functions.runtime.workflow import Plan
+
+RETRY_AFTER_S = 1  # a request takes well under a second; who comes too early is told again
+
+
+class NewMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a user writes.
+
+    Attributes:
+        workflow: Which workflow is to answer.
+        priority: Of two that wait, the more urgent one is worked on first.
+    """
+
+    text: Text
+    workflow: str = "answer"
+    priority: Literal["high", "normal", "low"] = "normal"
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that was taken, and where it can be followed."""
+
+    request: str
+    conversation: str
+    workflow: str
+    status: str
+    events: str
+
+
+def post_message(target: Target, call: Call) -> HttpResponse:
+    """Take a message, durably."""
+    message: NewMessage = call.body
+    plan = target.plans.get(message.workflow)
+    if plan is None or not takes_messages(plan):
+        names = ", ".join(sorted(name for name, each in target.plans.items() if takes_messages(each)))
+        raise wrong(422, "the body", [Wrong(pointer="/workflow", detail=f"is none of {names}")])
+    try:
+        event = msgspec.convert({"text": message.text}, plan.workflow.entry)
+    except msgspec.ValidationError as error:
+        detail = f"does not fit {plan.workflow.entry.__name__}: {error}"
+        raise wrong(422, "the body", [Wrong(pointer="/text", detail=detail)]) from error
+    return accept(target, call, plan, event, call.path["conversation"], message.priority)
+
+
+def accept(  # noqa: PLR0913, PLR0917 - each is something that only the caller knows
+    target: Target, call: Call, plan: Plan, event: Event, conversation: str, priority: str = "normal"
+) -> HttpResponse:
+    """Take a request of a workflow; the same one again is answered as it was the first time.
+
+    Raises:
+        ProblemError: 422 where the idempotency key stands for another body, 429 where too much is open.
+    """
+    now = target.now()
+    envelope = open_request(
+        event,
+        workflow=plan.workflow.name,
+        planversion=plan.version,
+        conversation=conversation,
+        request=_request_id(call, conversation),
+        tenant=call.tenant,
+        priority=priority,
+        correlation=call.http.correlation,
+        now=now,
+        deadline=now + timedelta(seconds=plan.workflow.deadline_s),
+    )
+    try:
+        _refuse_large_where_full(target, envelope)
+        envelope = claim_checked(envelope, target.blobs)
+        is_new = target.requests.accept(envelope, limits=target.limits)
+    except QueueFullError as error:
+        raise ProblemError(429, f"{error}: come again", headers={"retry-after": str(RETRY_AFTER_S)}) from error
+    if not is_new:
+        _refuse_another_body(target, envelope)
+    return _accepted(envelope)
+
+
+def _request_id(call: Call, conversation: str) -> str:
+    key = call.headers.get("Idempotency-Key")
+    return digest(call.tenant, conversation, key) if key else uuid.uuid4().hex
+
+
+def _refuse_large_where_full(target: Target, envelope: Envelope) -> None:
+    """What is too large to travel is stored before it is accepted, so look for room before that."""
+    if len(bytes(envelope.data)) <= CLAIM_CHECK_BYTES:
+        return
+    depth = target.requests.depth(envelope.conversation, tenant=envelope.tenant)
+    if depth.open >= target.limits.open or depth.of_conversation >= target.limits.of_conversation:
+        raise QueueFullError("as many requests are open as may be")
+
+
+def _refuse_another_body(target: Target, envelope: Envelope) -> None:
+    first = target.requests.first(envelope.request, tenant=envelope.tenant)
+    if first is not None and _content(first) != _content(envelope):
+        raise ProblemError(422, "this Idempotency-Key stands for another body: use a new key for another message")
+
+
+def _content(envelope: Envelope) -> tuple[str, ...]:
+    return (envelope.workflow, envelope.type, envelope.priority, envelope.dataref, bytes(envelope.data).decode())
+
+
+def _accepted(envelope: Envelope) -> HttpResponse:
+    at = f"/requests/{envelope.request}"
+    body = Accepted(
+        request=envelope.request,
+        conversation=envelope.conversation,
+        workflow=envelope.workflow,
+        status=at,
+        events=f"{at}/events",
+    )
+    headers = {"content-type": "application/json", "location": at}
+    return HttpResponse(status=202, headers=headers, body=msgspec.json.encode(body))

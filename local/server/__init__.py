@@ -1,0 +1,1 @@
+"""The HTTP API on one machine: uvicorn and Starlette around `functions.api`."""
