@@ -93,12 +93,13 @@ function about(citation) {
 }
 
 /** What the reader should know about it; nothing where there is nothing to know. */
-export function noteList(answer) {
-  const degraded = answer.degraded
-    ? html("p", { class: "degraded" }, html("strong", {}, "Degraded: "), "something failed on the way, so this answer may lack something.")
-    : null;
-  const notes = answer.notes.length ? html("ul", { class: "notes" }, answer.notes.map((note) => html("li", {}, note))) : null;
-  return [degraded, notes].filter(Boolean);
+export function notesOf(answer) {
+  const notes = answer.notes.map((note) => html("li", {}, note));
+  if (answer.degraded) {
+    const title = html("p", {}, html("strong", {}, "Degraded: "), "something failed on the way, so this answer may lack something.");
+    return html("div", { class: "degraded" }, title, html("ul", {}, notes));
+  }
+  return notes.length ? html("ul", { class: "notes" }, notes) : null;
 }
 
 /** How an answer was made and what it cost, in one line. */

@@ -82,14 +82,15 @@ export class Composer {
   async #wait(error, milliseconds, signal) {
     const now = new AbortController();
     const until = Date.now() + milliseconds;
-    const left = html("span", { "aria-hidden": "true" });
-    const count = () => say(left, ` ${Math.max(1, Math.ceil((until - Date.now()) / 1000))} s left.`);
     const isOffline = error instanceof Unreachable && !navigator.onLine;
-    const plan = isOffline ? "It is sent once you are online." : `It is sent again in ${Math.ceil(milliseconds / 1000)} s.`;
+    const plan = () => (isOffline ? "It is sent once you are online." : `It is sent again in ${Math.max(1, Math.ceil((until - Date.now()) / 1000))} s.`);
+    const spoken = html("span", { class: "hidden" }, plan()); // said once, not every second
+    const shown = html("span", { "aria-hidden": "true" });
+    const count = () => say(shown, plan());
     const box = html(
       "div",
       { class: "problem mild", role: "alert" },
-      html("p", {}, `${error instanceof Problem && error.status === 429 ? "Too much is waiting. " : ""}${summary(error)} ${plan}`, isOffline ? null : left),
+      html("p", {}, `${reason(error)} `, spoken, shown),
       html("p", { class: "tools" }, html("button", { type: "button", click: () => now.abort() }, "Send now"), html("button", { type: "button", class: "quiet", click: () => this.#sending.abort() }, "Do not send")),
     );
     count();
@@ -110,4 +111,9 @@ export class Composer {
     this.#area.readOnly = isHeld;
     this.#button.disabled = isHeld;
   }
+}
+
+function reason(error) {
+  const isBusy = error instanceof Problem && error.status === 429;
+  return `${isBusy ? "Too much is waiting: " : ""}${summary(error).replace(/[.:]?$/, ".")}`;
 }

@@ -19,7 +19,7 @@ const composer = new Composer(byId("composer"), ask);
 const world = { topologyOf, point: (...what) => panel.show(...what), announce, again: (text) => { composer.write(text); composer.submit(); } };
 const topologies = new Map();
 
-let shown = null; // { name, turns, closing }: the conversation on the page
+let shown = null; // { name, turns, closing, restored, watching }: the conversation on the page
 
 onKeyWanted(askKey);
 window.addEventListener("hashchange", open);
@@ -36,7 +36,7 @@ composer.focus();
 // ------------------------------------------------------------------------------------------- conversations
 
 /** Show the conversation that the address names; without a name, a new one. */
-async function open() {
+function open() {
   const name = new URLSearchParams(location.hash.slice(1)).get("c");
   if (!name) return location.replace(`#c=${freshName()}`);
   if (shown?.name === name) return;
@@ -47,7 +47,7 @@ async function open() {
   composer.open(requestsOf(name).length ? name : NEW);
   showConversations();
   thread.replaceChildren();
-  await untilReached(() => restore(here), here.closing.signal);
+  here.restored = untilReached(() => restore(here), here.closing.signal);
 }
 
 /** Try until the server was reached; what no new attempt would mend is shown. */
@@ -141,6 +141,7 @@ function listOpen(isOpen) {
 
 async function ask(text, idempotencyKey, signal) {
   const here = shown;
+  await here.restored; // or the turns from before would come after this one
   const workflow = byId("workflow").value;
   const path = `/conversations/${encodeURIComponent(here.name)}/messages`;
   const taken = await post(path, { text, ...(workflow ? { workflow } : {}) }, idempotencyKey, signal);

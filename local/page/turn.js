@@ -1,7 +1,7 @@
 // One question of a conversation: the agents at work on it, its answer, and what it took.
 
 import { get } from "./api.js";
-import { answerText, making, noteList, sourceList } from "./answer.js";
+import { answerText, making, notesOf, sourceList } from "./answer.js";
 import { html, say } from "./dom.js";
 import { Graph } from "./graph.js";
 import { NoAnswer, problemBox } from "./problems.js";
@@ -131,7 +131,8 @@ export class Turn {
     this.#say(answer ? "settled" : "failed");
     if (answer) {
       this.answer.replaceChildren(
-        ...answerText(answer, point), ...noteList(answer), ...[sourceList(answer, point)].filter(Boolean),
+        ...answerText(answer, point),
+        ...[notesOf(answer), sourceList(answer, point)].filter(Boolean),
         html("p", { class: "making" }, making(answer, this.#view)),
       );
     } else {
