@@ -33,6 +33,11 @@ export class Composer {
     this.#state.replaceChildren();
   }
 
+  /** From now on, what is typed belongs to this conversation. */
+  belongTo(draft) {
+    this.#draft = draft;
+  }
+
   /** Put the cursor there. */
   focus() {
     this.#area.focus();
@@ -55,7 +60,7 @@ export class Composer {
     try {
       await this.#untilTaken(text, sending.signal);
       keepDraft(draft, "");
-      if (draft === this.#draft) this.#area.value = "";
+      if (!sending.signal.aborted) this.#area.value = "";
     } catch (error) {
       if (!sending.signal.aborted) this.#state.replaceChildren(problemBox(error));
     } finally {

@@ -147,6 +147,7 @@ async function ask(text, idempotencyKey, signal) {
   const taken = await post(path, { text, ...(workflow ? { workflow } : {}) }, idempotencyKey, signal);
   remember(here.name, { request: taken.request, text, workflow: taken.workflow, at: Date.now() });
   if (here !== shown) return;
+  composer.belongTo(here.name);
   showConversations();
   const turn = add(here, text, Date.now());
   turn.unfold(true);

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from page_fakes import OPTIONS, Site, open_site
+from page_fakes import OPTIONS, Gate, Site, no_search, open_site
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -55,10 +55,27 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Site]]:
         yield lambda **settings: closing.enter_context(open_site(tmp_path, **settings))
 
 
+@pytest.fixture(scope="session")
+def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server for the tests that need nothing of their own in it: each has a conversation that nobody else has."""
+    with open_site(tmp_path_factory.mktemp("site")) as opened:
+        yield opened
+
+
 @pytest.fixture
-def site(serve: Callable[..., Site]) -> Site:
+def site(shared_site: Site) -> Iterator[Site]:
     """A server with a few documents."""
-    return serve()
+    yield shared_site
+    shared_site.documents.during = no_search
+
+
+@pytest.fixture
+def gate(site: Site) -> Iterator[Gate]:
+    """Holds back every search of documents."""
+    gate = Gate()
+    site.documents.during = gate
+    yield gate
+    gate.open()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Route
+from playwright.sync_api import Locator, Page, Route
 from small_encoder import SmallEncoder
 
 from functions.adapters.local.store import Store
@@ -43,6 +43,10 @@ DOCUMENTS = [
 ASK_LARGEST = "How do I find the n largest elements in a dataset?"
 
 
+def no_search(_: str) -> None:
+    """What a collection does about a search beside answering it: nothing."""
+
+
 class HeldCollection(EdgeCollection):
     """A collection of which a test sees every search.
 
@@ -50,7 +54,7 @@ class HeldCollection(EdgeCollection):
         during: Called with each text that is searched for, before anything is found; may raise or block.
     """
 
-    during: Callable[[str], None] = staticmethod(lambda _: None)
+    during: Callable[[str], None] = staticmethod(no_search)
 
     def search(self, text: str, *, limit: int, tenant: str) -> Sequence[Passage]:
         self.during(text)
@@ -86,7 +90,11 @@ class Gate:
 
 @contextmanager
 def open_site(
-    folder: Path, *, keys: Mapping[str, str] | None = None, limits: Limits | None = None, documents: Sequence[Passage] = ()
+    folder: Path,
+    *,
+    keys: Mapping[str, str] | None = None,
+    limits: Limits | None = None,
+    documents: Sequence[Passage] = (),
 ) -> Iterator[Site]:
     """The shipped server over the shipped process, on any free port, with these documents beside the usual ones."""
     with ExitStack() as opened:
@@ -208,3 +216,25 @@ class Scripted:
             route.fulfill(status=200, content_type="text/event-stream", body=self._streams.pop(0))
         else:
             route.abort()
+
+
+def ask(page: Page, text: str) -> Locator:
+    """Ask; the turn that it begins."""
+    before = page.locator(".turn").count()
+    page.get_by_label("Your question").fill(text)
+    page.keyboard.press("Enter")
+    return page.locator(".turn").nth(before)
+
+
+def agent(page: Page, name: str) -> Locator:
+    """An agent in the drawing."""
+    return page.locator(f'.agent[data-agent="{name}"]')
+
+
+def scripted(page: Page, site: Site, *streams: str) -> Scripted:
+    """The page, with one answer to every message and these streams for it."""
+    script = Scripted(*streams)
+    page.route("**/conversations/*/messages", script.take)
+    page.route("**/requests/r1/events", script.stream)
+    page.goto(site.url)
+    return script

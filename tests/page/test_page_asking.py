@@ -1,46 +1,30 @@
 """Asking on the page: the answer, the passages behind it, the agents at work, and what goes wrong."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from page_fakes import ASK_LARGEST, LARGEST, PATIENCE_S, Gate, Scripted, Site, answer, delivery, event, request_view
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from page_fakes import (
+    ASK_LARGEST,
+    LARGEST,
+    PATIENCE_S,
+    Gate,
+    Site,
+    agent,
+    answer,
+    ask,
+    delivery,
+    event,
+    request_view,
+    scripted,
+)
+from playwright.sync_api import BrowserContext, Page, expect
 
 from functions.errors import PermanentError
 from functions.events.common import Passage
 from functions.ports.requests import Limits
 
 KEY = "a-key-of-this-test"
-
-
-@pytest.fixture
-def gate(site: Site) -> Iterator[Gate]:
-    """Holds back every search of documents."""
-    gate = Gate()
-    site.documents.during = gate
-    yield gate
-    gate.open()
-
-
-def ask(page: Page, text: str) -> Locator:
-    """Ask; the turn that it begins."""
-    before = page.locator(".turn").count()
-    page.get_by_label("Your question").fill(text)
-    page.keyboard.press("Enter")
-    return page.locator(".turn").nth(before)
-
-
-def agent(page: Page, name: str) -> Locator:
-    return page.locator(f'.agent[data-agent="{name}"]')
-
-
-def scripted(page: Page, site: Site, *streams: str) -> Scripted:
-    script = Scripted(*streams)
-    page.route("**/conversations/*/messages", script.take)
-    page.route("**/requests/r1/events", script.stream)
-    page.goto(site.url)
-    return script
 
 
 # --------------------------------------------------------------------------------------- answers and passages
@@ -210,14 +194,14 @@ def test_the_text_of_a_model_grows_and_a_later_attempt_begins_anew(page: Page, s
 
 
 def test_a_broken_stream_is_taken_up_where_it_broke(page: Page, site: Site) -> None:
-    first = event("request", request_view()) + event("delivery", delivery("planner"), 7) + 'id: r1:8\nevent: deliv'
+    first = event("request", request_view()) + event("delivery", delivery("planner"), 7) + "id: r1:8\nevent: deliv"
     end = request_view("settled", answer=answer("All is well."))
     script = scripted(page, site, first, event("request", request_view()), event("settled", end, "settled"))
     expect(ask(page, "Is all well?").locator(".answer")).to_contain_text("All is well.")
     assert script.asked == [None, "r1:7", "r1:7"]
 
 
-def test_a_lost_connection_is_said_and_mended(page: Page, site: Site, gate: Gate, context: BrowserContext) -> None:
+def test_a_lost_connection_is_said_and_mended(page: Page, site: Site, gate: Gate) -> None:
     page.route("**/requests/*/events", lambda route: route.abort())
     page.goto(site.url)
     turn = ask(page, ASK_LARGEST)
@@ -276,9 +260,11 @@ def test_a_message_that_waits_can_be_kept_back(page: Page, site: Site) -> None:
     busy = {"title": "Too Many Requests", "status": 429, "detail": "400 requests are open: come again"}
     page.route(
         "**/conversations/*/messages",
-        lambda route: route.fulfill(status=429, headers={"Retry-After": "600"}, json=busy)
-        if route.request.method == "POST"
-        else route.fallback(),
+        lambda route: (
+            route.fulfill(status=429, headers={"Retry-After": "600"}, json=busy)
+            if route.request.method == "POST"
+            else route.fallback()
+        ),
     )
     field = page.get_by_label("Your question")
     field.fill("Later?")
