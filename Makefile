@@ -1,7 +1,7 @@
 # `make` alone lists what there is. What a command needs is set up by .ci/set-up, once.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lock clean
+.PHONY: help run serve test lint lock clean
 
 # A question may hold quotes, `$`, backticks and newlines. `$(value …)` takes it as it was typed, and `troupe ask`
 # reads it from the environment: neither make nor a shell ever sees it as code.
@@ -16,6 +16,7 @@ help:
 	@echo 'make run                        ask an example question'
 	@echo 'make run Q="…"                  ask one about the Python standard library'
 	@echo 'make run Q="…" DOCS=folder      ask one about the documents in a folder'
+	@echo 'make serve                      serve the HTTP API and the page on http://127.0.0.1:8080; DOCS=folder as above'
 	@echo 'make test                       check the code, then run every test'
 	@echo 'make lint                       check the code only'
 	@echo 'make lock                       bring uv.lock and requirements.txt up to date with pyproject.toml'
@@ -26,6 +27,10 @@ help:
 run:
 	@$(SET_UP) run
 	@$(BIN)/troupe ask
+
+serve:
+	@$(SET_UP) run
+	@$(BIN)/troupe run
 
 test: lint
 	@echo 'pytest: the tests, on every core, with coverage'

@@ -24,6 +24,7 @@ from functions.errors import TroupeError
 from functions.events.envelope import open_request
 from functions.events.event import Event
 from functions.ports.conversations import Append, History
+from functions.ports.documents import Ingest
 from functions.ports.requests import Limits, RequestView
 from functions.ports.vectors import Collection, Lookup, Search, Upsert
 from functions.runtime.agent import Grant
@@ -32,6 +33,7 @@ from functions.runtime.delivery import LEASE_MARGIN_S, Binding, Outcome, Ports, 
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Workflow
 from local.pool import BROKEN_PORT_DELAY_S, Pool
+from local.uploads import TenantIngest, Uploads
 
 WORKERS = 8  # agents mostly wait: for the encoder, the vector store, or a model
 STOP_S = 10.0
@@ -78,10 +80,12 @@ class LocalProcess:
         self.requests = LocalRequests(self._bus)
         self._pool = Pool(self._bus, self._deliver, self._lease_s, workers)
         self._deadlines = threading.Thread(target=self._expire_overdue, name="deadlines", daemon=True)
+        self._uploads = Uploads(store)
         self._capabilities: Mapping[type, Callable[[str, Binding], object]] = {
             Search: lambda resource, binding: TenantSearch(self._collections[resource], binding.tenant),
             Upsert: lambda resource, binding: TenantUpsert(self._collections[resource], binding.tenant),
             Lookup: lambda resource, binding: TenantLookup(self._collections[resource], binding.tenant),
+            Ingest: lambda resource, binding: TenantIngest(self._uploads, self._collections[resource], binding.tenant),
             Append: lambda _, binding: LocalAppend(
                 store, now, tenant=binding.tenant, conversation=binding.conversation, key=binding.key
             ),
@@ -102,6 +106,7 @@ class LocalProcess:
         if not self._pool.stop(STOP_S):
             log.warning("an agent was still at work after %g s: its delivery is tried again at the next start", STOP_S)
         self._deadlines.join()
+        self._uploads.close()
 
     def submit(self, workflow: str, event: Event, *, conversation: str, request: str, tenant: str = "default") -> None:
         """Take a request, durably; the same request again is no second one.

@@ -20,6 +20,7 @@ from functions.events.envelope import digest
 from functions.ports.encoders import Encoder
 from functions.workflows.catalog import WORKFLOWS
 from local.process import LocalProcess
+from local.uploads import upload_ledger
 
 TENANT = "default"
 COLLECTION_VERSION = 1
@@ -50,11 +51,13 @@ class Workspace:
         self.corpus = corpus
         self.documents = documents
         self._memories = memories
-        self._ledger = LocalLedger(store, f"{documents.folder.name}#{TENANT}")
+        self._ledger = LocalLedger(store, f"{documents.physical_name}#{TENANT}")
 
     def read_documents(self, progress: Progress) -> Report:
         """Bring the collection in line with the documents; what was read before and did not change is not read."""
-        return sync(self.corpus.documents, self.documents, self._ledger, tenant=TENANT, progress=progress)
+        sent = upload_ledger(self._store, self.documents, TENANT)
+        documents = self.corpus.documents
+        return sync(documents, self.documents, self._ledger, tenant=TENANT, progress=progress, beside=[sent])
 
     def process(self) -> LocalProcess:
         """A process over this workspace that runs every workflow."""

@@ -9,27 +9,30 @@ import logging
 import os
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
+from functions.api.callers import DEFAULT_TENANT
+from functions.api.target import takes_messages
+from functions.api.views import Request, shown
+from functions.api.workflows import as_graph
 from functions.documents.chunks import clean
 from functions.errors import TroupeError
-from functions.events.answer import MAX_MESSAGE_CHARACTERS, ResponseReady, UserMessage
+from functions.events.answer import MAX_MESSAGE_CHARACTERS, ResponseReady
 from functions.events.event import AgentFailed
-from functions.ports.requests import DeliveryView, RequestView
+from functions.ports.requests import Limits
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
 from functions.workflows.catalog import WORKFLOWS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from socket import socket
 
     from functions.api.callers import Keys
-    from functions.ports.requests import Limits
     from local.process import LocalProcess
     from local.workspace import Workspace
 
@@ -81,37 +84,61 @@ def main() -> None:
 
 
 @app.command()
-def ask(
+def ask(  # noqa: PLR0913, PLR0917 - each is an option of the command
     question: Annotated[str, typer.Argument(envvar="Q", help="What to ask, or `Remember that …`.")] = DEFAULT_QUESTION,
     docs: Docs = None,
     conversation: Annotated[str, typer.Option(help="Follow-ups refer to what was said in it.")] = DEFAULT_CONVERSATION,
     workflow: WorkflowName = "answer",
+    url: Annotated[
+        str | None, typer.Option("--url", envvar="TROUPE_URL", help="Ask the server there (see `troupe run`).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Ask a question, or have something remembered, through all the agents."""
-    message = UserMessage(text=_checked_text(question))
+    text = _checked_text(question)
     conversation = _checked_text(conversation, of="the conversation's name")
-    plan = _plan(workflow)
-    request = f"cli-{uuid.uuid4().hex[:16]}"
-    with _opened(docs, quiet=as_json) as opened, opened.process() as process:
-        process.submit(workflow, message, conversation=conversation, request=request)
-        view = process.wait(request, timeout_s=plan.workflow.deadline_s + ANSWER_MARGIN_S)
-        deliveries = process.requests.deliveries(request, tenant="default")
-    if view is None or view.settlement is None:
-        raise TroupeError(f"the request {request} was not settled: run `troupe ask` again")
-    if view.settlement.name == AgentFailed.__name__:
-        _print_failed(msgspec.json.decode(view.settlement.data, type=AgentFailed), as_json=as_json)
+    if url:
+        asked = _ask_server(url, text, conversation, workflow)
+    else:
+        asked = _ask_here(text, conversation, workflow, docs, quiet=as_json)
+    if asked.error is not None:
+        _print_failed(asked.error, as_json=as_json)
         raise typer.Exit(EXIT_NO_ANSWER)
-    response = msgspec.json.decode(view.settlement.data, type=ResponseReady)
+    response = msgspec.json.decode(asked.answer or b"null", type=ResponseReady)
     if as_json:
-        _print_json({"request": request, "conversation": conversation, **_answer_data(view, response, deliveries)})
+        _print_json({"request": asked.request, "conversation": conversation, **_answer_data(asked, response)})
         return
     from ops import show
 
     console = show.console()
     show.show_answer(console, question, response)
-    show.show_waterfall(console, view, deliveries)
-    show.show_making(console, view, response)
+    show.show_waterfall(console, asked)
+    show.show_making(console, asked, response)
+
+
+def _ask_server(url: str, text: str, conversation: str, workflow: str) -> Request:
+    from ops.client import Client
+
+    with Client(url, os.environ.get("TROUPE_API_KEY", "").strip()) as client:
+        return client.ask(text, conversation=conversation, workflow=workflow)
+
+
+def _ask_here(text: str, conversation: str, workflow: str, docs: str | None, *, quiet: bool) -> Request:
+    plan = _plan(workflow)
+    if not takes_messages(plan):
+        raise UsageError(f"{workflow} takes no questions: use one of {', '.join(_asked())}")
+    message = msgspec.convert({"text": text}, plan.workflow.entry)
+    request = f"cli-{uuid.uuid4().hex[:16]}"
+    with _opened(docs, quiet=quiet) as opened, opened.process() as process:
+        process.submit(workflow, message, conversation=conversation, request=request)
+        view = process.wait(request, timeout_s=plan.workflow.deadline_s + ANSWER_MARGIN_S)
+        if view is None or view.settlement is None:
+            raise TroupeError(f"the request {request} was not settled: run `troupe ask` again")
+        return shown(process.target(limits=Limits(), secured=False), view, DEFAULT_TENANT)
+
+
+def _asked() -> list[str]:
+    return [name for name, plan in sorted(topology(*WORKFLOWS.values()).items()) if takes_messages(plan)]
 
 
 @app.command()
@@ -192,7 +219,7 @@ def show_topology(
 
     plan = _plan(workflow)
     if as_json:
-        _print_json(show.topology_data(plan))
+        _print_json(as_graph(plan))
     elif as_mermaid:
         typer.echo(show.mermaid(plan))
     else:
@@ -289,12 +316,12 @@ def _print_failed(failed: AgentFailed, *, as_json: bool) -> None:
         typer.echo(f"No answer: {failed.agent} gave up: {failed.reason}", err=True)
 
 
-def _answer_data(view: RequestView, response: ResponseReady, deliveries: Sequence[DeliveryView]) -> dict[str, object]:
+def _answer_data(asked: Request, response: ResponseReady) -> dict[str, object]:
     return {
         **msgspec.structs.asdict(response),
-        "accepted": view.accepted,
-        "settled": view.settled,
-        "deliveries": deliveries,
+        "accepted": asked.accepted,
+        "settled": asked.settled,
+        "deliveries": asked.deliveries,
     }
 
 

@@ -1,6 +1,6 @@
 """What the commands print for a person."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -9,11 +9,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from functions.api.views import Request
 from functions.documents.chunks import clean
 from functions.documents.sync import Report
 from functions.events.answer import ResponseReady
 from functions.events.common import Passage
-from functions.ports.requests import DeliveryView, RequestView
 from functions.runtime.workflow import Plan
 from ops.explain import Explanation
 
@@ -82,7 +82,7 @@ def show_answer(console: Console, question: str, response: ResponseReady) -> Non
             console.print(_plain(f"  [{citation.number}] {citation.name}  ({citation.source})"))
 
 
-def show_waterfall(console: Console, view: RequestView, deliveries: Sequence[DeliveryView]) -> None:
+def show_waterfall(console: Console, view: Request) -> None:
     """What each agent did: start, duration and attempts."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("agent", no_wrap=True)
@@ -94,7 +94,7 @@ def show_waterfall(console: Console, view: RequestView, deliveries: Sequence[Del
         table.add_column(name if console.width >= NARROW else short, justify="right", overflow="fold")
     end = view.settled or view.accepted
     total = max((end - view.accepted).total_seconds(), 0.001)
-    for delivery in deliveries:
+    for delivery in view.deliveries:
         started = ((delivery.started or view.accepted) - view.accepted).total_seconds()
         finished = ((delivery.finished or end) - view.accepted).total_seconds()
         left = min(int(bar_width * started / total), bar_width - 1)
@@ -112,7 +112,7 @@ def show_waterfall(console: Console, view: RequestView, deliveries: Sequence[Del
     console.print(table)
 
 
-def show_making(console: Console, view: RequestView, response: ResponseReady) -> None:
+def show_making(console: Console, view: Request, response: ResponseReady) -> None:
     """How the answer was made, in one or two sentences."""
     making = response.making
     took = ((view.settled or view.accepted) - view.accepted).total_seconds()
@@ -200,29 +200,6 @@ def show_explanation(console: Console, explanation: Explanation) -> None:
     for line in explanation.lines:
         table.add_row(line.topic, Text(line.says), Text(line.because, style="dim"))
     console.print(table)
-
-
-def topology_data(plan: Plan) -> Mapping[str, object]:
-    """The graph as data, for `--json`."""
-    return {
-        "workflow": plan.workflow.name,
-        "version": plan.version,
-        "entry": plan.workflow.entry.__name__,
-        "answer": plan.workflow.answer.__name__,
-        "agents": [
-            {
-                "name": name,
-                "consumes": [event.__name__ for event in node.spec.consumes],
-                "joins": node.spec.joins,
-                "emits": [event.__name__ for event in node.spec.emits],
-                "fans_out": [event.__name__ for event in node.spec.fans_out],
-                "scopes": list(node.scopes),
-                "side": node.side,
-            }
-            for name, node in plan.nodes.items()
-        ],
-        "bounds": dict(plan.bounds),
-    }
 
 
 def _plain(text: str, style: str = "") -> Text:

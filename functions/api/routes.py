@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 
 from functions.api.conversations import MAX_MESSAGES, History, get_messages
+from functions.api.documents import NewDocuments, post_documents
 from functions.api.events import watch_request
 from functions.api.health import Health, get_health
 from functions.api.messages import Accepted, NewMessage, post_message
@@ -22,7 +23,7 @@ IDEMPOTENCY_KEY = Parameter(
     name="Idempotency-Key",
     type=Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=VISIBLE)],
     expected="1 to 255 visible ASCII characters",
-    description="The same key, within the tenant and the conversation, is the same request.",
+    description="The same key, within the tenant and the conversation or the collection, is the same request.",
 )
 ACCEPTED = Answer(status=202, description="It was taken.", type=Accepted, headers=("Location",))
 
@@ -90,6 +91,17 @@ ROUTES: tuple[Route, ...] = (
             Answer(status=204, description="Everything was received already."),
         ),
         problems=(404,),
+    ),
+    Route(
+        name="postDocuments",
+        method="POST",
+        path="/collections/{collection}/documents",
+        handler=post_documents,
+        summary="Take documents",
+        headers=(IDEMPOTENCY_KEY,),
+        body=NewDocuments,
+        answers=(ACCEPTED,),
+        problems=(404, 408, 413, 415, 422, 429),
     ),
     Route(
         name="getPassage",

@@ -78,15 +78,18 @@ class _Change:
         return Entry(source=self.after.source, fingerprint="", ids=ids)
 
 
-def sync(
+def sync(  # noqa: PLR0913 - a corpus, where it goes, and what of that is not its own
     documents: Iterable[Document],
     collection: Collection,
     ledger: Ledger,
     *,
     tenant: str,
     progress: Progress = lambda _done, _total: None,
+    beside: Sequence[Ledger] = (),
 ) -> Report:
     """Make the collection hold the passages of these documents, and of no others that the ledger knows.
+
+    `beside` names what others brought into the same collection for the same tenant: that stays.
 
     A document whose fingerprint the ledger has is not read. Of one that is read, only passages that are new
     are encoded. One that cannot be read is skipped and has no passages afterwards. `progress` is called with
@@ -95,15 +98,26 @@ def sync(
 
     Stopped at any point, the next run goes on from there. One run at a time may work on a collection.
     """
-    return _Run(collection, ledger, tenant, progress).sync(list(documents))
+    return _Run(collection, ledger, tenant, progress, beside).sync(list(documents))
+
+
+def add(document: Document, collection: Collection, ledger: Ledger, *, tenant: str) -> tuple[Report, Entry]:
+    """Bring one document into the collection, in the place of what was read of it before; the others stay.
+
+    What was done, and what the ledger says of the document now.
+    """
+    return _Run(collection, ledger, tenant, lambda _done, _total: None, ()).add(document)
 
 
 class _Run:
-    def __init__(self, collection: Collection, ledger: Ledger, tenant: str, progress: Progress) -> None:
+    def __init__(
+        self, collection: Collection, ledger: Ledger, tenant: str, progress: Progress, beside: Sequence[Ledger]
+    ) -> None:
         self._collection = collection
         self._ledger = ledger
         self._tenant = tenant
         self._progress = progress
+        self._beside = [entry for other in beside for entry in other.entries()]
         self._report = Report()
 
     def sync(self, documents: Sequence[Document]) -> Report:
@@ -122,6 +136,16 @@ class _Run:
         self._remove_unknown()
         return self._report
 
+    def add(self, document: Document) -> tuple[Report, Entry]:
+        before = [self._checked(entry) for entry in self._ledger.entries() if entry.source == document.source]
+        known = {entry.source: entry for entry in before}
+        if self._is_current(document, known):
+            return self._report, known[document.source]
+        change = _read(document, known.get(document.source))
+        for _ in self._write([change]):
+            pass
+        return self._report, change.after
+
     def _known(self) -> dict[str, Entry]:
         """The ledger by source; an entry whose passages the collection has lost counts as half written."""
         entries = self._ledger.entries()
@@ -130,8 +154,8 @@ class _Run:
         return {entry.source: entry for entry in entries}
 
     def _surplus(self, entries: Iterable[Entry]) -> int:
-        """How many more passages the collection has than these entries that were read to their end."""
-        whole = sum(len(entry.ids) for entry in entries if entry.fingerprint)
+        """How many more passages the collection has than these entries that were read to their end, and the others."""
+        whole = sum(len(entry.ids) for entry in (*entries, *self._beside) if entry.fingerprint)
         return self._collection.count(tenant=self._tenant) - whole
 
     def _remove_unknown(self) -> None:
@@ -139,7 +163,7 @@ class _Run:
         entries = self._ledger.entries()
         if self._surplus(entries) <= 0:
             return
-        known = {each for entry in entries for each in entry.ids}
+        known = {each for entry in (*entries, *self._beside) for each in entry.ids}
         unknown = [each for each in self._collection.ids(tenant=self._tenant) if each not in known]
         if unknown:
             self._collection.delete(unknown, tenant=self._tenant)

@@ -37,6 +37,11 @@ class Upsert(Protocol):
 class Collection(Protocol):
     """What a vector store offers to whoever fills it: every tenant's points, by tenant."""
 
+    @property
+    def physical_name(self) -> str:
+        """Names this collection, its version and its encoder: what is known of one is not true of another."""
+        ...
+
     def search(self, text: str, *, limit: int, tenant: str) -> Sequence[Passage]:
         """The passages of one tenant nearest to `text`, best first."""
         ...

@@ -2,5 +2,6 @@
 
 from functions.runtime.workflow import Workflow
 from functions.workflows.answer import answer
+from functions.workflows.ingest import ingest
 
-WORKFLOWS: dict[str, Workflow] = {workflow.name: workflow for workflow in (answer,)}
+WORKFLOWS: dict[str, Workflow] = {workflow.name: workflow for workflow in (answer, ingest)}

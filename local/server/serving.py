@@ -93,6 +93,13 @@ class Server(uvicorn.Server):
         self._app = app
         self._started = started
 
+    def run_on(self, listening: socket.socket) -> None:
+        """Serve until a signal comes or `should_exit` is set."""
+        try:
+            asyncio.run(self.serve(sockets=[listening]))
+        finally:
+            self._app.close()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
         await super().startup(sockets)
@@ -149,13 +156,7 @@ def bound(host: str, port: int, keys: Keys) -> socket.socket:
 def serve(app: App, listening: socket.socket, *, started: Callable[[str], None]) -> None:
     """Serve until a signal says otherwise; `started` is called with the address, once it can be used."""
     _allow_open_files()
-    server = Server(app, lambda: started(address_of(listening)))
-    listening.listen(BACKLOG)
-    try:
-        asyncio.run(server.serve(sockets=[listening]))
-    finally:
-        app.close()
-        listening.close()
+    Server(app, lambda: started(address_of(listening))).run_on(listening)
 
 
 def address_of(listening: socket.socket) -> str:

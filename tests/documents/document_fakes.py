@@ -33,6 +33,8 @@ class FakeCollection:
     points: dict[str, dict[str, Passage]] = field(default_factory=dict)
     encoded: list[str] = field(default_factory=list)
 
+    physical_name = "fake"
+
     def search(self, text: str, *, limit: int, tenant: str) -> Sequence[Passage]:
         return [p for p in self.points.get(tenant, {}).values() if text in p.text][:limit]
 

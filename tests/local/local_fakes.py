@@ -39,6 +39,8 @@ class MemoryCollection:
         self.points: dict[tuple[str, str], Passage] = {}
         self.during: Callable[[str], None] = lambda _: None
 
+    physical_name = "in_memory"
+
     def search(self, text: str, *, limit: int, tenant: str) -> Sequence[Passage]:
         self.during(text)
         asked = words(text)

@@ -68,7 +68,7 @@ def test_every_agent_can_be_explained_on_the_command_line(troupe: Troupe, workfl
     assert ran.code == 0
     for parameter in inspect.signature(function).parameters:
         assert f"{parameter}:" in ran.out
-    data = troupe("explain", function.__name__, "--json").json()
+    data = troupe("explain", function.__name__, "--workflow", workflow, "--json").json()
     assert set(data) == {"agent", "workflow", "file", "purpose", "lines"}
     assert all(set(line) == {"topic", "says", "because"} for line in data["lines"])
 

@@ -108,6 +108,11 @@ class EdgeCollection:
         self._closed = False
         _remove_drafts(self.folder)
 
+    @property
+    def physical_name(self) -> str:
+        """See `Collection.physical_name`."""
+        return self.folder.name
+
     def search(self, text: str, *, limit: int, tenant: str) -> Sequence[Passage]:
         """The tenant's passages nearest to `text`, best first.
 

@@ -1,0 +1,180 @@
+"""The stream of a request: whatever a client saw before it was cut off, the rest completes its picture."""
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from api_fakes import TOLD, Caller, Sent, data, events_of
+from harness import Harness
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sample_workflows import FANNED, ListAsked
+
+from functions.api.http import HttpResponse, Stream
+from functions.errors import PermanentError
+from functions.ports.requests import Limits
+
+Picture = dict[str, Any]
+
+
+def seen(caller: Caller, stream: Stream) -> tuple[list[Sent], Stream, bool]:
+    chunk = caller.follow(stream)
+    return events_of(chunk.body), chunk.stream, chunk.ended
+
+
+def drawn(picture: Picture, events: list[Sent]) -> None:
+    """What a client knows after these events."""
+    for event in events:
+        if event.name in {"request", "settled"}:
+            picture["request"] = event.data
+            for delivery in event.data["deliveries"]:
+                picture[delivery["key"]] = delivery
+        elif event.name == "delivery":
+            picture[event.data["key"]] = event.data
+        else:
+            written = picture.setdefault((event.data["agent"], event.data["attempt"]), {})
+            written[event.data["position"]] = event.data["text"]
+        picture["last"] = event.id or picture.get("last", "")
+
+
+def test_a_stream_begins_with_the_request_and_ends_with_its_settlement(caller: Caller) -> None:
+    request = caller.say("hello").request
+    first, stream, ended = seen(caller, caller.watch(request))
+    assert [(each.name, each.id, each.data["status"]) for each in first] == [("request", "", "running")]
+    assert not ended
+    caller.harness.run()
+    rest, _, ended = seen(caller, stream)
+    assert ended
+    assert [each.name for each in rest] == ["delivery", "settled"]
+    assert rest[0].data["agent"] == "tell"
+    assert rest[-1].data == data(caller.get(f"/requests/{request}"))
+    assert all(each.id for each in rest)
+
+
+def test_where_nothing_happened_nothing_is_sent(caller: Caller) -> None:
+    _, stream, _ = seen(caller, caller.watch(caller.say("hello").request))
+    chunk = caller.follow(stream)
+    assert (chunk.body, chunk.stream, chunk.ended) == (b"", stream, False)
+
+
+def test_a_delivery_is_sent_when_it_begins_when_an_attempt_fails_and_when_it_is_done(caller: Caller) -> None:
+    harness, request = caller.harness, caller.say("hello").request
+    states = []
+    stream = seen(caller, caller.watch(request))[1]
+
+    def look() -> None:
+        nonlocal stream
+        events, stream, _ = seen(caller, stream)
+        deliveries = [each.data for each in events if each.name == "delivery"]
+        states.extend((each["attempts"], each["error"] != "", each["finished"] is not None) for each in deliveries)
+
+    harness.script.meanwhile = look
+    harness.script.failures["hello"] = [OSError("busy"), None]
+    harness.step("tell")
+    look()
+    harness.run()
+    look()
+    assert states == [(1, False, False), (1, True, False), (2, True, False), (2, True, True)]
+
+
+def test_tokens_are_sent_as_they_were_written(caller: Caller) -> None:
+    request = caller.say("hello").request
+    _, stream, _ = seen(caller, caller.watch(request))
+    for position, text in ((0, "He"), (2, "\n\nllo")):
+        row = ("default", request, caller.harness.bus.next_change(), "tell", 1, position, text)
+        caller.harness.store.write(
+            lambda connection, row=row: connection.execute("INSERT INTO written VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        )
+    events, _, _ = seen(caller, stream)
+    assert [each.name for each in events] == ["tokens", "tokens"]
+    assert [each.data for each in events] == [
+        {"agent": "tell", "attempt": 1, "position": 0, "text": "He"},
+        {"agent": "tell", "attempt": 1, "position": 2, "text": "\n\nllo"},
+    ]
+
+
+def test_who_has_everything_is_told_to_stop(caller: Caller) -> None:
+    request = caller.say("hello").request
+    caller.harness.run()
+    events, _, ended = seen(caller, caller.watch(request))
+    assert ended
+    assert caller.get(f"/requests/{request}/events", {"Last-Event-ID": events[-1].id}) == HttpResponse(status=204)
+
+
+FOREIGN = ["{other}:1", "{other}:settled", "{own}:settled", "1", ":1", "{own}:", "{own}:-1", "{own}:x", "{own}:\u0661"]
+
+
+@pytest.mark.parametrize("last", [*FOREIGN, "{own}:99999999999999999999", "x" * 300])
+def test_an_id_that_is_none_of_this_request_is_refused(caller: Caller, last: str) -> None:
+    own, other = caller.say("hello").request, caller.say("hello", "c2").request
+    response = caller.get(f"/requests/{own}/events", {"Last-Event-ID": last.format(own=own, other=other)})
+    assert response.status == 400
+    assert data(response)["errors"][0]["parameter"] == "Last-Event-ID"
+
+
+def test_the_events_of_a_request_of_nobody_are_not_found(caller: Caller) -> None:
+    assert caller.get("/requests/nope/events", {"Last-Event-ID": "nope:1"}).status == 404
+
+
+def test_a_request_that_was_removed_meanwhile_ends_its_stream(caller: Caller) -> None:
+    stream = caller.watch(caller.say("hello").request)
+    caller.harness.store.write(lambda connection: connection.execute("DELETE FROM request"))
+    assert caller.follow(stream).ended
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_whatever_was_seen_before_a_cut_the_rest_completes_the_picture(chosen: st.DataObject) -> None:
+    """Deliveries, failures and looks in any order; each look sees any number of its events before it is cut off."""
+    with TemporaryDirectory() as folder:
+        harness = Harness(Path(folder), TOLD, FANNED)
+        try:
+            _cut_anywhere(Caller(harness, Limits()), chosen)
+        finally:
+            harness.store.close()
+
+
+def _cut_anywhere(caller: Caller, chosen: st.DataObject) -> None:
+    harness, picture = caller.harness, Picture()
+    for text in chosen.draw(st.lists(st.sampled_from(["handle b", "handle c", "collect", "split"]), max_size=3)):
+        failure = chosen.draw(st.sampled_from([OSError("busy"), PermanentError("broken")]))
+        harness.script.failures.setdefault(text, []).append(failure)
+    harness.start(ListAsked(texts=("b", "c")))
+
+    def look() -> None:
+        if not chosen.draw(st.booleans(), label="look"):
+            return
+        stream, ended = caller.watch("r1", picture.get("last", "")), False
+        events, stream, ended = seen(caller, stream)
+        cut = chosen.draw(st.integers(0, len(events)), label="events that arrive")
+        drawn(picture, events[:cut])
+
+    harness.script.meanwhile = look
+    harness.run()
+    harness.script.meanwhile = lambda: None
+    last = picture.get("last", "")
+    if not last.endswith(":settled"):
+        events, _, ended = seen(caller, caller.watch("r1", last))
+        assert ended
+        drawn(picture, events)
+    whole = data(caller.get("/requests/r1"))
+    assert picture["request"] == whole
+    assert {key: each for key, each in picture.items() if key not in {"request", "last"}} == {
+        each["key"]: each for each in whole["deliveries"]
+    }
+
+
+def test_what_comes_after_an_id_is_what_changed_since_and_nothing_twice(process: Callable[..., Harness]) -> None:
+    caller = Caller(process(FANNED), Limits())
+    caller.harness.start(ListAsked(texts=("b", "c")))
+    caller.harness.step("split")
+    events, _, _ = seen(caller, caller.watch("r1"))
+    caller.harness.run()
+    rest, _, _ = seen(caller, caller.watch("r1", events[-1].id))
+    keys = [each.data["key"] for each in rest if each.name == "delivery"]
+    assert len(keys) == len(set(keys)) == 3
+    assert events[-1].data["key"] not in keys
+    numbers = [int(each.id.rpartition(":")[2]) for each in (*events, *rest) if each.name == "delivery"]
+    assert numbers == sorted(set(numbers))
