@@ -9,61 +9,83 @@ const MAKING = {
   passages: (value) => `${counted(value, "passage")} read`,
   considered: (value) => `${counted(value, "sentence")} looked at`,
   dropped: (value) => `${value} dropped without support`,
+  unsupported: (value) => `${value} written without support and left out`,
 };
 const METHODS = {
+  model: "written by a language model from the sources",
   extractive: "sentences chosen from the sources, without a language model",
   action: "one thing was done, nothing was asked",
 };
 
-/** The text of an answer as paragraphs; `point(citation, sentence, isChosen)` is told what somebody looks at. */
+/**
+ * The text of an answer; `point(citation, sentence, isChosen, origin)` is told what somebody looks at.
+ *
+ * A line is a paragraph. The first line of a block of several, where nothing is cited in it, is their heading.
+ */
 export function answerText(answer, point) {
   const citations = new Map(answer.citations.map((citation) => [citation.number, citation]));
   let left = answer.sentences;
-  return answer.text.split(/\n+/).filter((line) => line.trim()).map((line) => {
-    const pieces = pieced(line, left, citations);
-    left = left.slice(pieces.filter((piece) => piece.sentence).length);
-    return html("p", {}, pieces.map((piece) => drawn(piece, citations, point)));
+  return answer.text.split(/\n\s*\n/).flatMap((block) => {
+    const lines = block.split("\n").filter((line) => line.trim());
+    return lines.map((line, at) => {
+      const pieces = pieced(line, left, citations);
+      left = left.slice(pieces.filter((piece) => piece.sentence).length);
+      const isHeading = at === 0 && lines.length > 1 && pieces.every((piece) => piece.numbers.length === 0);
+      return html(isHeading ? "h3" : "p", {}, pieces.map((piece) => drawn(piece, citations, point)));
+    });
   });
 }
 
-/** What a text is made of: sentences with a citation, bare citations, and what has neither. */
+/** What a text is made of: sentences with the numbers after them, bare numbers, and what has neither. */
 function pieced(line, sentences, citations) {
   const pieces = [];
   let at = 0;
   for (const sentence of sentences) {
     const found = line.indexOf(sentence.text, at);
-    if (found < 0) continue;
+    if (found < 0) break;
     pieces.push(...bare(line.slice(at, found), citations));
-    const marker = line.slice(found + sentence.text.length).match(/^\s*\[(\d+)\]/);
-    pieces.push({ text: sentence.text, sentence });
-    at = found + sentence.text.length + (marker && Number(marker[1]) === sentence.citation ? marker[0].length : 0);
+    const end = found + sentence.text.length;
+    const [whole, quote, marks] = line.slice(end).match(/^([”"]?)((?:\s*\[\d+\])*)/);
+    pieces.push({ text: sentence.text + quote, sentence, numbers: numbersIn(marks, citations, sentence.citation) });
+    at = end + whole.length;
   }
   return [...pieces, ...bare(line.slice(at), citations)];
+}
+
+function numbersIn(marks, citations, otherwise) {
+  const numbers = [...marks.matchAll(/\d+/g)].map(Number).filter((number) => citations.has(number));
+  return numbers.length > 0 ? numbers : [otherwise];
 }
 
 function bare(text, citations) {
   return text.split(/(\[\d+\])/).filter(Boolean).map((piece) => {
     const number = Number(piece.match(/^\[(\d+)\]$/)?.[1]);
-    return citations.has(number) ? { text: "", number } : { text: piece };
+    return citations.has(number) ? { text: "", numbers: [number] } : { text: piece, numbers: [] };
   });
 }
 
-function drawn({ text, sentence = null, number = sentence?.citation }, citations, point) {
-  const citation = citations.get(number);
-  if (!citation) return document.createTextNode(text);
-  const mark = (isChosen) => point(citation, sentence, isChosen, node);
-  const support = sentence ? `, support ${percent(sentence.support)}` : "";
-  const link = html(
-    "a",
-    {
-      class: "cite", href: "#passage", "aria-label": `Source ${number}: ${citation.name}${support}`,
-      focus: () => mark(false), click: (event) => { event.preventDefault(); event.stopPropagation(); mark(true); },
-    },
-    String(number),
-  );
-  const node = html("span", { class: sentence ? "sentence" : "cites", mouseenter: () => mark(false), click: () => mark(true) }, text, link);
+function drawn({ text, sentence = null, numbers }, citations, point) {
+  if (numbers.length === 0) return document.createTextNode(text);
+  const look = (number, isChosen) => point(citations.get(number), sentence, isChosen, node);
+  const first = () => look(numbers[0], false);
+  const links = numbers.map((number) => cite(citations.get(number), sentence, (isChosen) => look(number, isChosen)));
+  const node = html("span", { class: sentence ? "sentence" : "cites", mouseenter: first, click: () => look(numbers[0], true) }, text, links);
   if (sentence && sentence.support < 1) node.classList.add("partly");
   return node;
+}
+
+function cite({ number, name, source }, sentence, look) {
+  const support = sentence ? `, support ${percent(sentence.support)}` : "";
+  const choose = (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    look(true);
+  };
+  return html(
+    "a",
+    { class: "cite", href: "#passage", "aria-label": `Source ${number}: ${name || source}${support}`, focus: () => look(false), mouseenter: () => look(false), click: choose },
+    String(number),
+  );
 }
 
 /** The sources of an answer; nothing where it has none. */
@@ -78,26 +100,20 @@ export function sourceList(answer, point) {
       { value: citation.number },
       html("a", { href: "#passage", click: (event) => { event.preventDefault(); point(citation, said[0] ?? null, true, node); } }, citation.name || citation.source),
       " ",
-      html("span", { class: "dim" }, [about(citation), facts].filter(Boolean).join(" · ")),
+      html("span", { class: "dim" }, [citation.reference || citation.source, facts].filter(Boolean).join(" · ")),
     );
     return node;
   });
   return html("section", { class: "sources" }, html("h3", {}, "Sources"), html("ol", {}, items));
 }
 
-/** What a workflow knows of a source beside its name. */
-function about(citation) {
-  const own = new Set(["number", "passage", "name", "collection"]);
-  const facts = Object.entries(citation).filter(([key, value]) => !own.has(key) && value !== null && value !== "" && value.length !== 0);
-  return facts.map(([, value]) => (Array.isArray(value) ? value.join(", ") : String(value))).join(" · ");
-}
 
 /** What the reader should know about it; nothing where there is nothing to know. */
 export function notesOf(answer) {
   const notes = answer.notes.map((note) => html("li", {}, note));
   if (answer.degraded) {
-    const title = html("p", {}, html("strong", {}, "Degraded: "), "something failed on the way, so this answer may lack something.");
-    return html("div", { class: "degraded" }, title, html("ul", {}, notes));
+    const title = html("p", {}, html("strong", {}, "Something failed on the way, so this answer may lack something."));
+    return html("div", { class: "degraded" }, title, notes.length ? html("ul", {}, notes) : null);
   }
   return notes.length ? html("ul", { class: "notes" }, notes) : null;
 }
@@ -106,7 +122,7 @@ export function notesOf(answer) {
 export function making(answer, request) {
   const { method, model, ...counts } = answer.making;
   const facts = [
-    METHODS[method] ?? `${method ?? "unknown method"}`,
+    METHODS[method] ?? method,
     model ? `model ${model}` : "",
     ...Object.entries(counts).filter(([, value]) => told(value)).map(([name, value]) => MAKING[name]?.(value) ?? `${name.replaceAll("_", " ")} ${Array.isArray(value) ? value.join(", ") : value}`),
     request.tokens ? `${counted(request.tokens, "token")}, ${money(request.micros)}` : "",

@@ -6,7 +6,7 @@ export const LOOKS = {
   running: { icon: "◐", word: "running" },
   retrying: { icon: "↻", word: "retrying" },
   done: { icon: "✓", word: "done" },
-  retried: { icon: "✓", word: "done after a retry" },
+  retried: { icon: "✓↻", word: "done after a retry" },
   failed: { icon: "✕", word: "failed" },
   superseded: { icon: "–", word: "not needed any more" },
   unused: { icon: "–", word: "not needed" },

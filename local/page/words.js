@@ -29,7 +29,7 @@ export function money(micros) {
   return `$${dollars.toFixed(dollars >= 1 ? 2 : 6).replace(/(\.\d\d\d*?)0+$/, "$1")}`;
 }
 
-/** `0.94` as 94 %. */
+/** `0.94` as 94%. */
 export function percent(share) {
-  return `${Math.round(share * 100)} %`;
+  return `${Math.round(share * 100)}%`;
 }

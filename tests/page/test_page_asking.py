@@ -37,7 +37,7 @@ def test_a_question_is_answered_with_its_sources_and_how_it_was_made(page: Page,
     expect(turn.get_by_role("heading", name="Sources")).to_be_visible()
     expect(turn.locator(".sources li").first).to_contain_text("heapq.nlargest")
     expect(turn.locator(".sources li").first).to_contain_text("python:heapq")
-    expect(turn.locator(".sources li").first).to_contain_text("support 100 %")
+    expect(turn.locator(".sources li").first).to_contain_text("support 100%")
     expect(turn.locator(".making")).to_contain_text("without a language model")
     expect(page.get_by_label("Your question")).to_have_value("")
     expect(page.get_by_role("status")).to_contain_text("Answer ready")
@@ -60,8 +60,34 @@ def test_a_sentence_shows_the_passage_that_it_stands_in(page: Page, site: Site, 
     expect(passage.get_by_role("heading", name="heapq.nlargest")).to_be_visible()
     expect(passage.locator("mark")).to_have_text(LARGEST)
     expect(passage).to_contain_text("See also")
-    expect(passage).to_contain_text("100 % of the sentence's words stand in this passage")
+    expect(passage).to_contain_text("100% of the sentence's words stand in this passage")
     expect(sentence).to_have_class(re.compile(r"\bshown\b"))
+
+
+def test_a_report_has_headings_quotations_and_sentences_with_several_sources(page: Page, site: Site) -> None:
+    sources = [
+        {"number": n, "passage": passage, "name": name, "source": "s", "reference": f"Author, {name}."}
+        for n, passage, name in ((1, "heap", "heapq.nlargest"), (2, "gzip", "gzip.compress"))
+    ]
+    report = answer(
+        f"1. Heaps\nheapq.nlargest: “{LARGEST}” [1]\n\n2. Data [sic]\nBoth do. [2] [1] And [7] nobody says.",
+        citations=sources,
+        sentences=[
+            {"text": LARGEST, "citation": 1, "support": 1.0},
+            {"text": "Both do.", "citation": 2, "support": 0.5, "also": [1]},
+        ],
+    )
+    scripted(page, site, event("settled", request_view("settled", answer=report), "settled"))
+    turn = ask(page, "Report?")
+    expect(turn.locator(".answer > h3")).to_have_text(["1. Heaps", "2. Data [sic]"])
+    expect(turn.locator(".answer > p").first).to_have_text(f"heapq.nlargest: “{LARGEST}”1")
+    expect(turn.locator(".answer > p").nth(1)).to_have_text("Both do.21 And [7] nobody says.")
+    expect(turn.locator(".sources li").first).to_contain_text("Author, heapq.nlargest.")
+    both = turn.locator(".sentence").nth(1).get_by_role("link")
+    for link, name in zip(both.all(), ("gzip.compress", "heapq.nlargest"), strict=True):
+        link.focus()
+        expect(page.get_by_role("complementary").get_by_role("heading", name=name)).to_be_visible()
+        expect(page.get_by_role("complementary")).to_contain_text("50%")
 
 
 def test_what_was_remembered_is_shown_from_the_memories(page: Page, site: Site) -> None:
@@ -101,7 +127,7 @@ def test_a_degraded_answer_says_what_failed(page: Page, site: Site) -> None:
     site.documents.during = fail
     page.goto(site.url)
     turn = ask(page, ASK_LARGEST)
-    expect(turn.locator(".degraded")).to_contain_text("something failed on the way")
+    expect(turn.locator(".degraded")).to_contain_text("Something failed on the way")
     expect(turn.locator(".degraded")).to_contain_text("the shelf is down")
     expect(agent(page, "retriever")).to_have_attribute("data-state", "failed")
     expect(turn.get_by_role("table")).to_contain_text("failed: the shelf is down")

@@ -287,6 +287,14 @@ def test_the_answer_is_in_sight_once_it_is_there_on_a_small_screen(page: Page, s
     expect(turn.locator("details.agents")).not_to_have_attribute("open", re.compile(".*"))
 
 
+def test_what_was_just_asked_stands_at_the_top(page: Page, site: Site) -> None:
+    page.goto(site.url)
+    expect(ask(page, GZIP).locator(".sentence").first).to_be_visible()
+    expect(ask(page, ASK_LARGEST).locator(".sentence").first).to_be_visible()
+    expect(page.locator(".turn").last.locator(".question")).to_be_in_viewport()
+    expect(page.locator(".turn").first.locator(".question")).not_to_be_in_viewport()
+
+
 def test_nothing_moves_for_whoever_wants_less_motion(page: Page, site: Site, gate: Gate) -> None:
     page.goto(site.url)
     ask(page, ASK_LARGEST)
