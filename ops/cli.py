@@ -104,7 +104,7 @@ def ask(  # noqa: PLR0913, PLR0917 - each is an option of the command
     if asked.error is not None:
         _print_failed(asked.error, as_json=as_json)
         raise typer.Exit(EXIT_NO_ANSWER)
-    response = msgspec.json.decode(asked.answer or b"null", type=ResponseReady)
+    response = msgspec.json.decode(asked.answer, type=ResponseReady)
     if as_json:
         _print_json({"request": asked.request, "conversation": conversation, **_answer_data(asked, response)})
         return

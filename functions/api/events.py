@@ -4,6 +4,8 @@ An event's id is the request and the number of the change. Numbers grow, so that
 `settled` has no number, and its id says that nothing comes after it.
 """
 
+from typing import Literal
+
 import msgspec
 
 from functions.api.http import Chunk, HttpResponse, Reply, Stream
@@ -15,7 +17,21 @@ from functions.ports.requests import Change, DeliveryView
 
 SETTLED = "settled"
 MAX_NUMBER = 2**63 - 1  # what a store counts to
+MAX_CHANGES = 200  # at a time, so that little is held for a client that reads slowly
 KEEP_ALIVE = b": nothing new\n\n"
+
+
+class Streamed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A server-sent event.
+
+    Attributes:
+        data: JSON, of the shape that the event's name stands for (docs/api.md).
+        id: Where a client goes on after it; the first event has none.
+    """
+
+    event: Literal["request", "delivery", "tokens", "settled"]
+    data: str
+    id: str = ""
 
 
 def watch_request(target: Target, call: Call) -> Reply:
@@ -34,16 +50,19 @@ def follow(target: Target, stream: Stream) -> Chunk:
     """What a stream sends next: nothing where nothing happened."""
     view = target.requests.view(stream.request, tenant=stream.tenant)
     if view is None:  # it was removed for its age
-        return Chunk(body=b"", stream=stream, ended=True)
+        return Chunk(body=b"", stream=stream, ended=True, more=False)
     events = [] if stream.opened else [_event("request", shown(target, view, stream.tenant), "")]
     # read after the view: where that says settled, everything before it is among the changes
     changes = target.requests.changes(stream.request, tenant=stream.tenant, after=stream.after)
-    events += [_changed(stream.request, change) for change in changes]
-    ended = view.status == SETTLED
+    sent = changes[:MAX_CHANGES]
+    events += [_changed(stream.request, change) for change in sent]
+    more = len(changes) > len(sent)
+    ended = view.status == SETTLED and not more
     if ended:
         events.append(_event(SETTLED, shown(target, view, stream.tenant), f"{stream.request}:{SETTLED}"))
-    after = changes[-1].number if changes else stream.after
-    return Chunk(body=b"".join(events), stream=msgspec.structs.replace(stream, after=after, opened=True), ended=ended)
+    after = sent[-1].number if sent else stream.after
+    moved = msgspec.structs.replace(stream, after=after, opened=True)
+    return Chunk(body=b"".join(events), stream=moved, ended=ended, more=more)
 
 
 def _changed(request: str, change: Change) -> bytes:

@@ -72,11 +72,13 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
         body: Whole events; empty where nothing happened.
         stream: How far it is now.
         ended: Whether this was the end.
+        more: Whether there is more to send already.
     """
 
     body: bytes
     stream: Stream
     ended: bool
+    more: bool
 
 
 Reply = HttpResponse | Wait | Stream

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from functions.api.messages import NewMessage
 from functions.api.problems import PROBLEM_JSON, TITLES, Problem
 from functions.api.replies import JSON
-from functions.api.routing import Answer, Name, Parameter, Route
+from functions.api.routing import VISIBLE, Answer, Name, Parameter, Route
 from functions.api.target import Target, takes_messages
 from functions.api.views import Request
 
@@ -19,8 +19,8 @@ ALWAYS = (400, 405, 406, 500, 503)  # what any call may answer with
 HEADERS = {"Location": "Where the request is.", "X-Request-ID": "As it was sent, or as it was made."}
 REQUEST_ID = Parameter(
     name="X-Request-ID",
-    type=str,
-    expected="",
+    type=Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=VISIBLE)],
+    expected="1 to 128 visible ASCII characters",
     description="Correlates, and nothing else: it is returned, and travels in every event of the request.",
 )
 

@@ -6,17 +6,16 @@ import msgspec
 
 from functions.api.conversations import MAX_MESSAGES, History, get_messages
 from functions.api.documents import NewDocuments, post_documents
-from functions.api.events import watch_request
+from functions.api.events import Streamed, watch_request
 from functions.api.health import Health, get_health
 from functions.api.messages import Accepted, NewMessage, post_message
 from functions.api.passages import get_passage
 from functions.api.requests import MAX_WAIT_S, get_request
-from functions.api.routing import Answer, Parameter, Route
+from functions.api.routing import VISIBLE, Answer, Parameter, Route
 from functions.api.views import Request
 from functions.api.workflows import WorkflowShown, WorkflowsShown, get_workflow, get_workflows
 from functions.events.common import Passage
 
-VISIBLE = r"^[!-~]+$"  # ASCII without spaces and controls
 EVENT_STREAM = "text/event-stream"
 
 IDEMPOTENCY_KEY = Parameter(
@@ -87,7 +86,7 @@ ROUTES: tuple[Route, ...] = (
             ),
         ),
         answers=(
-            Answer(status=200, description="Server-sent events.", type=str, media=EVENT_STREAM),
+            Answer(status=200, description="Server-sent events.", type=Streamed, media=EVENT_STREAM),
             Answer(status=204, description="Everything was received already."),
         ),
         problems=(404,),

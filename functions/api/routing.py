@@ -14,6 +14,7 @@ from functions.api.problems import ProblemError, Wrong, not_found, wrong
 from functions.api.target import Target
 
 MAX_NAME = 128
+VISIBLE = r"^[!-~]+$"  # ASCII without spaces and controls
 
 #: Names of conversations, collections, requests and passages.
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]

@@ -12,6 +12,8 @@ from functions.events.event import AgentFailed
 from functions.ports.requests import DeliveryView, RequestView
 from functions.runtime.arrival import claimed
 
+_NULL = msgspec.Raw(b"null")
+
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """How a request stands.
@@ -19,7 +21,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         tokens: Spent on models so far.
         micros: Spent on models so far, in millionths of a US dollar.
-        answer: The workflow's answer event, once there is one.
+        answer: The workflow's answer event, once there is one; null before, and where there is none.
         error: Why there is none, once that is settled.
         deliveries: What each agent did for it so far, in the order in which it was emitted.
     """
@@ -33,7 +35,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     settled: datetime | None
     tokens: int
     micros: int
-    answer: msgspec.Raw | None
+    answer: msgspec.Raw
     error: AgentFailed | None
     deliveries: Sequence[DeliveryView]
 
@@ -69,10 +71,10 @@ def shown(target: Target, view: RequestView, tenant: str) -> Request:
     )
 
 
-def _end(target: Target, view: RequestView) -> tuple[msgspec.Raw | None, AgentFailed | None]:
+def _end(target: Target, view: RequestView) -> tuple[msgspec.Raw, AgentFailed | None]:
     if view.settlement is None:
-        return None, None
+        return _NULL, None
     settlement = claimed(view.settlement, target.blobs)
     if settlement.name == AgentFailed.__name__:
-        return None, msgspec.json.decode(settlement.data, type=AgentFailed)
+        return _NULL, msgspec.json.decode(settlement.data, type=AgentFailed)
     return settlement.data, None

@@ -156,7 +156,7 @@ class App:
                 if chunk.ended or self._is_over(bell):
                     break
                 stream = chunk.stream
-                if not await bell.heard(self._settings.keep_alive_s):
+                if not chunk.more and not await bell.heard(self._settings.keep_alive_s):
                     await exchange.write(KEEP_ALIVE)
         await exchange.end()
 

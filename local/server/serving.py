@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import signal
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -57,7 +58,7 @@ class Protocol(H11Protocol):
     def pause_writing(self) -> None:
         """More was sent than the buffers hold: it does not read."""
         super().pause_writing()
-        self._slow = self.loop.call_later(SLOW_READER_S, self.transport.abort)
+        self._slow = self.loop.call_later(SLOW_READER_S, self._give_up)
 
     def resume_writing(self) -> None:
         """It reads."""
@@ -68,7 +69,14 @@ class Protocol(H11Protocol):
 
     def _await_head(self) -> None:
         if self._headless is None:
-            self._headless = self.loop.call_later(HEAD_S, self.transport.abort)
+            self._headless = self.loop.call_later(HEAD_S, self._give_up)
+
+    def _give_up(self) -> None:
+        """Close at once, without what is still to be sent: the system would hold that for minutes."""
+        connection: socket.socket | None = self.transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
 
 class Server(uvicorn.Server):

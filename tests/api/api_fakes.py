@@ -18,6 +18,8 @@ from functions.ports.requests import Limits
 from functions.runtime.agent import agent
 from functions.runtime.workflow import Workflow
 
+Json = Any  # whatever was sent
+
 
 class Told(Event):
     text: str
@@ -120,7 +122,7 @@ class Caller:
         return self.api.follow(stream)
 
 
-def data(response: HttpResponse) -> Any:
+def data(response: HttpResponse) -> Json:
     """The JSON of a response."""
     return msgspec.json.decode(response.body)
 

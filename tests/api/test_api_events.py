@@ -146,8 +146,7 @@ def _cut_anywhere(caller: Caller, chosen: st.DataObject) -> None:
     def look() -> None:
         if not chosen.draw(st.booleans(), label="look"):
             return
-        stream, ended = caller.watch("r1", picture.get("last", "")), False
-        events, stream, ended = seen(caller, stream)
+        events, _, _ = seen(caller, caller.watch("r1", picture.get("last", "")))
         cut = chosen.draw(st.integers(0, len(events)), label="events that arrive")
         drawn(picture, events[:cut])
 

@@ -1,17 +1,17 @@
 """Taking messages: 202 and where to look, once for each idempotency key, and everything that is wrong at once."""
 
 import threading
-from typing import Any
 
 import pytest
 from api_fakes import Caller, data
 
 from functions.adapters.local.requests import _COUNT_OPEN
+from functions.api.http import HttpResponse
 
 MESSAGES = "/conversations/c1/messages"
 
 
-def pointers(response: Any) -> dict[str, str]:
+def pointers(response: HttpResponse) -> dict[str, str]:
     return {each.get("pointer", each.get("parameter")): each["detail"] for each in data(response)["errors"]}
 
 

@@ -2,20 +2,19 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from api_fakes import Caller, data
+from api_fakes import Caller, Json, data
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
 
 @pytest.fixture
-def document(caller: Caller) -> Any:
+def document(caller: Caller) -> Json:
     return data(caller.get("/openapi.json"))
 
 
-def test_every_call_of_the_page_is_in_the_document_and_the_reverse(document: Any) -> None:
+def test_every_call_of_the_page_is_in_the_document_and_the_reverse(document: Json) -> None:
     first = PAGE.read_text().partition("## Asking")[0]
     calls = re.findall(r"`(GET|POST) (/[^`?]*)", first)
     assert {(method, path) for method, path in calls} == {
@@ -23,7 +22,7 @@ def test_every_call_of_the_page_is_in_the_document_and_the_reverse(document: Any
     }
 
 
-def test_every_status_of_the_page_is_in_the_document_and_the_reverse(document: Any) -> None:
+def test_every_status_of_the_page_is_in_the_document_and_the_reverse(document: Json) -> None:
     rows = re.findall(r"^\| ([\d, ]+) \|", PAGE.read_text(), re.MULTILINE)
     stated = {status for row in rows for status in row.split(", ")}
     found = {
@@ -36,19 +35,19 @@ def test_every_status_of_the_page_is_in_the_document_and_the_reverse(document: A
     assert stated == found | {"401"}, "401 is there where keys are set"
 
 
-def test_the_workflows_are_part_of_the_types(document: Any) -> None:
+def test_the_workflows_are_part_of_the_types(document: Json) -> None:
     schemas = document["components"]["schemas"]
     assert schemas["NewMessage"]["properties"]["workflow"]["enum"] == ["answer", "single"]
     answers = schemas["Request"]["properties"]["answer"]["anyOf"]
     assert answers == [{"$ref": "#/components/schemas/Answered"}, {"type": "null"}]
 
 
-def test_every_reference_leads_to_a_schema(document: Any) -> None:
+def test_every_reference_leads_to_a_schema(document: Json) -> None:
     references = set(re.findall(r"#/components/schemas/([\w.]+)", str(document)))
     assert references <= document["components"]["schemas"].keys()
 
 
-def test_every_limit_is_in_the_types(document: Any) -> None:
+def test_every_limit_is_in_the_types(document: Json) -> None:
     schemas = document["components"]["schemas"]
     assert schemas["NewMessage"]["properties"]["text"]["maxLength"] == 20_000
     assert schemas["NewMessage"]["additionalProperties"] is False

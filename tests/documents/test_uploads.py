@@ -1,4 +1,4 @@
-"""Documents that users send: the same name replaces, hostile input is named and skipped, the folder leaves them alone."""
+"""Documents that users send: one name, one document; what is hostile is skipped; the folder leaves them alone."""
 
 from collections.abc import Iterator
 

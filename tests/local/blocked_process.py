@@ -4,7 +4,7 @@ import sys
 import threading
 from pathlib import Path
 
-from local_fakes import MemoryCollection
+from memory_collection import MemoryCollection
 
 from functions.adapters.local.store import Store
 from functions.events.answer import UserMessage

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from local_fakes import DOCUMENTS, MemoryCollection
+from memory_collection import DOCUMENTS, MemoryCollection
 
 from functions.adapters.local.store import Store
 

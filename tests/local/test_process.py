@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from local_fakes import DOCUMENTS, PATIENCE_S, MemoryCollection, answer_to, asked, settled, wait_for
+from local_fakes import PATIENCE_S, answer_to, asked, settled, wait_for
+from memory_collection import DOCUMENTS, MemoryCollection
 
 from functions.adapters.encoders.minilm import built_encoder
 from functions.adapters.local.store import Store, StoreError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from local_fakes import asked
+from local_fakes import asked, settled
 from small_encoder import SmallEncoder
 
 from functions.adapters.local.store import StoreError
@@ -15,6 +15,7 @@ from functions.documents.sync import Report
 from functions.errors import TroupeError
 from functions.events.answer import ResponseReady
 from functions.events.common import Passage
+from functions.events.ingest import DocumentsReceived, SentDocument
 from local import workspace as module
 from local.workspace import home_folder, workspace
 
@@ -157,3 +158,21 @@ def test_the_home_is_where_troupe_home_says(monkeypatch: pytest.MonkeyPatch, giv
     if given is not None:
         monkeypatch.setenv("TROUPE_HOME", given)
     assert home_folder() == Path(expected)
+
+
+def test_a_document_that_was_sent_outlives_a_restart_and_the_reading_of_the_folder(home: Path, tmp_path: Path) -> None:
+    docs = folder(tmp_path, "docs", "# Office\n\nThe office opens at nine.\n")
+    sent = DocumentsReceived(documents=(SentDocument(name="canteen", text="The canteen opens at noon."),))
+    with workspace(home, docs) as opened:
+        opened.read_documents(lambda _done, _total: None)
+        with opened.process() as process:
+            process.submit("ingest", sent, conversation="c1", request="r1")
+            view = settled(process, "r1")
+    assert view.settlement is not None
+    assert view.settlement.name == "DocumentsIngested"
+    for _ in range(2):
+        assert read(home, docs) == Report(unchanged=1)
+        assert "The canteen opens at noon." in ask(home, docs, "When does the canteen open?").text
+    (tmp_path / "docs" / "page.md").unlink()
+    assert read(home, docs).removed == ["page.md"]
+    assert "The canteen opens at noon." in ask(home, docs, "When does the canteen open?").text
