@@ -64,11 +64,15 @@ def test_what_is_asked_before_the_history_came_stands_below_it(page: Page, site:
     page.goto(site.url)
     expect(ask(page, GZIP).locator(".sentence").first).to_be_visible()
     held: list[Route] = []
-    page.route("**/conversations/*/messages", lambda route: held.append(route), times=1)  # noqa: PLW0108 - it wraps no builtin
+    page.route("**/conversations/*/messages", lambda route: held.append(route), times=1)  # noqa: PLW0108
     with page.expect_request("**/conversations/*/messages"):
         page.reload()
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
     page.get_by_label("Your question").fill(ASK_LARGEST)
     page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Ask", exact=True)).to_be_disabled()
+    assert sent == []
     held[0].continue_()
     expect(page.locator(".turn .question")).to_have_text([GZIP, ASK_LARGEST])
     expect(page.locator(".turn").last.locator(".sentence").first).to_contain_text(LARGEST)
@@ -161,6 +165,7 @@ def test_escape_closes_the_passage_and_gives_the_focus_back(page: Page, site: Si
     expect(passage).to_be_hidden()
     page.keyboard.press("Enter")
     expect(passage.locator("mark")).to_have_text(LARGEST)
+    page.get_by_role("button", name="Close the passage").focus()
     page.keyboard.press("Escape")
     expect(passage).to_be_hidden()
     expect(cite).to_be_focused()
