@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_workflows import FANNED, ListAsked
 
+from functions.api.events import MAX_CHANGES
 from functions.api.http import HttpResponse, Stream
 from functions.errors import PermanentError
 from functions.ports.requests import Limits
@@ -93,6 +94,25 @@ def test_tokens_are_sent_as_they_were_written(caller: Caller) -> None:
         {"agent": "tell", "attempt": 1, "position": 0, "text": "He"},
         {"agent": "tell", "attempt": 1, "position": 2, "text": "\n\nllo"},
     ]
+
+
+def test_much_is_sent_in_parts_each_once_and_in_order(caller: Caller) -> None:
+    request = caller.say("hello").request
+    caller.harness.run()
+    rows = [("default", request, number, "tell", 1, number, "x") for number in range(1, 2 * MAX_CHANGES + 10)]
+    caller.harness.store.write(
+        lambda connection: connection.executemany("INSERT INTO written VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    )
+    stream, parts, ended = caller.watch(request), [], False
+    while not ended:
+        chunk = caller.follow(stream)
+        parts.append(events_of(chunk.body))
+        stream, ended = chunk.stream, chunk.ended
+        assert chunk.more != ended
+    assert all(len(part) <= MAX_CHANGES + 1 for part in parts)
+    sent = [event for part in parts for event in part]
+    assert [each.name for each in sent] == ["request", *["tokens"] * len(rows), "delivery", "settled"]
+    assert [each.data["position"] for each in sent if each.name == "tokens"] == [row[5] for row in rows]
 
 
 def test_who_has_everything_is_told_to_stop(caller: Caller) -> None:

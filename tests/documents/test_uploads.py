@@ -115,6 +115,19 @@ def test_strays_are_still_removed_beside_uploads(desk: Desk) -> None:
     assert desk.texts() == ["upload:guide: Bring one.", "upload:guide: Open at nine."]
 
 
+def test_passages_that_the_collection_lost_are_written_again(desk: Desk) -> None:
+    desk.read_folder(Doc("f", ("x",)))
+    desk.send(markdown(GUIDE))
+    both = desk.texts()
+    points = desk.collection.points[TENANT]
+    for lost in [each for each in points.values() if each.source == "f"]:
+        del points[lost.id]
+    desk.read_folder(Doc("f", ("x",)))
+    assert desk.texts() == both
+    points.clear()
+    assert desk.send(markdown(GUIDE)) == [DocumentOutcome(name="guide", passages=2, written=2)]
+
+
 def test_a_file_and_an_upload_of_one_name_and_text_are_two(desk: Desk) -> None:
     desk.read_folder(Doc("upload:guide", ("x",)))
     desk.send(markdown("# x\n\nabout x\n"))
