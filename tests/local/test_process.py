@@ -217,7 +217,10 @@ def test_a_request_that_was_being_worked_on_when_the_process_was_killed_is_answe
     start: Start, tmp_path: Path
 ) -> None:
     script = Path(__file__).with_name("blocked_process.py")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), str(script.parent)])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path.cwd()), str(script.parent), str(script.parents[1])]),
+    }
     killed = subprocess.Popen(  # noqa: S603 - every argument is this test's own
         [sys.executable, str(script), str(tmp_path / "store"), SORT],
         stdout=subprocess.PIPE,
