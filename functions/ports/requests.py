@@ -22,6 +22,7 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
         finished: When it was done; None while it is not.
         attempts: How many began.
         error: Of the last attempt that failed; empty where none did.
+        failed: Whether it was given up: a dead letter tells of it.
     """
 
     key: str
@@ -32,6 +33,7 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     finished: datetime | None
     attempts: int
     error: str = ""
+    failed: bool = False
 
 
 class RequestView(msgspec.Struct, frozen=True, kw_only=True):

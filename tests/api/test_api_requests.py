@@ -33,6 +33,7 @@ def test_a_request_is_shown_before_while_and_after_it_is_worked_on(caller: Calle
         "finished": "2026-01-05T09:00:00Z",
         "attempts": 1,
         "error": "",
+        "failed": False,
     }
 
 

@@ -90,6 +90,17 @@ def test_the_last_attempt_ends_as_a_dead_letter_and_an_error_for_the_caller(proc
     assert troupe.attempts("work") == [3]
 
 
+def test_whoever_looks_can_tell_a_delivery_that_was_retried_from_one_that_was_given_up(process: Opens) -> None:
+    troupe = process(SINGLE)
+    for request, failures in (("r1", 2), ("r2", 9)):
+        troupe.script.failures["work a"] = down(failures)
+        troupe.start(Asked(text="a"), request=request)
+        troupe.run()
+    retried, given_up_on = (troupe.requests.deliveries(each, tenant="default")[0] for each in ("r1", "r2"))
+    assert (retried.attempts, retried.error, retried.failed) == (3, "DownError: the shelf is down", False)
+    assert (given_up_on.attempts, given_up_on.error, given_up_on.failed) == (3, "DownError: the shelf is down", True)
+
+
 def test_a_retry_waits_for_its_backoff(process: Opens) -> None:
     troupe = process(SINGLE)
     troupe.script.failures["work a"] = down(2)

@@ -178,11 +178,14 @@ _COUNT_OPEN = """
 SELECT (SELECT count(*) FROM request WHERE status != 'settled'),
     (SELECT count(*) FROM request WHERE tenant = ? AND conversation = ? AND status != 'settled')
 """
-_DELIVERY = "key, agent, event, emitted, started, finished, attempts, error"
+_DELIVERY = (
+    "key, agent, event, emitted, started, finished, attempts, error,"
+    " EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.key = delivery.key)"
+)
 
 
 def _delivery(row: Sequence[Any]) -> DeliveryView:
-    key, agent, event, emitted, started, finished, attempts, error = row
+    key, agent, event, emitted, started, finished, attempts, error, failed = row
     return DeliveryView(
         key=key,
         agent=agent,
@@ -192,6 +195,7 @@ def _delivery(row: Sequence[Any]) -> DeliveryView:
         finished=None if finished is None else utc(finished),
         attempts=attempts,
         error=error,
+        failed=bool(failed),
     )
 
 
