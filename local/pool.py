@@ -45,6 +45,7 @@ class Pool:
 
     def start(self) -> None:
         """Start the threads."""
+        self._bus.store.start_committer()
         for _ in range(self._size + 1):  # one may be at a commit for everybody
             self._add_worker()
         self._watch.start()
@@ -77,8 +78,10 @@ class Pool:
             self._hold(me, entry)
             again = self._outcome(entry)
             with self._changed:
-                if self._holding.pop(me, None) is None:
-                    return  # given up meanwhile: another took over the delivery, and this thread's place
+                given_up = self._holding.pop(me, None) is None
+            if given_up:  # another took over the delivery, and this thread's place
+                self._bus.retire()
+                return
             if again is not None:
                 self._bus.announce([again])
 

@@ -41,6 +41,7 @@ from local.pool import BROKEN_PORT_DELAY_S, Pool
 from local.uploads import TenantIngest, Uploads
 
 WORKERS = 8  # agents mostly wait: for the encoder, the vector store, or a model
+PLACES_A_WORKER = 4  # whose end is being written while their worker is at the next one: what a commit gathers
 STOP_S = 10.0
 
 log = logging.getLogger("troupe.process")
@@ -84,7 +85,7 @@ class LocalProcess:
         self._store = store
         self._by_version = {plan.version: plan for plan in self.plans.values()}
         self._blobs = LocalBlobs(store.folder / "blobs")
-        self._bus = Bus(store, self._by_version.values(), now, workers)
+        self._bus = Bus(store, self._by_version.values(), now, workers * PLACES_A_WORKER)
         self.requests = LocalRequests(self._bus)
         self._pool = Pool(self._bus, self._deliver, self._lease_s, workers)
         self._deadlines = threading.Thread(target=self._expire_overdue, name="deadlines", daemon=True)
@@ -180,7 +181,7 @@ class LocalProcess:
         if entry.started is not None:
             state.take_over(entry.started)
             return carry_on(entry.started, ports)
-        raw = self._bus.envelope(entry)
+        raw = entry.raw or self._bus.envelope(entry)
         return ACKNOWLEDGED if raw is None else deliver(entry.agent, raw, ports)
 
     def _interrupted(self, state: LocalState, entry: Entry, error: BaseException) -> None:

@@ -57,7 +57,7 @@ PEERS = (
     Peer("llama-index-workflows", "llama_index", on_disk=False),
     Peer("autogen-core", "autogen", on_disk=False),
 )
-TARGETS = (  # what issue 4 asks for: of what, beside whom, at most or at least which ratio
+TARGETS = (  # of what, beside whom, at most or at least which ratio
     ("one alone, Troupe / langgraph", "alone", LANGGRAPH, "<=", 0.45),
     ("one alone, Troupe / floor", "alone", FLOOR, "<=", 2.5),
     ("at once, Troupe / langgraph", "together", LANGGRAPH, ">=", 5.0),

@@ -4,6 +4,7 @@ An envelope never changes once it is made. Its id is a hash of what it came from
 delivery makes the same envelopes. `part` is the lineage: one frame for each open scope, innermost last.
 """
 
+import functools
 import hashlib
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -165,6 +166,7 @@ def pack(lineage: Lineage) -> str:
 
 
 @lru_cache(maxsize=1024)  # every event of a request is asked for its place several times over
+@functools.lru_cache(maxsize=4096)  # each step of a delivery asks again
 def unpack(part: str) -> Lineage:
     """The lineage in a string that `pack` made.
 

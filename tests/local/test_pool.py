@@ -236,16 +236,20 @@ def test_a_long_way_of_many_requests_ends_with_one_attempt_of_each_step(open_sto
 def test_a_delivery_whose_end_could_not_be_written_is_tried_again(
     open_store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, broken = Store.submit, threading.Event()
+    broken = threading.Event()
 
-    def break_once(store: Store, operation: Callable[..., object], then: Callable[..., None]) -> None:
-        if broken.is_set():
-            original(store, operation, then)
-        else:
-            broken.set()
-            then(None, StoreError("the disk is full"))
+    def breaking_once(original: Callable[..., None]) -> Callable[..., None]:
+        def submit(store: Store, operation: Callable[..., object], then: Callable[..., None]) -> None:
+            if broken.is_set():
+                original(store, operation, then)
+            else:
+                broken.set()
+                then(None, StoreError("the disk is full"))
 
-    monkeypatch.setattr(Store, "submit", break_once)
+        return submit
+
+    for name in ("submit", "submit_at_once"):
+        monkeypatch.setattr(Store, name, breaking_once(getattr(Store, name)))
     with LocalProcess(open_store(), JOBS, {}, workers=1) as process:
         request = submit(process, "job")
         assert settled(process, request).settlement

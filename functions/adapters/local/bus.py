@@ -66,7 +66,14 @@ def add_row(connection: sqlite3.Connection, envelope: Envelope, agent: str, due:
     )
     if not cursor.rowcount or cursor.lastrowid is None:
         return None
-    return Entry(due, PRIORITIES.index(envelope.priority), cursor.lastrowid, agent)
+    rank = PRIORITIES.index(envelope.priority)
+    return Entry(due, rank, cursor.lastrowid, agent, raw=raw)
+
+
+def set_timer(connection: sqlite3.Connection, routes: Routes, timer: Timer) -> list[Entry]:
+    """Add the rows of an event that comes later, unless it is cancelled meanwhile: then its row is gone."""
+    due = timer.due.timestamp()
+    return [entry.later(due) for entry in enqueue(connection, routes, timer.envelope, due)]
 
 
 def set_deadline(connection: sqlite3.Connection, envelope: Envelope) -> list[Entry]:
@@ -168,9 +175,17 @@ class Bus:
         """
         return self._deliveries.goes_on(_rank(priority), turn)
 
+    def is_alone(self) -> bool:
+        """Whether one delivery at most is in work, and none waits for its turn."""
+        return self._deliveries.is_alone()
+
     def take(self) -> Entry | None:
         """Wait for the next delivery that is due; None once the bus is stopped."""
         return self._deliveries.take()
+
+    def retire(self) -> None:
+        """This thread takes no deliveries any more."""
+        self._deliveries.retire()
 
     def take_deadline(self) -> Entry | None:
         """Wait for the next deadline that is over; None once the bus is stopped."""

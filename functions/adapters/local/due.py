@@ -20,6 +20,7 @@ class Entry(NamedTuple):
 
     Attributes:
         started: What a worker goes on from, where the delivery was begun when its event was published.
+        raw: The event, for a taker who need not ask the table for it: of a row that nobody else removes.
         turn: Since when one delivery has followed the other without waiting in the queue; 0 for one that waits.
     """
 
@@ -29,10 +30,11 @@ class Entry(NamedTuple):
     agent: str
     started: Started | None = None
     turn: float = 0.0
+    raw: bytes = b""
 
     def later(self, due: float) -> "Entry":
         """The same, waiting until it is due."""
-        return self._replace(due=due, started=None, turn=0.0)
+        return self._replace(due=due, started=None, turn=0.0, raw=b"")
 
 
 class DueQueue:
@@ -51,15 +53,20 @@ class DueQueue:
         self._handed: deque[Entry] = deque()  # begun: each has its place
         self._in_work: set[int] = set()  # receipts
         self._reserved = 0  # places for what will be handed
+        self._takers: set[int] = set()  # the threads that take
         self._arrivals = itertools.count()
         self._stopped = False
 
     def announce(self, entries: Iterable[Entry]) -> None:
         """Add entries, and wake a taker."""
         with self._changed:
+            now = self._now().timestamp()
+            comes_later = False
             for entry in entries:
                 heapq.heappush(self._waiting, entry)
-            self._changed.notify()
+                comes_later |= entry.due > now
+            if comes_later or not self._comes_back():
+                self._changed.notify()
 
     def take(self) -> Entry | None:
         """Wait for the next entry that is due and has a place; None once the queue is stopped.
@@ -67,15 +74,22 @@ class DueQueue:
         A taker wakes the next one where there is more, so that short work is not spread over many threads.
         """
         with self._changed:
+            self._takers.add(threading.get_ident())
             while True:
                 entry = self._next()
                 if entry is not None:
                     if self._handed or self._ready:
                         self._changed.notify()
                     return entry
-                if self._stopped:
+                if self._stopped and not self._in_work:  # else a write that is under way may begin one more
                     return None
                 self._changed.wait(self._until_next())
+
+    def retire(self) -> None:
+        """This thread takes no more: whatever it left is for others to look at."""
+        with self._changed:
+            self._takers.discard(threading.get_ident())
+            self._changed.notify()
 
     def _next(self) -> Entry | None:
         if self._handed:  # begun already, so not even a stop leaves them
@@ -84,8 +98,13 @@ class DueQueue:
         if self._stopped or not self._ready or self._free() <= 0:
             return None
         entry = heapq.heappop(self._ready)[2]
-        self._in_work.add(entry.receipt)
+        if self._places != UNLIMITED:  # else nobody gives a place back
+            self._in_work.add(entry.receipt)
         return entry._replace(turn=self._now().timestamp())
+
+    def _comes_back(self) -> bool:
+        """Whether this thread takes next, so that nobody need be woken: where there is more, it wakes another then."""
+        return threading.get_ident() in self._takers
 
     def _free(self) -> int:
         return self._places - len(self._in_work) - self._reserved
@@ -94,7 +113,9 @@ class DueQueue:
         """Give back the place of an entry; it may have been given back already."""
         with self._changed:
             self._in_work.discard(receipt)
-            if self._ready:
+            if self._stopped:
+                self._changed.notify_all()
+            elif self._ready:
                 self._changed.notify()
 
     def reserve(self, wanted: int) -> int:
@@ -111,7 +132,7 @@ class DueQueue:
             self._handed.extend(entries)
             self._in_work.update(entry.receipt for entry in entries)
             self._reserved -= reserved
-            if self._handed or self._ready:
+            if (self._handed or self._ready) and not self._comes_back():
                 self._changed.notify()
 
     def goes_on(self, rank: int, turn: float) -> bool:
@@ -123,6 +144,12 @@ class DueQueue:
             if not self._ready:
                 return True
             return self._ready[0][0] >= rank and self._now().timestamp() - turn < TURN_S
+
+    def is_alone(self) -> bool:
+        """Whether one entry at most is in work, and none that is due waits."""
+        with self._changed:
+            self._move_due()
+            return len(self._in_work) <= 1 and not self._ready and not self._handed
 
     def take_due(self) -> Entry | None:
         """The next entry that is due now, or None."""

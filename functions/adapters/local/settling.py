@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 
-from functions.adapters.local.bus import Routes, drop_deadline, enqueue, remove
+from functions.adapters.local.bus import Routes, drop_deadline, enqueue, remove, set_timer
 from functions.adapters.local.due import Entry
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, decode, digest, encode
@@ -110,7 +110,7 @@ def start_next(  # noqa: PLR0913 - whose conversation it is, and what its first 
     else:
         publish(first)
     for timer in routes.entry_timers(first):
-        entries += enqueue(connection, routes, timer.envelope, timer.due.timestamp())
+        entries += set_timer(connection, routes, timer)
     return entries
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from functions.adapters.local.ahead import Publication, begin
-from functions.adapters.local.bus import Bus, enqueue, postpone, remove
+from functions.adapters.local.bus import Bus, enqueue, postpone, remove, set_timer
 from functions.adapters.local.due import Entry
 from functions.adapters.local.joins import gather, mark_joined, parts
 from functions.adapters.local.settling import keep, park, settle
@@ -99,10 +99,9 @@ class LocalState:
         self.ends_later = True
 
         def written(published: Publication | None, error: BaseException | None) -> None:
+            started = [each._replace(turn=entry.turn) for each in published.started] if published else []
+            self._bus.hand(started, reserved=reserved)
             self._bus.leave(self._receipt)
-            self._bus.hand(
-                [each._replace(turn=entry.turn) for each in published.started] if published else [], reserved=reserved
-            )
             if published is None or error is not None:
                 threading.Thread(target=self._interrupted, args=(entry, error)).start()
                 return
@@ -110,7 +109,8 @@ class LocalState:
                 self._bus.announce(published.waiting)
             self._announce_end(finish)
 
-        self._store.submit(lambda connection: self._finish(connection, finish, own + reserved), written)
+        submit = self._store.submit_at_once if self._bus.is_alone() else self._store.submit
+        submit(lambda connection: self._finish(connection, finish, own + reserved), written)
 
     def _places(self, finish: Finish, entry: Entry) -> tuple[int, int]:
         """How many of its outputs may be begun: at its own place, and at free ones."""
@@ -140,7 +140,7 @@ class LocalState:
             else:
                 published.publish(output)
         for timer in finish.timers:
-            published.waiting += enqueue(connection, self._bus.routes, timer.envelope, timer.due.timestamp())
+            published.waiting += set_timer(connection, self._bus.routes, timer)
         for timer_id in finish.cancelled:
             connection.execute("DELETE FROM queue WHERE envelope_id = ?", (timer_id,))
         if finish.letter:

@@ -246,14 +246,30 @@ class Store:
             raise self._told(ticket.error) from ticket.error.__cause__
         return ticket.result  # type: ignore[return-value]  # set, since there was no error
 
+    def start_committer(self) -> None:
+        """From now on a thread of the store commits what is submitted, so that its senders can go on meanwhile."""
+        with self._queueing:
+            if self._committer is None:
+                self._committer = threading.Thread(target=self._commit_left, name="commits", daemon=True)
+                self._committer.start()
+
     def submit(self, operation: Operation[T], then: Callable[[T | None, BaseException | None], None]) -> None:
         """The same without waiting for it: `then` is told the result once that is on disk, or the error.
 
-        `then` is called from the thread that committed: it must neither block, nor write here, nor raise.
+        `then` is called from the thread that committed: it must neither block, nor write here, nor raise. Where no
+        thread of the store commits, that is the thread that submits.
         """
-        ticket = _Ticket(operation, then)
-        if not self._is_led(ticket):
-            self._lead(ticket)
+        if self._is_led(_Ticket(operation, then)):
+            return
+        if self._committer is not None:
+            self._commits_left.release()
+        else:
+            self._lead(None)
+
+    def submit_at_once(self, operation: Operation[T], then: Callable[[T | None, BaseException | None], None]) -> None:
+        """The same for whoever has nothing else to do: it commits itself, unless somebody does."""
+        if not self._is_led(_Ticket(operation, then)):
+            self._lead(None)
 
     def _is_led(self, ticket: _Ticket[Any]) -> bool:
         """Queue an operation; whether somebody commits who will see to it. Else it is for whoever asks."""
@@ -321,12 +337,10 @@ class Store:
             if not self._led:
                 return
             waiting = next((ticket for ticket in self._queued if ticket.then is None), None)
-            if waiting is None and self._committer is None:
-                self._committer = threading.Thread(target=self._commit_left, name="commits", daemon=True)
-                self._committer.start()
         if waiting is not None:
             waiting.turn.release()
         else:
+            self.start_committer()
             self._commits_left.release()
 
     def _commit_left(self) -> None:
