@@ -53,9 +53,7 @@ class Upload:
             raise Unreadable("is empty")
         parsed = self.parser.parse(_SUFFIXES[self.sent.format], self.sent.text.encode())
         # No file has a NUL in its name, and an id is made of the source: no file's passage has the id of this one's.
-        unique = passages_of(
-            f"{PREFIX}\0{self.sent.name}", parsed.sections, untitled=self.sent.name, work=parsed.work
-        )
+        unique = passages_of(f"{PREFIX}\0{self.sent.name}", parsed.sections, untitled=self.sent.name, work=parsed.work)
         passages = [msgspec.structs.replace(passage, source=self.source) for passage in unique]
         if not passages:
             raise Unreadable("holds no text")
