@@ -223,11 +223,13 @@ MODEL = {"model": "model"}
 
 @agent()
 def think(event: Asked, *, model: LanguageModel) -> Answered:
+    del model
     return Answered(texts=(event.text,))
 
 
 @agent()
 def think_or_not(event: Asked, *, model: LanguageModel | None = None) -> Answered:
+    del model
     return Answered(texts=(event.text,))
 
 
