@@ -19,7 +19,7 @@ _RUN = rf"{_CITATION}(?:\s*{_CITATION})*"
 _CITATIONS = rf"(?:^|\s+|(?<=[.!?,;:])){_RUN}|{_RUN}(?=[.!?,;:]+(?:\s|$)|\s*$)"
 _AFTER_THE_END = rf"([.!?]+[\"'\u201d\u2019)]*)[ \t]*({_RUN})(?=\s|$)"
 _NUMBER_OR_RANGE = r"(\d+)(?:\s*[\u2013-]\s*(\d+))?"
-_NAME = r"\b[A-Za-z]\w*(?:[._]\w+)+\b|\b[A-Z][a-z]+[A-Z]\w*\b|`([^`\n]+)`"
+_NAME = r"\b(?!(?:e\.g|i\.e|a\.k\.a)\b)[A-Za-z]\w*(?:[._]\w+)+\b|\b[A-Z][a-z]+[A-Z]\w*\b|`([^`\n]+)`"
 _MARKS = r"\*\*|__(?=\S)|^#+\s+"
 _LONGEST_RANGE = 20
 _OPPOSITES = (
