@@ -201,3 +201,8 @@ def gives_instructions(text: str) -> bool:
     visible = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     instruction = compiled(_INSTRUCTION, re.IGNORECASE | re.VERBOSE | re.MULTILINE)
     return instruction.search(_BLANKS.sub(" ", visible)) is not None
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, which takes an `s` for several."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
