@@ -12,6 +12,7 @@ from functions.adapters.encoders.minilm import built_encoder
 from functions.adapters.local.ledger import LocalLedger
 from functions.adapters.local.store import Store
 from functions.adapters.models.bound import Chat
+from functions.adapters.models.breaker import Breaker
 from functions.adapters.models.settings import ModelSettings, model_settings
 from functions.adapters.vectors.qdrant_edge import EdgeCollection
 from functions.documents.document import Document
@@ -102,7 +103,7 @@ def _chat(model: ModelSettings | None, closing: ExitStack) -> Chat | None:
         return None
     from functions.adapters.models.openai_compatible import OpenAICompatible  # noqa: PLC0415 - slow, and not for all
 
-    return closing.enter_context(closed_with(OpenAICompatible(model)))
+    return Breaker(closing.enter_context(closed_with(OpenAICompatible(model))))
 
 
 def _store(home: Path) -> Store:

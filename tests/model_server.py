@@ -61,8 +61,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def start_stream(self) -> None:
-        self.send_response(200)
+    def start_stream(self, status: int = 200) -> None:
+        self.send_response(status)
         self.send_header("content-type", "text/event-stream; charset=utf-8")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
@@ -320,6 +320,17 @@ def endless(said: str = "on and ", *, every_s: float = 0.0) -> Reply:
         handler.start_stream()
         while not handler.server.model_server.released.wait(every_s):
             handler.send_event(chunk({"content": said}))
+
+    return reply
+
+
+def failed_slowly(status: int) -> Reply:
+    """An error whose body drips until the test is over."""
+
+    def reply(handler: Handler, _: Body) -> None:
+        handler.start_stream(status)
+        while not handler.server.model_server.released.wait(0.05):
+            handler.send_piece(b" ")
 
     return reply
 

@@ -18,6 +18,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from functions.adapters.models.settings import MODEL, PRICE, URL
 from functions.documents.python_docs import read_python_docs
 from functions.events.answer import CitedSentence, ResponseReady, UserMessage
 from functions.events.common import Passage
@@ -71,9 +72,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", type=Path, default=ROOT / ".troupe", help="where the corpus was read")
     home = parser.parse_args().home.resolve()
-    model = os.environ.get("TROUPE_MODEL_URL") and os.environ.get("TROUPE_MODEL", "a model")
+    model = os.environ.get(URL) and os.environ.get(MODEL, "a model")
     columns = {f"with {model}": _measured(home)} if model else {}
-    os.environ.pop("TROUPE_MODEL_URL", None)
+    for name in (URL, MODEL, PRICE):
+        os.environ.pop(name, None)
     columns = {"without a model": _measured(home), **columns}
     table = Table("what", *columns)
     for name in next(iter(columns.values())):

@@ -13,7 +13,7 @@ from functions.ports.conversations import Append
 from functions.ports.vectors import Lookup
 from functions.runtime.agent import agent
 from functions.runtime.checking import SUPPORTED, is_poisoned, is_supported, quoted
-from functions.runtime.text import support
+from functions.runtime.text import counted, support
 
 NOTHING_FOUND = "I found nothing in the documents on this."
 NOTHING_LEFT = "I found sources, but nothing that could be written from them stands in them."
@@ -188,10 +188,6 @@ def _notes_on_draft(draft: DraftWritten, checked: _Checked) -> Iterator[str]:
     for source in checked.refused:
         yield f"Left out: {source} gives instructions instead of facts."
     if checked.unsupported:
-        yield f"Left out: {_counted(checked.unsupported, 'sentence')} without support in the source."
+        yield f"Left out: {counted(checked.unsupported, 'sentence')} without support in the source."
     if checked.repeated:
-        yield f"Left out: {_counted(checked.repeated, 'sentence')} that said what another one says."
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+        yield f"Left out: {counted(checked.repeated, 'sentence')} that said what another one says."

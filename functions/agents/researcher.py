@@ -18,6 +18,7 @@ MAX_HEADING_CHARACTERS = 120
 LEAST = 2  # a plan with fewer sub-questions is none
 MAX_NAMED = 20  # of what is left out
 TOPIC_WORDS = 8  # of what a topic is searched by under several aspects
+MAX_TOLD_CHARACTERS = 4_000  # of a message, to a model
 MAX_TOKENS = 600
 
 INSTRUCTIONS = f"""Break the request for research into {LEAST} to {MAX_SUBQUESTIONS} sub-questions that
@@ -85,7 +86,7 @@ def _broken_down(requested: ResearchRequested, model: LanguageModel) -> _Plan:
     Raises:
         ModelError: It failed, or planned too little.
     """
-    asked = "\n".join((*requested.earlier[-1:], requested.question))
+    asked = "\n".join(said[:MAX_TOLD_CHARACTERS] for said in (*requested.earlier[-1:], requested.question))
     answer = model.decide(INSTRUCTIONS, asked, Breakdown, max_tokens=MAX_TOKENS)
     plan = _distinct(Subquestion(heading=each.heading, queries=(each.query,)) for each in answer.subquestions)
     if len(plan) < LEAST:

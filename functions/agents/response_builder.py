@@ -16,6 +16,7 @@ from functions.events.answer import (
 from functions.events.common import Passage
 from functions.ports.conversations import Append
 from functions.runtime.agent import agent
+from functions.runtime.text import counted
 
 NOTHING_FOUND = "I found nothing in the documents that answers this."
 NEAREST = 3
@@ -127,10 +128,6 @@ def _notes(ready: AnswerReady) -> Iterator[str]:
     for source in validation.refused:
         yield f"Left out: {source} gives instructions instead of facts."
     if validation.dropped:
-        yield f"Left out: {_counted(validation.dropped, 'sentence')} without support in the source."
+        yield f"Left out: {counted(validation.dropped, 'sentence')} without support in the source."
     if ready.unsupported:
-        yield f"Left out: {_counted(ready.unsupported, 'sentence')} of the model that its citations do not say."
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+        yield f"Left out: {counted(ready.unsupported, 'sentence')} of the model that its citations do not say."

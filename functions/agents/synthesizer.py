@@ -24,6 +24,7 @@ ENOUGH_WORDS = 8
 OPENING = 0.05  # what the first sentence of a passage weighs more
 LATER = 0.02  # what each sentence before it takes away: sources say first what they are about
 MAX_PROMPT_CHARACTERS = 24_000
+MAX_TOLD_CHARACTERS = 4_000  # of the request
 MAX_TOKENS = 1_600
 
 # A sentence that states something: no markup, no drawing, nothing that only announces what follows.
@@ -85,7 +86,7 @@ def _written(collected: FindingsCollected, model: LanguageModel) -> tuple[Statem
         for source in (findings[each.source - 1].passage,)
     ]
     if not any(is_supported(statement.text, source) for statement, source in statements):
-        raise ModelError("wrote nothing that stands in its sources", reason="malformed")
+        raise ModelError("wrote nothing that stands in its sources", reason="unsupported")
     return tuple(sorted((statement for statement, _ in statements), key=lambda each: each.subquestion))
 
 
@@ -97,7 +98,7 @@ def _prompt(collected: FindingsCollected) -> str:
         f"Source {number}, for section {each.subquestion + 1}: {each.passage.name}\n{each.passage.text[:each_may]}"
         for number, each in enumerate(collected.findings, 1)
     )
-    return "\n\n".join((f"Request: {collected.question}", *sections, *sources))
+    return "\n\n".join((f"Request: {collected.question[:MAX_TOLD_CHARACTERS]}", *sections, *sources))
 
 
 class _Candidate(msgspec.Struct, frozen=True):

@@ -18,9 +18,9 @@ from functions.events.common import Passage
 from functions.events.event import All
 from functions.ports.vectors import Lookup
 from functions.runtime.agent import agent
-from functions.runtime.text import gives_instructions, overlap, sentences, support, words
+from functions.runtime.checking import SUPPORTED, is_poisoned
+from functions.runtime.text import overlap, sentences, support, words
 
-SUPPORTED = 0.9  # of a sentence's words, in one sentence of its source: one other word may be another statement
 # The shares that follow, and those of the summarizer, were chosen on the questions of bench/retrieval.
 SCORE_SHARE = 0.7  # of a sentence's relevance: how well its passage fits; the rest, which asked words it has
 OPENING = 0.05  # more relevance for the first sentence of a passage, which says what the passage is about
@@ -104,7 +104,7 @@ def _validate(finds: Sequence[_Find], stored: Mapping[str, Passage], missing: tu
     considered = 0
     for find in finds:
         passage, source = find.passage, stored.get(find.passage.id)
-        if any(gives_instructions(f"{each.name}\n{each.text}") for each in (passage, source) if each):
+        if any(is_poisoned(each) for each in (passage, source) if each):
             refused[f"{passage.name} ({passage.source})"] = None
             continue
         checked = list(_checked(find, source))

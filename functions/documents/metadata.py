@@ -23,8 +23,9 @@ _FIRST_HEADING = re.compile(r"^#[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 _RST_FIELD = re.compile(r"^:(\w+):[ \t]+(.+)$", re.MULTILINE)
 _RST_TITLE = re.compile(r"\A(?:([=\-~#*^])\1{2,}[ \t]*\n)?[ \t]*(\S.*?)[ \t]*\n([=\-~#*^])\3{2,}[ \t]*(?:\n|\Z)")
 _DAY = re.compile(r"(\d{4})[-/](\d{1,2})(?:[-/](\d{1,2}))?(?!\d)")
-_SEVERAL = re.compile(r"\s*;\s*|\s+and\s+|\s*\n\s*")
-_ADDRESS = re.compile(r"\s*(?:<[^<>]*>|\([^()@]*@[^()]*\))")
+# Neither takes the space around it, which is cut off later: a long run of it would be gone through once a character.
+_SEVERAL = re.compile(r";|\n|(?<=\s)and(?=\s)")
+_ADDRESS = re.compile(r"<[^<>]*>|\([^()@]*@[^()]*\)")
 _WEB = re.compile(r"https?://\S+\Z", re.IGNORECASE)
 # Titles that programs write where nobody gave one.
 _NO_TITLE = re.compile(r"untitled.*|microsoft word - .*|.*\.(?:docx?|tex|dvi|indd|pdf)|\W*", re.IGNORECASE)

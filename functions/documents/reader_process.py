@@ -74,10 +74,6 @@ class ReaderProcess:
         self._max_seconds = max_seconds
         self._process: subprocess.Popen[bytes] | None = None
 
-    def read(self, suffix: str, data: bytes) -> list[Section]:
-        """The sections alone; see `parse`."""
-        return self.parse(suffix, data).sections
-
     def parse(self, suffix: str, data: bytes) -> Parsed:
         """A file's bytes, read as the format of its suffix (a key of READERS).
 
@@ -104,7 +100,7 @@ class ReaderProcess:
         return reply.parsed
 
     def close(self) -> None:
-        """Stop the process; the next `read` would start another."""
+        """Stop the process; the next `parse` would start another."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()

@@ -1,8 +1,9 @@
 """Brings a collection in line with the documents of a corpus, and can be stopped anywhere.
 
 A document's ledger entry is written twice: before its passages, naming every id that they may have, and after
-them, with its fingerprint. What a crash leaves behind is therefore always known by name, and the next run
-completes or removes it; what was already encoded is not encoded again.
+them, with its fingerprint; one that is removed loses its fingerprint before its passages go. What a crash leaves
+behind is therefore always known by name, and the next run completes or removes it; what was already encoded is not
+encoded again.
 """
 
 import time
@@ -177,6 +178,8 @@ class _Run:
     def _remove(self, entries: Sequence[Entry]) -> None:
         if not entries:
             return
+        # First, so that a crash while they are deleted leaves no entry that looks whole and is not.
+        self._ledger.put([Entry(source=entry.source, fingerprint="", ids=entry.ids) for entry in entries])
         self._delete([passage for entry in entries for passage in entry.ids])
         self._ledger.remove([entry.source for entry in entries])
         self._report.removed.extend(entry.source for entry in entries)

@@ -51,9 +51,9 @@ class Upload:
         """Its passages; see `Document.read`."""
         if not self.sent.text:
             raise Unreadable("is empty")
-        sections = self.parser.read(_SUFFIXES[self.sent.format], self.sent.text.encode())
+        parsed = self.parser.parse(_SUFFIXES[self.sent.format], self.sent.text.encode())
         # No file has a NUL in its name, and an id is made of the source: no file's passage has the id of this one's.
-        unique = passages_of(f"{PREFIX}\0{self.sent.name}", sections, untitled=self.sent.name)
+        unique = passages_of(f"{PREFIX}\0{self.sent.name}", parsed.sections, untitled=self.sent.name, work=parsed.work)
         passages = [msgspec.structs.replace(passage, source=self.source) for passage in unique]
         if not passages:
             raise Unreadable("holds no text")

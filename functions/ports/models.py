@@ -15,7 +15,8 @@ class ModelError(TroupeError):
 
     Attributes:
         reason: Short and stable, fit to be shown to whoever asked: `unreachable`, `timeout`, `rate limited`,
-            `refused`, `truncated`, `malformed`, `rejected`, `server error` or `budget`.
+            `refused`, `truncated`, `malformed`, `rejected`, `server error` or `budget`; an agent adds `unsupported`
+            for a text of which nothing stands in its sources.
     """
 
     def __init__(self, message: str, *, reason: str) -> None:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from functions.runtime.patterns import compiled
 from functions.runtime.text import sentences, words
 
 MANY_SUBJECTS = 3  # so many are compared from several sides, even where nobody asks for depth
@@ -18,50 +19,32 @@ _WANTED = r"(?:(?:i|we)\s+(?:need|want|would\s+like)\s+(?:you\s+to\s+)?)?"
 _OPENING = rf"{_POLITE}{_WANTED}"
 _KIND = r"""(?:short|brief|small|long|detailed|thorough|in-depth|deep|comprehensive|full|complete|technical|general
     |critical|literature|research|comparative|structured)"""
-_RESEARCH = re.compile(
-    rf"""{_OPENING}(?:
+_RESEARCH = rf"""{_OPENING}(?:
         (?:do|carry\s+out|conduct|make)\s+(?:some\s+|a\s+little\s+|thorough\s+)?research\s+(?:on|into|about)\s+
       | research(?:\s+(?:on|into|about))?(?:\s*:\s*|\s+)(?!(?:papers?|articles?|notes?|is|was|says)\b)
       | (?:(?:write|give|make|prepare|draft|produce|create|compile|put\s+together)\s+(?:(?:me|us)\s+)?)?
         (?:an?|the)\s+(?:{_KIND}[\s,]+)*(?:review|report|overview|survey|briefing|study|essay)\s+(?:on|about|over)\s+
       | (?:(?:write|give|make|prepare|draft|produce|create|compile|put\s+together)\s+(?:(?:me|us)\s+)?)
         (?:an?|the)\s+(?:{_KIND}[\s,]+)*(?:review|overview|survey)\s+of\s+
-    )(?P<topic>\S.*)""",
-    re.IGNORECASE | re.VERBOSE | re.DOTALL,
-)
-_EXPLAIN = re.compile(
-    rf"{_OPENING}(?:explain|describe|discuss|analy[sz]e|explore|investigate|study)\s+(?P<topic>\S.*)",
-    re.IGNORECASE | re.DOTALL,
-)
-_COMPARE = re.compile(
-    rf"""{_OPENING}(?:
+    )(?P<topic>\S.*)"""
+_EXPLAIN = rf"{_OPENING}(?:explain|describe|discuss|analy[sz]e|explore|investigate|study)\s+(?P<topic>\S.*)"
+_COMPARE = rf"""{_OPENING}(?:
         (?:compare|contrast|compare\s+and\s+contrast|vergleiche?|comparez?|compara)\s+
       | (?:(?:write|give|make|prepare|draft)\s+(?:(?:me|us)\s+)?)?an?\s+(?:{_KIND}[\s,]+)*comparison\s+(?:of|between)\s+
-    )(?P<topic>\S.*)""",
-    re.IGNORECASE | re.VERBOSE | re.DOTALL,
-)
-_DIFFERENCE = re.compile(
-    r"\s*what(?:\s+is|\s+are|['\u2019]s)\s+the\s+(?:\w+\s+)?differences?\s+between\s+(?P<topic>\S.*)",
-    re.IGNORECASE | re.DOTALL,
-)
-_IN_DEPTH = re.compile(
-    r"(?<![\s,])[\s,]+(?:in\s+(?:more\s+|great\s+|some\s+)?(?:depth|detail)|thoroughly|at\s+length|from\s+all\s+sides)\b",
-    re.IGNORECASE,
-)
-_ASPECT = re.compile(
-    r"\s+(?:for|in\s+terms\s+of|with\s+(?:respect|regard)\s+to|regarding|concerning|when|according\s+to)\s+(?=\S)",
-    re.IGNORECASE,
-)
+    )(?P<topic>\S.*)"""
+_DIFFERENCE = r"\s*what(?:\s+is|\s+are|['\u2019]s)\s+the\s+(?:\w+\s+)?differences?\s+between\s+(?P<topic>\S.*)"
+_IN_DEPTH = r"""(?<![\s,])[\s,]+
+    (?:in\s+(?:more\s+|great\s+|some\s+)?(?:depth|detail)|thoroughly|at\s+length|from\s+all\s+sides)\b"""
+_ASPECT = r"\s+(?:for|in\s+terms\s+of|with\s+(?:respect|regard)\s+to|regarding|concerning|when|according\s+to)\s+(?=\S)"
 _AND = r"(?:and|or|vs\.?|versus|und|oder|et|ou|y)"
-_LISTED = re.compile(rf"\s*[,;/]\s*(?:{_AND}\s+)?|\s+{_AND}\s+", re.IGNORECASE)
-_PAIRED = re.compile(r"\s+(?:with|to|against|mit|avec|con)\s+", re.IGNORECASE)
-_ARTICLE = re.compile(r"(?:the|an?|python['\u2019]s)\s+", re.IGNORECASE)
-_GENERIC = re.compile(r"\s+(?:modules?|packages?|librar(?:y|ies)|functions?|class(?:es)?)$", re.IGNORECASE)
-_HOW_IT_WORKS = re.compile(r"(?:how|what)\s+(?P<topic>\S.*?)\s+(?:works?|does|do|is|are)", re.IGNORECASE)
-_WORKING_WITH = re.compile(
+_LISTED = rf"\s*[,;/]\s*(?:{_AND}\s+)?|\s+{_AND}\s+"
+_PAIRED = r"\s+(?:with|to|against|mit|avec|con)\s+"
+_ARTICLE = r"(?:the|an?|python['\u2019]s)\s+"
+_GENERIC = r"\s+(?:modules?|packages?|librar(?:y|ies)|functions?|class(?:es)?)$"
+_HOW_IT_WORKS = r"(?:how|what)\s+(?P<topic>\S.*?)\s+(?:works?|does|do|is|are)"
+_WORKING_WITH = (
     r"(?:how\s+to\s+(?:use|work\s+with)|(?:the\s+)?ways\s+(?:to|of)|(?:the\s+)?uses?\s+of|(?:working|dealing)\s+with)\s+"
-    r"|(?:using|handling)\s+",
-    re.IGNORECASE,
+    r"|(?:using|handling)\s+"
 )
 
 
@@ -86,18 +69,18 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
 def brief_of(text: str) -> Brief:
     """What a message asks for, whichever workflow it goes to."""
     folded = " ".join(text.split())
-    in_depth = _IN_DEPTH.search(folded) is not None
-    asked = _IN_DEPTH.sub("", folded) if in_depth else folded
-    compared = _COMPARE.match(asked) or _DIFFERENCE.match(asked)
+    in_depth = _compiled(_IN_DEPTH).search(folded) is not None
+    asked = _compiled(_IN_DEPTH).sub("", folded) if in_depth else folded
+    compared = _compiled(_COMPARE).match(asked) or _compiled(_DIFFERENCE).match(asked)
     if compared and (brief := _comparison(_bare(compared["topic"]), in_depth=in_depth)):
         return brief
     questions = _questions(folded)
     if len(questions) > 1:
         return Brief(form="questions", topic=folded, subjects=questions, in_depth=in_depth)
-    if found := _RESEARCH.match(asked):
+    if found := _compiled(_RESEARCH).match(asked):
         topic = _bare(found["topic"])
         return Brief(form="report", topic=topic, subjects=_named(topic), in_depth=True)
-    if in_depth and (found := _EXPLAIN.match(asked)):
+    if in_depth and (found := _compiled(_EXPLAIN).match(asked)):
         return Brief(form="report", topic=_bare(found["topic"]), subjects=_named(_bare(found["topic"])), in_depth=True)
     return Brief(form="question", topic=_bare(asked), in_depth=in_depth)
 
@@ -106,7 +89,7 @@ def wants_research(text: str) -> bool:
     """Whether a message asks, by its form, for more than an answer: a report, a comparison, several questions."""
     brief = brief_of(text)
     if brief.form == "comparison":
-        is_ordered = _COMPARE.match(text) is not None
+        is_ordered = _compiled(_COMPARE).match(text) is not None
         return is_ordered and (brief.in_depth or len(brief.subjects) >= MANY_SUBJECTS)
     if brief.form == "questions":
         return len(brief.subjects) >= MANY_QUESTIONS
@@ -115,7 +98,7 @@ def wants_research(text: str) -> bool:
 
 def _comparison(topic: str, *, in_depth: bool) -> Brief | None:
     """What is compared, or None where it is no list of things."""
-    things, *aspects = _ASPECT.split(topic, maxsplit=1)
+    things, *aspects = _compiled(_ASPECT).split(topic, maxsplit=1)
     subjects = _subjects(things) or _subjects(things, _PAIRED)
     if not subjects:
         return None
@@ -123,14 +106,17 @@ def _comparison(topic: str, *, in_depth: bool) -> Brief | None:
         form="comparison",
         topic=topic,
         subjects=subjects,
-        aspect=_ARTICLE.sub("", " ".join(aspects), count=1),
+        aspect=_compiled(_ARTICLE).sub("", " ".join(aspects), count=1),
         in_depth=in_depth,
     )
 
 
-def _subjects(things: str, separator: re.Pattern[str] = _LISTED) -> tuple[str, ...]:
+def _subjects(things: str, separator: str = _LISTED) -> tuple[str, ...]:
     """The things of a list, each once; none where there are fewer than two, or some are no names of things."""
-    listed = [_GENERIC.sub("", _ARTICLE.sub("", each.strip(), count=1)) for each in separator.split(things)]
+    listed = [
+        _compiled(_GENERIC).sub("", _compiled(_ARTICLE).sub("", each.strip(), count=1))
+        for each in _compiled(separator).split(things)
+    ]
     subjects = {each.casefold(): each for each in listed if each}
     return tuple(subjects.values()) if len(subjects) > 1 and all(map(_names_a_thing, subjects)) else ()
 
@@ -146,7 +132,7 @@ def _named(topic: str) -> tuple[str, ...]:
 
     `temporary files and directories` is one topic: both are temporary.
     """
-    things, *_ = _ASPECT.split(topic, maxsplit=1)
+    things, *_ = _compiled(_ASPECT).split(topic, maxsplit=1)
     subjects = _subjects(things)
     lengths = {len(each.split()) for each in subjects}
     is_pair_of_names = len(lengths) == 1 and max(lengths) <= MAX_PAIRED_WORDS
@@ -162,5 +148,9 @@ def _questions(text: str) -> tuple[str, ...]:
 def _bare(topic: str) -> str:
     """The topic itself: `how X works` and `working with X` are about X."""
     inner = topic.strip(" .?!,;:\uff1f\u3002")
-    found = _HOW_IT_WORKS.fullmatch(inner)
-    return found["topic"] if found else _WORKING_WITH.sub("", inner, count=1)
+    found = _compiled(_HOW_IT_WORKS).fullmatch(inner)
+    return found["topic"] if found else _compiled(_WORKING_WITH).sub("", inner, count=1)
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return compiled(pattern, re.IGNORECASE | re.VERBOSE | re.DOTALL)

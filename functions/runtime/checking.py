@@ -18,7 +18,7 @@ def is_supported(sentence: str, source: str) -> bool:
 
 
 def is_poisoned(passage: Passage) -> bool:
-    """Whether anything that is shown of a passage gives instructions instead of facts."""
+    """Whether anything that may be shown of a passage gives instructions instead of facts."""
     work = passage.work
     shown = (passage.name, passage.text, work.title, *work.authors, work.published, work.version, work.location)
     return gives_instructions("\n".join(shown))

@@ -3,7 +3,9 @@
 from datetime import datetime
 
 from functions.errors import PermanentError
+from functions.ports.capability import CAPABILITIES
 from functions.ports.state import Standing
+from functions.runtime.agent import AgentSpec
 from functions.runtime.arrival import Arrival
 from functions.runtime.workflow import Node, Plan
 
@@ -16,8 +18,9 @@ def refuse(plan: Plan, node: Node, arrival: Arrival, standing: Standing, now: da
     """Pass, or say why this delivery must not go on. A side branch may outlive its request's deadline.
 
     Raises:
-        RefusedError: It passed through too many agents, its deadline is over, its request has spent its
-            budget, or somebody stopped its conversation or workflow.
+        RefusedError: It passed through too many agents, its deadline is over, somebody stopped its conversation
+            or workflow, or its request has passed its budget and the agent does nothing without a model. An agent
+            that can do without is let through: the model is what refuses it.
     """
     workflow, budget, deadline = plan.workflow, plan.workflow.budget, arrival.deadline
     if arrival.hop >= workflow.max_hops:
@@ -30,9 +33,14 @@ def refuse(plan: Plan, node: Node, arrival: Arrival, standing: Standing, now: da
         raise RefusedError(f"stopped: {standing.stopped}", reason="stopped")
     if now > deadline and not node.side:
         raise RefusedError(f"the deadline was {deadline:%H:%M:%S}, and it is {now:%H:%M:%S} (UTC)", reason="deadline")
-    if standing.tokens > budget.tokens or standing.micros > budget.micros:
+    is_spent = standing.tokens > budget.tokens or standing.micros > budget.micros
+    if is_spent and _needs_a_model(node.spec):
         raise RefusedError(
             f"spent {standing.tokens} of {budget.tokens} tokens and {standing.micros / 1e6:.4f} of "
             f"{budget.micros / 1e6:.4f} dollars: raise the workflow's budget, or ask for less",
             reason="budget",
         )
+
+
+def _needs_a_model(spec: AgentSpec) -> bool:
+    return any(CAPABILITIES[grant.capability] == "model" and not grant.optional for grant in spec.grants)

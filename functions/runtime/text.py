@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import Stemmer
 
+from functions.runtime.patterns import compiled
+
 STOPWORDS = frozenset(
     """a about an and any are as at be been but by can could did do does doing for from get had has have how i if in
     into is it its let make may me my need of on one or out over should so some than that the their them then there
@@ -197,10 +199,10 @@ def _folded(text: str) -> str:
 def gives_instructions(text: str) -> bool:
     """Whether a text addresses whoever processes it instead of stating something: an injected instruction."""
     visible = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
-    return _instruction().search(_BLANKS.sub(" ", visible)) is not None
+    instruction = compiled(_INSTRUCTION, re.IGNORECASE | re.VERBOSE | re.MULTILINE)
+    return instruction.search(_BLANKS.sub(" ", visible)) is not None
 
 
-@functools.cache
-def _instruction() -> re.Pattern[str]:
-    """Compiled at its first use: it takes 10 ms, which every agent's cold start would pay."""
-    return re.compile(_INSTRUCTION, re.IGNORECASE | re.VERBOSE | re.MULTILINE)
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, which takes an `s` for several."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -10,7 +10,7 @@ from functions.runtime.agent import AgentSpec
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """What one request may spend on models; a delivery that finds it spent is refused.
+    """What one request may spend on models. Past it, a model refuses, and so does the guard where an agent needs one.
 
     Attributes:
         tokens: Input and output tokens together.

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from research_fakes import Model
 
-from functions.agents.researcher import MAX_CHARACTERS, MAX_HEADING_CHARACTERS, researcher
+from functions.agents.researcher import MAX_CHARACTERS, MAX_HEADING_CHARACTERS, MAX_TOLD_CHARACTERS, researcher
 from functions.events.research import MAX_SUBQUESTIONS, ResearchRequested, SubquestionPlanned
 
 
@@ -102,6 +102,12 @@ def test_a_model_plans_where_there_is_one() -> None:
     assert (headings(parts), queries(parts)) == (["Speed", "Use"], [("heap speed",), ("heap use",)])
     assert model.asked == ["earlier\nResearch heaps"]
     assert parts[0].model_failures == ()
+
+
+def test_a_model_is_told_no_more_of_a_long_request_than_it_takes() -> None:
+    model = Model(TWO)
+    plan(f"Research heaps {'x' * 20_000}", "y" * 20_000, model=model)
+    assert len(model.asked[0]) < 2 * MAX_TOLD_CHARACTERS + 2
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,13 @@ import pytest
 from agent_fakes import passage
 from research_fakes import HEAP, LIST, Model, collected
 
-from functions.agents.synthesizer import MAX_OF_NAME, MAX_OF_SECTION, MAX_PROMPT_CHARACTERS, synthesizer
+from functions.agents.synthesizer import (
+    MAX_OF_NAME,
+    MAX_OF_SECTION,
+    MAX_PROMPT_CHARACTERS,
+    MAX_TOLD_CHARACTERS,
+    synthesizer,
+)
 from functions.events.common import Passage
 from functions.events.research import DraftWritten, FindingsCollected, Subquestion
 
@@ -105,12 +111,18 @@ def test_a_model_writes_where_there_is_one_from_the_sources_that_exist() -> None
     assert "Source 2, for section 2: heapq\nA heap is a binary tree." in model.asked[0]
 
 
+def test_a_model_is_told_no_more_of_a_long_request_than_it_takes() -> None:
+    model = Model(WRITTEN)
+    synthesizer(collected((LIST, 0), question="x" * 20_000), model=model)
+    assert model.asked[0].count("x") < MAX_TOLD_CHARACTERS + 10
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
         (Model(failure="refused"), "refused"),
-        (Model({"sentences": []}), "malformed"),
-        (Model({"sentences": [{"section": 1, "text": "The moon is cheese.", "source": 1}]}), "malformed"),
+        (Model({"sentences": []}), "unsupported"),
+        (Model({"sentences": [{"section": 1, "text": "The moon is cheese.", "source": 1}]}), "unsupported"),
     ],
 )
 def test_a_model_that_fails_or_makes_everything_up_leaves_the_sentences_of_the_sources(

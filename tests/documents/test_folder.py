@@ -246,10 +246,10 @@ def test_a_line_of_ten_million_characters_is_read(root: Path, write: Write) -> N
 def test_a_file_that_keeps_its_parser_busy_is_stopped_and_the_next_one_is_read() -> None:
     started = time.monotonic()
     with ReaderProcess(max_seconds=1.0) as parser:
-        assert parser.read(".txt", b"before")
+        assert parser.parse(".txt", b"before")
         with pytest.raises(Unreadable, match="more than 1 s"):
-            parser.read(".html", b"<![CDATA[" * 2_000_000)
-        assert parser.read(".txt", b"after")
+            parser.parse(".html", b"<![CDATA[" * 2_000_000)
+        assert parser.parse(".txt", b"after")
     assert time.monotonic() - started < 30
 
 
@@ -257,7 +257,7 @@ def test_a_parser_that_dies_costs_one_file(monkeypatch: pytest.MonkeyPatch) -> N
     from functions.documents import reader_process  # noqa: PLC0415 - patched below
 
     with ReaderProcess() as parser:
-        assert parser.read(".txt", b"before")
+        assert parser.parse(".txt", b"before")
         ask = reader_process._ask
 
         def killed(process: "reader_process.subprocess.Popen[bytes]", question: object) -> object:
@@ -268,8 +268,8 @@ def test_a_parser_that_dies_costs_one_file(monkeypatch: pytest.MonkeyPatch) -> N
         with monkeypatch.context() as patched:
             patched.setattr(reader_process, "_ask", killed)
             with pytest.raises(Unreadable, match="stopped its reader"):
-                parser.read(".txt", b"text")
-        assert parser.read(".txt", b"after")
+                parser.parse(".txt", b"text")
+        assert parser.parse(".txt", b"after")
 
 
 def test_the_parser_sees_no_secrets_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +283,7 @@ def test_the_parser_sees_no_secrets_of_the_environment(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(reader_process.subprocess, "Popen", record)
     with ReaderProcess() as parser:
-        parser.read(".txt", b"text")
+        parser.parse(".txt", b"text")
     assert isinstance(seen["env"], dict)
     assert "API_KEY" not in seen["env"]
 

@@ -142,3 +142,9 @@ def test_the_process_that_parses_returns_the_work_with_the_text() -> None:
         parsed = parser.parse(".md", b"---\ntitle: T\nauthor: Ada\n---\ntext\n")
     assert parsed.work == Work(title="T", authors=("Ada",))
     assert parsed.sections[0].headings == ("T",)
+
+
+def test_an_author_line_of_blanks_does_not_keep_the_parser_busy() -> None:
+    page = f'<head><meta name="author" content="Ada{" " * 190_000}Byron"></head><p>text</p>'
+    with ReaderProcess(max_seconds=10.0) as parser:
+        assert parser.parse(".html", page.encode()).work.authors == ("Ada Byron",)

@@ -41,7 +41,6 @@ from functions.agents.response_builder import NOTHING_FOUND
 from functions.events.answer import ResponseReady, UserMessage
 from functions.events.common import Passage
 from functions.events.envelope import decode
-from functions.events.event import AgentFailed
 from functions.ports.requests import TokensView
 from functions.runtime.delivery import Ports, deliver
 from functions.runtime.workflow import Budget
@@ -225,18 +224,17 @@ def test_a_budget_that_is_spent_on_the_way_leaves_an_answer(server: ModelServer,
     assert [note for note in response.notes if "write the answer (budget)" in note]
 
 
-def test_a_request_that_overspent_by_its_last_call_is_refused_with_what_it_spent(
+def test_a_planner_that_overspent_leaves_an_answer_from_the_sources_that_says_so(
     server: ModelServer, start: Start
 ) -> None:
     huge = {"prompt_tokens": 5_000, "completion_tokens": 5_000, "total_tokens": 10_000}
     server.replies = [decided({"queries": []}, usage=huge)]
     with start(Budget(tokens=5_000)) as process:
-        process.submit("answer", UserMessage(text=SORT), conversation="c1", request="r1")
-        settlement = settled(process, "r1").settlement
-    assert settlement is not None
-    error = msgspec.json.decode(settlement.data, type=AgentFailed)
-    assert "spent 10000 of 5000 tokens" in error.reason
-    assert len(server.bodies) == 1
+        response = asked(process, SORT, request="r1")
+        tokens, _ = spent(process, "r1")
+    assert (response.text, response.making.method, response.degraded) == (EXTRACTED, "extractive", True)
+    assert [note for note in response.notes if "write the answer (budget)" in note]
+    assert (len(server.bodies), tokens) == (1, 10_000)
 
 
 def test_a_duplicate_of_an_event_asks_the_model_no_second_time(server: ModelServer, start: Start) -> None:

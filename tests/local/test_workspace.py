@@ -10,6 +10,7 @@ from local_fakes import asked, settled
 from small_encoder import SmallEncoder
 
 from functions.adapters.local.store import StoreError
+from functions.adapters.models.breaker import Breaker
 from functions.agents.response_builder import NOTHING_FOUND
 from functions.documents.sync import Report
 from functions.errors import TroupeError
@@ -176,3 +177,11 @@ def test_a_document_that_was_sent_outlives_a_restart_and_the_reading_of_the_fold
     (tmp_path / "docs" / "page.md").unlink()
     assert read(home, docs).removed == ["page.md"]
     assert "The canteen opens at noon." in ask(home, docs, "When does the canteen open?").text
+
+
+def test_an_endpoint_is_asked_through_a_breaker(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"TROUPE_MODEL_URL": "http://127.0.0.1:9/v1", "TROUPE_MODEL": "m", "TROUPE_MODEL_PRICE": "0/0"}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with workspace(home, None) as opened, opened.process() as process:
+        assert isinstance(process._chat, Breaker)

@@ -26,6 +26,7 @@ from sample_workflows import (
     Piece,
     collect,
     handle,
+    work,
 )
 
 from functions.adapters.local.blobs import LocalBlobs
@@ -38,6 +39,7 @@ from functions.adapters.local.store import Store
 from functions.errors import PermanentError
 from functions.events.envelope import CLAIM_CHECK_BYTES, Envelope, Frame, decode, digest, encode, open_request, pack
 from functions.events.event import AgentFailed, Event
+from functions.ports.models import LanguageModel
 from functions.ports.state import Begun, Finish, Part, State, Task
 from functions.runtime.agent import agent
 from functions.runtime.arrival import claim_checked, claimed
@@ -215,16 +217,57 @@ def test_an_agent_is_not_called_after_its_deadline(process: Opens) -> None:
     assert troupe.letters() == [("work", "deadline")]
 
 
-@pytest.mark.parametrize("spent", ["tokens = 11", "micros = 21"])
-def test_a_request_that_spent_its_budget_is_refused(process: Opens, spent: str) -> None:
-    troupe = process(msgspec.structs.replace(SINGLE, budget=Budget(tokens=10, micros=20)))
+SPENDING = Budget(tokens=10, micros=20)
+MODEL = {"model": "model"}
+
+
+@agent()
+def think(event: Asked, *, model: LanguageModel) -> Answered:
+    del model
+    return Answered(texts=(event.text,))
+
+
+@agent()
+def think_or_not(event: Asked, *, model: LanguageModel | None = None) -> Answered:
+    del model
+    return Answered(texts=(event.text,))
+
+
+def overspent(troupe: Harness, spent: str) -> None:
+    """Runs a request whose budget was passed by this much before its agent."""
     troupe.start(Asked(text="a"))
     troupe.store.write(lambda connection: connection.execute(f"UPDATE request SET {spent}"))  # noqa: S608 - from here
     troupe.run()
-    assert troupe.letters() == [("work", "budget")]
+
+
+@pytest.mark.parametrize("spent", ["tokens = 11", "micros = 21"])
+def test_an_agent_that_needs_a_model_is_refused_once_the_budget_is_passed(process: Opens, spent: str) -> None:
+    flow = Workflow(name="thinks", agents=(think,), entry=Asked, answer=Answered, resources=MODEL, budget=SPENDING)
+    troupe = process(flow)
+    overspent(troupe, spent)
+    assert troupe.letters() == [("think", "budget")]
     failed = troupe.settlement()
     assert isinstance(failed, AgentFailed)
     assert "raise the workflow's budget" in failed.reason
+
+
+def test_what_is_spent_to_the_last_token_is_not_passed(process: Opens) -> None:
+    flow = Workflow(name="thinks", agents=(think,), entry=Asked, answer=Answered, resources=MODEL, budget=SPENDING)
+    troupe = process(flow)
+    overspent(troupe, "tokens = 10, micros = 20")
+    assert troupe.settlement() == Answered(texts=("a",))
+
+
+@pytest.mark.parametrize("needless", [think_or_not, work])
+def test_an_agent_that_needs_no_model_goes_on_past_the_budget(
+    process: Opens, needless: Callable[..., Answered]
+) -> None:
+    given = LOG if needless is work else MODEL
+    flow = Workflow(name="plain", agents=(needless,), entry=Asked, answer=Answered, resources=given, budget=SPENDING)
+    troupe = process(flow)
+    overspent(troupe, "tokens = 11, micros = 21")
+    assert isinstance(troupe.settlement(), Answered)
+    assert troupe.letters() == []
 
 
 @pytest.mark.parametrize("scope", [conversation_scope("default", "c1"), workflow_scope("single")])

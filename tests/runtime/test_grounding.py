@@ -54,6 +54,11 @@ def test_a_sentence_may_put_together_what_several_sources_say() -> None:
     assert all(grounded(claim, [one]) < grounded(claim, cited) for one in cited)
 
 
+def test_an_abbreviation_is_no_name() -> None:
+    claim = "Sort the list, i.e. its items, in ascending order, e.g. by key."
+    assert grounded(claim, ["Sort the list and its items in ascending order by key."]) == 1
+
+
 def test_what_cites_nothing_has_no_support() -> None:
     assert grounded("Sort the list.", []) == 0
 

@@ -17,7 +17,8 @@ from functions.ports.models import ModelError, S
 from functions.ports.spending import Growing, Spending, Spent
 from functions.runtime.workflow import Budget
 
-BYTES_OF_A_TOKEN = 2  # fewer than any vocabulary needs: three to five for English, three or more for code and Chinese
+# Three to five in English, three or more in code and Chinese; as few as one in a script that a vocabulary has not.
+BYTES_OF_A_TOKEN = 2
 TOKENS_OF_A_MESSAGE = 8  # for what marks its beginning, its role and its end
 LEAST_TOKENS = 16  # with fewer left of a budget, no answer would come of a call
 MARGIN_S = 1.5  # of the delivery's time, kept for the way without the model
@@ -74,7 +75,7 @@ class Chat(Protocol):
 
 
 def estimated_tokens(text: str) -> int:
-    """More tokens than a text has, whatever the vocabulary."""
+    """More tokens than a text has, unless its vocabulary knows hardly any of its letters."""
     return math.ceil(len(text.encode(errors="replace")) / BYTES_OF_A_TOKEN)
 
 

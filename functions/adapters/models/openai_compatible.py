@@ -169,16 +169,16 @@ class OpenAICompatible:
                 return self._exchange(call, dialect, ends)
             except _NotTakenError as refused:
                 simpler = dialect.without(refused.complaint, call)
-                if simpler is None:
+                if simpler is None or time.monotonic() + WORTH_TRYING_S > ends:
                     raise refused.error from refused
                 dialect = simpler
 
     def _exchange(self, call: Call, dialect: Dialect, ends: float) -> str:
-        with self._sent(call, dialect, ends) as response:
+        with self._sent(call, dialect, ends) as response, _CutOff(response, ends) as cut_off:
             if response.status_code != httpx.codes.OK:
                 raise self._failed(response)
             self._dialect = dialect
-            return self._read(response, call, ends)
+            return self._read(response, call, ends, cut_off)
 
     @contextlib.contextmanager
     def _sent(self, call: Call, dialect: Dialect, ends: float) -> Iterator[httpx.Response]:
@@ -211,16 +211,15 @@ class OpenAICompatible:
             raise ModelError(str(error), reason="rejected") from None
         return headers | ({"authorization": f"Bearer {key}"} if key else {})
 
-    def _read(self, response: httpx.Response, call: Call, ends: float) -> str:
+    def _read(self, response: httpx.Response, call: Call, ends: float, cut_off: "_CutOff") -> str:
         answer = _Answer(call)
         try:
-            with _CutOff(response, ends) as cut_off:
-                for chunk in _chunks(response):
-                    answer.add(chunk)
-                    if answer.is_overlong:
-                        break
-                    if chunk is None:
-                        cut_off.hasten(time.monotonic() + END_S)
+            for chunk in _chunks(response):
+                answer.add(chunk)
+                if answer.is_overlong:
+                    break
+                if chunk is None:
+                    cut_off.hasten(time.monotonic() + END_S)
         except httpx.TransportError as error:
             if not answer.is_complete:
                 raise self._broken(answer, error, ends) from error
@@ -328,7 +327,7 @@ class _Answer:
         self.chunks += 1
         self._usage = chunk.usage or self._usage
         self.error = chunk.error or self.error
-        for choice in chunk.choices[:1]:
+        for choice in (chunk.choices or ())[:1]:
             self._add(choice)
 
     def end(self) -> None:
@@ -421,7 +420,8 @@ class _CutOff:
     def _cut(self) -> None:
         if self._connection is not None:
             with contextlib.suppress(OSError):  # it is closed already
-                self._connection.shutdown(socket.SHUT_RDWR)
+                # Not its own `shutdown`: that of a TLS connection takes its state away from whoever reads meanwhile.
+                socket.socket.shutdown(self._connection, socket.SHUT_RDWR)
 
     def __exit__(self, *_: object) -> None:
         for timer in self._timers:
@@ -476,9 +476,9 @@ def _retry_after(response: httpx.Response) -> float | None:
         return float(said)
     try:
         at = parsedate_to_datetime(said)
-    except ValueError:
+        return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 def _wait(after_s: float | None, attempt: int) -> float:

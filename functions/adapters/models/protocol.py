@@ -52,7 +52,7 @@ class Problem(msgspec.Struct, frozen=True):
 class Chunk(msgspec.Struct, frozen=True):
     """A `chat.completion.chunk`, or a whole `chat.completion`; the last one of a stream has the usage and no choice."""
 
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[Choice, ...] | None = None
     usage: Usage | None = None
     error: Problem | str | None = None
 

@@ -4,9 +4,10 @@ What travels is a reference to the key: its value is looked up for each call, an
 refused or replaced here.
 """
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -15,6 +16,7 @@ from functions.errors import TroupeError
 
 URL, MODEL, KEY, PRICE = "TROUPE_MODEL_URL", "TROUPE_MODEL", "TROUPE_MODEL_KEY", "TROUPE_MODEL_PRICE"
 _CHAT = "/chat/completions"
+_SECRET = re.compile(r"key|token|secret|password", re.IGNORECASE)
 
 
 class ModelSettingsError(TroupeError):
@@ -106,6 +108,8 @@ def _url_problems(url: str, *, has_key: bool) -> list[str]:
         return [f"{URL} is no http or https URL: give the endpoint's base URL, e.g. http://127.0.0.1:8080/v1"]
     if "@" in parts.netloc:
         return [f"{URL} holds a user or a password: put the key into {KEY}, which is never shown"]
+    if any(_SECRET.search(name) for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
+        return [f"{URL} holds a key in its query, which logs would show: put it into {KEY}"]
     if parts.scheme == "http" and has_key and not _is_near(parts.hostname or ""):
         return [f"{URL} would send the key in the clear to {parts.hostname}: use https"]
     return []

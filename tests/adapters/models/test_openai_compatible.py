@@ -20,6 +20,7 @@ from model_server import (
     decided,
     endless,
     failed,
+    failed_slowly,
     failed_while_writing,
     hung_up,
     raw,
@@ -96,6 +97,13 @@ def test_where_the_endpoint_counts_nothing_more_is_booked_than_there_was(
     ((read, written),) = Asked(connect()).booked
     assert read >= len(["Be", "brief.", "Is", "it?"])
     assert written >= len(["one", "two", "three", "four", "five", "six"])
+
+
+def test_a_last_chunk_whose_choices_are_null_is_understood(server: ModelServer, connect: Connect) -> None:
+    count = b'data: {"choices": null, "usage": {"prompt_tokens": 3, "completion_tokens": 1}}\n\n'
+    server.replies = [raw(b'data: {"choices": [{"delta": {"content": "Yes."}}]}\n\n', count, b"data: [DONE]\n\n")]
+    asked = Asked(connect())
+    assert (asked.said, asked.booked) == ("Yes.", [(3, 1)])
 
 
 def test_a_count_that_no_store_could_hold_is_not_believed(server: ModelServer, connect: Connect) -> None:
@@ -239,6 +247,15 @@ def test_an_answer_that_drips_for_ever_ends_with_the_time_of_the_call(server: Mo
     assert asked.booked
 
 
+@pytest.mark.parametrize(("status", "reason"), [(400, "rejected"), (503, "server error")])
+def test_an_error_that_drips_for_ever_ends_with_the_time_of_the_call(
+    server: ModelServer, connect: Connect, status: int, reason: str
+) -> None:
+    server.replies = [failed_slowly(status)]
+    assert Asked(connect(), left_s=0.5, schema=SCHEMA).reason == reason
+    assert len(server.bodies) == 1, "there was no time to ask again"
+
+
 def test_a_silence_longer_than_the_call_ends_with_the_time_of_the_call(server: ModelServer, connect: Connect) -> None:
     server.replies = [stalled("It is")]
     assert Asked(connect(), left_s=0.3).reason == "timeout"
@@ -290,7 +307,9 @@ def test_an_endpoint_is_not_asked_again_before_it_says(server: ModelServer, conn
     assert 6 < pauses[0] < 9
 
 
-@pytest.mark.parametrize("said", ["soon", "-1", "Sun, 06 Nov 1994 08:49:37 GMT", "1e9", ""])
+@pytest.mark.parametrize(
+    "said", ["soon", "-1", "Sun, 06 Nov 1994 08:49:37 GMT", "1e9", "", f"Sun, 06 Nov {10**20} 08:49:37 GMT"]
+)
 def test_a_time_to_wait_that_makes_no_sense_is_no_time(server: ModelServer, connect: Connect, said: str) -> None:
     server.replies = [failed(503, retry_after=said), text("Yes.")]
     pauses: list[float] = []

@@ -62,8 +62,16 @@ def test_what_is_no_url_is_refused(url: str) -> None:
     assert "TROUPE_MODEL_URL" in refused(TROUPE_MODEL_URL=url)
 
 
-def test_a_password_in_the_url_is_refused_and_not_shown() -> None:
-    message = refused(TROUPE_MODEL_URL="https://me:hunter2@models.example/v1")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:hunter2@models.example/v1",
+        "https://models.example/v1?api_key=hunter2",
+        "https://models.example/v1?api-version=1&Token=hunter2",
+    ],
+)
+def test_a_password_in_the_url_is_refused_and_not_shown(url: str) -> None:
+    message = refused(TROUPE_MODEL_URL=url)
     assert "TROUPE_MODEL_KEY" in message
     assert "hunter2" not in message
 
