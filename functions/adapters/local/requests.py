@@ -123,23 +123,8 @@ class LocalRequests:
 
     def changes(self, request: str, *, tenant: str, after: int = 0) -> Sequence[Change]:
         """See `Requests.changes`."""
-        deliveries = self._store.read(
-            f"SELECT changed, {_DELIVERY} FROM delivery WHERE tenant = ? AND request = ? AND changed > ?",  # noqa: S608
-            (tenant, request, after),
-        )
-        written = self._store.read(
-            "SELECT changed, agent, attempt, position, text FROM written"
-            " WHERE tenant = ? AND request = ? AND changed > ?",
-            (tenant, request, after),
-        )
-        changes = [
-            *(Change(number=number, view=_delivery(row)) for number, *row in deliveries),
-            *(
-                Change(number=number, view=TokensView(agent=agent, attempt=attempt, position=position, text=text))
-                for number, agent, attempt, position, text in written
-            ),
-        ]
-        return sorted(changes, key=lambda change: change.number)
+        rows = self._store.read(_CHANGES, (tenant, request, after) * 2)
+        return [_change(*row) for row in rows]
 
     def expire(self, raw: bytes, receipt: int) -> None:
         """Settle a request with an error, unless it was settled before: its deadline is over.
@@ -182,6 +167,21 @@ _DELIVERY = (
     "key, agent, event, emitted, started, finished, attempts, error,"
     " EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.key = delivery.key)"
 )
+# Both tables in one statement, and so as they were at one moment: a stream goes on after the last number it was given.
+_CHANGES = f"""
+SELECT changed, agent, NULL, NULL, NULL, {_DELIVERY} FROM delivery
+    WHERE tenant = ? AND request = ? AND changed > ?
+UNION ALL
+SELECT changed, agent, attempt, position, text, {", ".join(["NULL"] * 9)} FROM written
+    WHERE tenant = ? AND request = ? AND changed > ?
+ORDER BY changed
+"""  # noqa: S608
+
+
+def _change(number: int, agent: str, attempt: int | None, position: int, text: str, *delivery: Any) -> Change:
+    if attempt is None:
+        return Change(number=number, view=_delivery(delivery))
+    return Change(number=number, view=TokensView(agent=agent, attempt=attempt, position=position, text=text))
 
 
 def _delivery(row: Sequence[Any]) -> DeliveryView:
