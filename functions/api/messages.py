@@ -96,8 +96,10 @@ def _request_id(call: Call, conversation: str) -> str:
 
 
 def _refuse_large_where_full(target: Target, envelope: Envelope) -> None:
-    """What is too large to travel is stored before it is accepted, so look for room before that."""
+    """What is too large to travel is stored before it is accepted, so look for room first; a repeat needs none."""
     if len(bytes(envelope.data)) <= CLAIM_CHECK_BYTES:
+        return
+    if target.requests.first(envelope.request, tenant=envelope.tenant) is not None:
         return
     depth = target.requests.depth(envelope.conversation, tenant=envelope.tenant)
     if depth.open >= target.limits.open or depth.of_conversation >= target.limits.of_conversation:

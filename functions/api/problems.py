@@ -8,6 +8,7 @@ from functions.api.http import HttpResponse
 from functions.errors import TroupeError
 
 PROBLEM_JSON = "application/problem+json"
+MAX_ERRORS = 50  # that one problem lists: who has more wrong has seen enough to mend it
 
 TITLES = {
     400: "Bad Request",
@@ -73,7 +74,8 @@ def response(error: ProblemError) -> HttpResponse:
 def wrong(status: int, of: str, errors: Sequence[Wrong]) -> ProblemError:
     """The problem of everything that is wrong with something, e.g. `the body`."""
     counted = "1 thing is" if len(errors) == 1 else f"{len(errors)} things are"
-    return ProblemError(status, f"{counted} wrong with {of}", errors=errors)
+    listed = f", and {MAX_ERRORS} are listed" if len(errors) > MAX_ERRORS else ""
+    return ProblemError(status, f"{counted} wrong with {of}{listed}", errors=errors[:MAX_ERRORS])
 
 
 def not_found() -> ProblemError:

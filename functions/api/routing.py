@@ -1,6 +1,6 @@
 """One call: its place in the table of routes, with its path, query and headers read.
 
-The table is data: `routes` lists it, `dispatch` calls what it names, `openapi` describes it.
+The table is data: `routes` lists it, `api` calls what it names, `openapi` describes it.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -158,6 +158,12 @@ def test_a_body_full_of_mistakes_has_a_bounded_list(caller: Caller) -> None:
     assert len(response.body) < 20_000
 
 
+def test_whatever_is_wrong_its_list_is_bounded(caller: Caller) -> None:
+    problem = data(caller.get(f"/conversations/c1/messages?{'&'.join(f'p{number}=1' for number in range(80))}"))
+    assert len(problem["errors"]) == 50
+    assert problem["detail"] == "80 things are wrong with the query, and 50 are listed"
+
+
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b'{"text": NaN}', b"[" * 100_000, b'{"text":"\\ud800"}'])
 def test_a_body_that_is_no_json_is_refused(caller: Caller, raw: bytes) -> None:
     response = caller.post(MESSAGES, raw)
@@ -228,6 +234,14 @@ def test_a_repeat_is_no_new_request_and_never_too_much(caller: Caller) -> None:
     caller.say("a")
     caller.say("b")
     assert caller.say("hello", idempotency_key="k1") == first
+
+
+def test_a_repeat_too_large_to_travel_is_never_too_much_either(caller: Caller) -> None:
+    large = "\u4e8b" * 20_000
+    first = caller.say(large, idempotency_key="k1")
+    caller.say("a")
+    caller.say("b")
+    assert caller.say(large, idempotency_key="k1") == first
 
 
 def test_what_was_refused_left_nothing(caller: Caller) -> None:
