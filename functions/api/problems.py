@@ -83,6 +83,11 @@ def not_found() -> ProblemError:
     return ProblemError(404, "there is nothing here")
 
 
+def not_allowed(method: str, allowed: str) -> ProblemError:
+    """This can be called, but not so."""
+    return ProblemError(405, f"{method} cannot be done here: use {allowed}", headers={"allow": allowed})
+
+
 def unavailable() -> ProblemError:
     """The store cannot be used."""
     return ProblemError(
