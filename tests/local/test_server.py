@@ -108,6 +108,11 @@ def test_a_message_is_answered(client: httpx.Client) -> None:
     assert shown["status"] == "settled"
     assert "Sort the list in place." in shown["answer"]["text"]
     assert shown["deliveries"][0]["agent"] == "orchestrator"
+    said = client.get("/conversations/c1/messages").json()["messages"]
+    assert [(each["role"], each["request"]) for each in said] == [
+        ("user", taken["request"]),
+        ("assistant", taken["request"]),
+    ]
 
 
 def test_a_long_poll_answers_once_the_request_is_settled(client: httpx.Client, documents: MemoryCollection) -> None:
