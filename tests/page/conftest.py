@@ -78,12 +78,22 @@ def gate(site: Site) -> Iterator[Gate]:
     gate.open()
 
 
-@pytest.fixture
-def context(browser: Browser, loop_of_playwright: None) -> Iterator[BrowserContext]:  # noqa: ARG001 - needed around it
-    """A browser profile of this test's own, in which nothing was done yet."""
+@pytest.fixture(scope="session")
+def shared_context(browser: Browser) -> Iterator[BrowserContext]:
+    """One browser profile: a new one for each test would take longer than most tests."""
+    asyncio.events._set_running_loop(browser.__dict__["loop_of_playwright"])
     made = browser.new_context(viewport={"width": 1200, "height": 850}, reduced_motion="reduce", locale="en-GB")
+    asyncio.events._set_running_loop(None)
     yield made
+    asyncio.events._set_running_loop(browser.__dict__["loop_of_playwright"])
     made.close()
+    asyncio.events._set_running_loop(None)
+
+
+@pytest.fixture
+def context(shared_context: BrowserContext, loop_of_playwright: None) -> BrowserContext:  # noqa: ARG001 - needed around it
+    """The browser profile, in which nothing is remembered yet."""
+    return shared_context
 
 
 @pytest.fixture
@@ -95,4 +105,15 @@ def page(context: BrowserContext) -> Iterator[Page]:
     tab.on("pageerror", lambda error: faults.append(str(error)))
     tab.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
     yield tab
+    _forget(context, tab)
     assert faults == []
+
+
+def _forget(context: BrowserContext, tab: Page) -> None:
+    """Leave nothing in the profile: neither what the page kept, nor that it is offline."""
+    context.set_offline(offline=False)
+    origin = "/".join(tab.url.split("/")[:3])
+    tab.goto("about:blank")  # before its storage is emptied, so that it writes no more
+    storage = context.new_cdp_session(tab)
+    storage.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "local_storage"})
+    tab.close()
