@@ -13,7 +13,7 @@ from functions.api.target import Target, takes_messages
 from functions.events.answer import Text
 from functions.events.envelope import CLAIM_CHECK_BYTES, Envelope, digest, open_request
 from functions.events.event import Event
-from functions.ports.requests import QueueFullError
+from functions.ports.requests import Depth, QueueFullError
 from functions.runtime.arrival import claim_checked
 from functions.runtime.workflow import Plan
 
@@ -102,8 +102,9 @@ def _refuse_large_where_full(target: Target, envelope: Envelope) -> None:
     if target.requests.first(envelope.request, tenant=envelope.tenant) is not None:
         return
     depth = target.requests.depth(envelope.conversation, tenant=envelope.tenant)
-    if depth.open >= target.limits.open or depth.of_conversation >= target.limits.of_conversation:
-        raise QueueFullError("as many requests are open as may be")
+    target.limits.refuse(
+        Depth(open=depth.open + 1, of_tenant=depth.of_tenant + 1, of_conversation=depth.of_conversation + 1)
+    )
 
 
 def _refuse_another_body(target: Target, envelope: Envelope) -> None:

@@ -468,8 +468,9 @@ def test_an_address_that_is_none_is_refused(host: str) -> None:
 
 
 def test_limits_come_from_the_environment_and_wrong_ones_are_all_named() -> None:
-    assert read_limits({}) == Limits()
-    found = read_limits({"TROUPE_MAX_OPEN": " 7 ", "TROUPE_MAX_OPEN_PER_CONVERSATION": "2"})
-    assert found == Limits(open=7, of_conversation=2)
+    assert read_limits({}, tenants=1) == Limits()
+    found = read_limits({"TROUPE_MAX_OPEN": " 7 ", "TROUPE_MAX_OPEN_PER_CONVERSATION": "2"}, tenants=0)
+    assert found == Limits(open=7, of_tenant=7, of_conversation=2)
+    assert read_limits({}, tenants=2) == Limits(of_tenant=200)
     with pytest.raises(TroupeError, match=r"TROUPE_MAX_OPEN .*; TROUPE_MAX_OPEN_PER_CONVERSATION "):
-        read_limits({"TROUPE_MAX_OPEN": "many", "TROUPE_MAX_OPEN_PER_CONVERSATION": "0"})
+        read_limits({"TROUPE_MAX_OPEN": "many", "TROUPE_MAX_OPEN_PER_CONVERSATION": "0"}, tenants=1)
