@@ -152,7 +152,8 @@ def run(
     from local.server.serving import bound
     from local.server.settings import read_limits
 
-    keys, limits = read_keys(os.environ), read_limits(os.environ)
+    keys = read_keys(os.environ)
+    limits = read_limits(os.environ, tenants=len(keys))
     with (
         closing(bound(host, port, keys)) as listening,
         _opened(docs, quiet=False) as opened,
@@ -199,7 +200,7 @@ def search(
     """Find the passages nearest to a text. JSON: a list of name, score, source and text."""
     checked = _checked_text(text)
     with _opened(docs, quiet=as_json) as opened:
-        found = opened.documents.search(checked, limit=limit, tenant="default")
+        found = opened.documents.search(checked, limit=limit, tenant=DEFAULT_TENANT)
     if as_json:
         _print_json([{"name": p.name, "score": round(p.score, 4), "source": p.source, "text": p.text} for p in found])
     else:

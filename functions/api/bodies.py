@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from functions.api.problems import ProblemError, Wrong, wrong
+from functions.api.problems import MAX_ERRORS, ProblemError, Wrong, wrong
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 JSON = "application/json"
-MAX_ERRORS = 50  # of one body: who has more wrong has seen enough to mend it
 
 _KINDS = {
     "string": "text",

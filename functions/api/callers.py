@@ -25,8 +25,9 @@ class Keys:
     def __init__(self, keys: Mapping[str, str]) -> None:
         self._digests = {tenant: _digest(key) for tenant, key in keys.items()}
 
-    def __bool__(self) -> bool:
-        return bool(self._digests)
+    def __len__(self) -> int:
+        """How many tenants have one."""
+        return len(self._digests)
 
     def tenant(self, headers: Mapping[str, str]) -> str:
         """The tenant of a call.

@@ -13,7 +13,7 @@ from functions.api.target import Target, takes_messages
 from functions.events.answer import Text
 from functions.events.envelope import CLAIM_CHECK_BYTES, Envelope, digest, open_request
 from functions.events.event import Event
-from functions.ports.requests import QueueFullError
+from functions.ports.requests import Depth, QueueFullError
 from functions.runtime.arrival import claim_checked
 from functions.runtime.workflow import Plan
 
@@ -96,12 +96,15 @@ def _request_id(call: Call, conversation: str) -> str:
 
 
 def _refuse_large_where_full(target: Target, envelope: Envelope) -> None:
-    """What is too large to travel is stored before it is accepted, so look for room before that."""
+    """What is too large to travel is stored before it is accepted, so look for room first; a repeat needs none."""
     if len(bytes(envelope.data)) <= CLAIM_CHECK_BYTES:
         return
+    if target.requests.first(envelope.request, tenant=envelope.tenant) is not None:
+        return
     depth = target.requests.depth(envelope.conversation, tenant=envelope.tenant)
-    if depth.open >= target.limits.open or depth.of_conversation >= target.limits.of_conversation:
-        raise QueueFullError("as many requests are open as may be")
+    target.limits.refuse(
+        Depth(open=depth.open + 1, of_tenant=depth.of_tenant + 1, of_conversation=depth.of_conversation + 1)
+    )
 
 
 def _refuse_another_body(target: Target, envelope: Envelope) -> None:

@@ -8,6 +8,7 @@ from functions.api.http import HttpResponse
 from functions.errors import TroupeError
 
 PROBLEM_JSON = "application/problem+json"
+MAX_ERRORS = 50  # that one problem lists: who has more wrong has seen enough to mend it
 
 TITLES = {
     400: "Bad Request",
@@ -73,12 +74,18 @@ def response(error: ProblemError) -> HttpResponse:
 def wrong(status: int, of: str, errors: Sequence[Wrong]) -> ProblemError:
     """The problem of everything that is wrong with something, e.g. `the body`."""
     counted = "1 thing is" if len(errors) == 1 else f"{len(errors)} things are"
-    return ProblemError(status, f"{counted} wrong with {of}", errors=errors)
+    listed = f", and {MAX_ERRORS} are listed" if len(errors) > MAX_ERRORS else ""
+    return ProblemError(status, f"{counted} wrong with {of}{listed}", errors=errors[:MAX_ERRORS])
 
 
 def not_found() -> ProblemError:
     """There is no such thing, or it is somebody else's: the answer is the same, so that it tells neither."""
     return ProblemError(404, "there is nothing here")
+
+
+def not_allowed(method: str, allowed: str) -> ProblemError:
+    """This can be called, but not so."""
+    return ProblemError(405, f"{method} cannot be done here: use {allowed}", headers={"allow": allowed})
 
 
 def unavailable() -> ProblemError:

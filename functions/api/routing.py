@@ -1,6 +1,6 @@
 """One call: its place in the table of routes, with its path, query and headers read.
 
-The table is data: `routes` lists it, `dispatch` calls what it names, `openapi` describes it.
+The table is data: `routes` lists it, `api` calls what it names, `openapi` describes it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 import msgspec
 
 from functions.api.http import HttpRequest, Reply
-from functions.api.problems import ProblemError, Wrong, not_found, wrong
+from functions.api.problems import ProblemError, Wrong, not_allowed, not_found, wrong
 from functions.api.target import Target
 
 MAX_NAME = 128
@@ -106,7 +106,7 @@ def find(routes: Sequence[Route], method: str, path: str) -> tuple[Route, Mappin
         if route.method == method:
             return route, _names(parts)
     allowed = ", ".join(sorted({route.method for route, _ in at}))
-    raise ProblemError(405, f"{method} cannot be done here: use {allowed}", headers={"allow": allowed})
+    raise not_allowed(method, allowed)
 
 
 def _parts(template: str, path: str) -> dict[str, str] | None:

@@ -12,11 +12,16 @@ TTL_DAYS = 30
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing said, by the user or by the assistant."""
+    """One thing said, by the user or by the assistant.
+
+    Attributes:
+        request: Which one it was said in; empty where that is not known.
+    """
 
     role: Literal["user", "assistant"]
     text: str
     at: datetime
+    request: str = ""
 
 
 @capability(of="conversations")

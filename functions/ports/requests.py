@@ -89,17 +89,33 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Depth(msgspec.Struct, frozen=True, kw_only=True):
-    """How many requests are not settled yet: of every tenant together, and of one conversation."""
+    """How many requests are not settled yet: of every tenant together, of one, and of one conversation of it."""
 
     open: int
+    of_tenant: int
     of_conversation: int
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How many requests may be open: so few that each can still be answered before its deadline."""
+    """How many requests may be open: so few that each can still be answered before its deadline.
+
+    Attributes:
+        of_tenant: Fewer than `open` where there are several tenants, so that one alone leaves room for the others.
+    """
 
     open: int = 400
+    of_tenant: int = 400
     of_conversation: int = 50
+
+    def refuse(self, depth: Depth) -> None:
+        """Raises `QueueFullError` where more is open than may be."""
+        if depth.open > self.open:
+            raise QueueFullError(f"{self.open} requests are open, and more are not taken")
+        if depth.of_tenant > self.of_tenant:
+            raise QueueFullError(f"{self.of_tenant} requests of this tenant are open, and more are not taken")
+        if depth.of_conversation > self.of_conversation:
+            count = self.of_conversation
+            raise QueueFullError(f"{count} requests of this conversation are open, and more are not taken")
 
 
 class QueueFullError(TroupeError):

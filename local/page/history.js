@@ -7,7 +7,7 @@ const MOST_CONVERSATIONS = 100;
 const MOST_REQUESTS = 200; // of one conversation
 const TITLE_CHARACTERS = 80;
 
-/** `{name, title, at, requests: [{request, text, workflow, at}]}`, the one last used first. */
+/** `{name, title, at, requests: [{request, text, at}]}`, the one last used first. */
 export function conversations() {
   return read(CONVERSATIONS, []).sort((one, other) => other.at - one.at);
 }
@@ -53,25 +53,20 @@ export function freshName() {
 }
 
 /**
- * The turns of a conversation: each question with what was said to it, and with its request where this browser made it.
+ * The turns of a conversation: each question, what was said to it, and its request where that is known.
  *
- * What was said comes from the server, which does not say to which request it belongs: the same words, latest first.
+ * What nobody works on yet is not said yet: of that, this browser knows what it asked itself.
  */
 export function turnsOf(messages, requests) {
   const turns = [];
-  for (const { role, text, at } of messages) {
-    if (role === "user") turns.push({ text, at, said: [], request: null });
-    else if (turns.length) turns.at(-1).said.push(text);
-    else turns.push({ text: "", at, said: [text], request: null });
+  for (const { role, text, at, request } of messages) {
+    const isQuestion = role === "user";
+    if (isQuestion || turns.length === 0) turns.push({ text: isQuestion ? text : "", at, said: [], request });
+    if (!isQuestion) turns.at(-1).said.push(text);
   }
-  const left = [...requests];
-  for (const turn of [...turns].reverse()) {
-    const at = left.findLastIndex((each) => each.text.trim() === turn.text.trim());
-    if (at >= 0) turn.request = left.splice(at, 1)[0];
-  }
-  const newest = turns.findLast((turn) => turn.request)?.request.at ?? 0;
-  const waiting = left.filter((each) => each.at > newest).map((each) => ({ text: each.text, at: each.at, said: [], request: each }));
-  return [...turns, ...waiting];
+  const begun = new Set(messages.map(({ request }) => request));
+  const newest = requests.findLastIndex(({ request }) => begun.has(request));
+  return [...turns, ...requests.slice(newest + 1).map((each) => ({ ...each, said: [] }))];
 }
 
 function read(key, otherwise) {
@@ -83,5 +78,9 @@ function read(key, otherwise) {
 }
 
 function write(key, value) {
-  localStorage.setItem(key, JSON.stringify(value));
+  try {
+    localStorage.setItem(key, JSON.stringify(value));
+  } catch {
+    // there is no room: it is forgotten with this tab, and nothing else fails
+  }
 }

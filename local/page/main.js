@@ -75,7 +75,7 @@ async function restore(here) {
   for (const { text, at, said, request } of turns) {
     const turn = add(here, text, at);
     turn.showSaid(said);
-    if (request) lazily(turn, request.request, here);
+    if (request) lazily(turn, request, here);
   }
   const last = here.turns.at(-1);
   last.unfold(true);
@@ -145,7 +145,7 @@ async function ask(text, idempotencyKey, signal) {
   const workflow = byId("workflow").value;
   const path = `/conversations/${encodeURIComponent(here.name)}/messages`;
   const taken = await post(path, { text, ...(workflow ? { workflow } : {}) }, idempotencyKey, signal);
-  remember(here.name, { request: taken.request, text, workflow: taken.workflow, at: Date.now() });
+  remember(here.name, { request: taken.request, text, at: Date.now() });
   if (here !== shown) return;
   composer.belongTo(here.name);
   showConversations();

@@ -62,7 +62,7 @@ export class Turn {
     return this.#view?.status === "settled";
   }
 
-  /** What a conversation keeps of it, where this browser does not know its request. */
+  /** What the conversation keeps of it: all that there is where its request is gone. */
   showSaid(said) {
     this.answer.replaceChildren(...said.flatMap((text) => text.split(/\n+/)).map((line) => html("p", {}, line)));
   }

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import msgspec
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from functions.adapters.local.watchers import Watchers
 from functions.api import problems
@@ -25,13 +25,13 @@ from functions.api.http import HttpRequest, HttpResponse, Reply, Stream, Wait
 from functions.api.problems import ProblemError
 from functions.api.routes import EVENT_STREAM
 from functions.errors import TroupeError
-from local.server.body import BODY_S, ClientGoneError, read_body
+from local.server.body import BODY_S, ClientGoneError, Room, read_body
 from local.server.doorbell import Doorbell
 from local.server.exchange import Exchange
 from local.server.page import is_page, page_app
 
 COMMITTING_THREADS = 16
-MAX_HELD_BYTES = 64 * 1024**2  # of bodies that were read and are not dealt with yet
+MAX_HELD_BYTES = 64 * 1024**2  # of bodies that are coming in, or are not dealt with yet
 KEEP_ALIVE_S = 15.0
 
 log = logging.getLogger("troupe.server")
@@ -65,9 +65,9 @@ class App:
         self._api = api
         self._watchers = watchers
         self._settings = settings
-        self._page: ASGIApp | None = page_app()
+        self._page = page_app()
         self._threads = ThreadPoolExecutor(COMMITTING_THREADS, thread_name_prefix="api")
-        self._held_bytes = 0
+        self._room = Room(MAX_HELD_BYTES)
         self._bells: set[Doorbell] = set()
         self._is_stopping = False
 
@@ -103,7 +103,7 @@ class App:
         exchange.correlation = correlation(exchange.headers)
         if not self._settings.keys:
             _refuse_foreign_host(exchange.headers.get("host", ""))
-        if self._page is not None and is_page(exchange.path):
+        if is_page(exchange.path):
             await self._page(exchange.scope, exchange.receive, exchange.send)
             return
         request = exchange.request()
@@ -123,15 +123,10 @@ class App:
 
     async def _committed(self, exchange: Exchange, request: HttpRequest) -> Reply:
         declared = exchange.headers.get("content-length", "")
-        body = await read_body(exchange.receive, declared, seconds=self._settings.body_s)
-        if self._held_bytes + len(body) > MAX_HELD_BYTES:
-            raise ProblemError(429, "too much is coming in at once: come again", headers={"retry-after": "1"})
-        self._held_bytes += len(body)
-        try:
+        with self._room.share() as take:
+            body = await read_body(exchange.receive, declared, take, seconds=self._settings.body_s)
             whole = msgspec.structs.replace(request, body=body)
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._api.handle, whole)
-        finally:
-            self._held_bytes -= len(body)
 
     async def _waited(self, exchange: Exchange, request: HttpRequest, wait: Wait) -> HttpResponse | Stream:
         """What the API says once the request is settled, or once the time is over."""

@@ -9,16 +9,18 @@ MAX_OPEN = "TROUPE_MAX_OPEN"
 MAX_OPEN_OF_CONVERSATION = "TROUPE_MAX_OPEN_PER_CONVERSATION"
 
 
-def read_limits(environment: Mapping[str, str]) -> Limits:
-    """How many requests may be open, as the environment says it.
+def read_limits(environment: Mapping[str, str], tenants: int) -> Limits:
+    """How many requests may be open, as the environment says it; of several tenants, half of them for each.
 
     Raises:
         TroupeError: A number cannot be used.
     """
     usual = Limits()
     problems: list[str] = []
+    open_at_once = _count(environment, MAX_OPEN, usual.open, problems)
     limits = Limits(
-        open=_count(environment, MAX_OPEN, usual.open, problems),
+        open=open_at_once,
+        of_tenant=open_at_once if tenants <= 1 else max(1, open_at_once // 2),
         of_conversation=_count(environment, MAX_OPEN_OF_CONVERSATION, usual.of_conversation, problems),
     )
     if problems:

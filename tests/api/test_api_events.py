@@ -84,16 +84,42 @@ def test_tokens_are_sent_as_they_were_written(caller: Caller) -> None:
     request = caller.say("hello").request
     _, stream, _ = seen(caller, caller.watch(request))
     for position, text in ((0, "He"), (2, "\n\nllo")):
-        row = ("default", request, caller.harness.bus.next_change(), "tell", 1, position, text)
-        caller.harness.store.write(
-            lambda connection, row=row: connection.execute("INSERT INTO written VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-        )
+        _write(caller, request, position, text)
     events, _, _ = seen(caller, stream)
     assert [each.name for each in events] == ["tokens", "tokens"]
     assert [each.data for each in events] == [
         {"agent": "tell", "attempt": 1, "position": 0, "text": "He"},
         {"agent": "tell", "attempt": 1, "position": 2, "text": "\n\nllo"},
     ]
+
+
+def test_nothing_is_missed_that_happens_while_changes_are_read(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id beyond a change that was not sent would lose that change: what is sent is of one moment."""
+    harness, request = caller.harness, caller.say("hello").request
+    stream = seen(caller, caller.watch(request))[1]
+    read = harness.store.read
+
+    def read_then_something_happens(query: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        rows = read(query, parameters)
+        if "changed" in query:
+            monkeypatch.undo()
+            harness.run()
+            _write(caller, request)
+        return rows
+
+    monkeypatch.setattr(harness.store, "read", read_then_something_happens)
+    sent = []
+    for _ in range(2):
+        events, stream, _ = seen(caller, stream)
+        sent += [each.name for each in events]
+    assert sent == ["delivery", "tokens", "settled"]
+
+
+def _write(caller: Caller, request: str, position: int = 0, text: str = "He") -> None:
+    row = ("default", request, caller.harness.bus.next_change(), "tell", 1, position, text)
+    caller.harness.store.write(
+        lambda connection: connection.execute("INSERT INTO written VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    )
 
 
 def test_much_is_sent_in_parts_each_once_and_in_order(caller: Caller) -> None:

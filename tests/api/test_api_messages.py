@@ -7,6 +7,7 @@ from api_fakes import Caller, data
 
 from functions.adapters.local.requests import _COUNT_OPEN
 from functions.api.http import HttpResponse
+from functions.ports.requests import Limits
 
 MESSAGES = "/conversations/c1/messages"
 
@@ -158,6 +159,12 @@ def test_a_body_full_of_mistakes_has_a_bounded_list(caller: Caller) -> None:
     assert len(response.body) < 20_000
 
 
+def test_whatever_is_wrong_its_list_is_bounded(caller: Caller) -> None:
+    problem = data(caller.get(f"/conversations/c1/messages?{'&'.join(f'p{number}=1' for number in range(80))}"))
+    assert len(problem["errors"]) == 50
+    assert problem["detail"] == "80 things are wrong with the query, and 50 are listed"
+
+
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b'{"text": NaN}', b"[" * 100_000, b'{"text":"\\ud800"}'])
 def test_a_body_that_is_no_json_is_refused(caller: Caller, raw: bytes) -> None:
     response = caller.post(MESSAGES, raw)
@@ -223,11 +230,29 @@ def test_all_conversations_together_take_so_many_open_requests_and_no_more(calle
     caller.say("hello")
 
 
+@pytest.mark.parametrize("text", ["hello", "\u4e8b" * 20_000])
+def test_one_tenant_leaves_room_for_the_others(caller: Caller, text: str) -> None:
+    limits = Limits(open=4, of_tenant=2)
+    greedy, modest = (Caller(caller.harness, limits, tenant) for tenant in ("greedy", "modest"))
+    for number in range(2):
+        greedy.say("hello", f"c{number}")
+    assert greedy.post("/conversations/c9/messages", {"text": text}).status == 429
+    modest.say(text)
+
+
 def test_a_repeat_is_no_new_request_and_never_too_much(caller: Caller) -> None:
     first = caller.say("hello", idempotency_key="k1")
     caller.say("a")
     caller.say("b")
     assert caller.say("hello", idempotency_key="k1") == first
+
+
+def test_a_repeat_too_large_to_travel_is_never_too_much_either(caller: Caller) -> None:
+    large = "\u4e8b" * 20_000
+    first = caller.say(large, idempotency_key="k1")
+    caller.say("a")
+    caller.say("b")
+    assert caller.say(large, idempotency_key="k1") == first
 
 
 def test_what_was_refused_left_nothing(caller: Caller) -> None:
@@ -240,7 +265,7 @@ def test_what_was_refused_left_nothing(caller: Caller) -> None:
 
 
 def test_counting_what_is_open_looks_at_nothing_else(caller: Caller) -> None:
-    plan = caller.harness.store.read(f"EXPLAIN QUERY PLAN {_COUNT_OPEN}", ("t", "c"))
+    plan = caller.harness.store.read(f"EXPLAIN QUERY PLAN {_COUNT_OPEN}", ("t", "t", "c"))
     tables = [row[3] for row in plan if "request" in row[3]]
-    assert len(tables) == 2
+    assert len(tables) == 3
     assert all("INDEX open_request" in each for each in tables)

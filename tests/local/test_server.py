@@ -23,7 +23,7 @@ from functions.errors import TroupeError
 from functions.ports.requests import Limits
 from functions.workflows.catalog import WORKFLOWS
 from local.process import LocalProcess
-from local.server import page, serving
+from local.server import app, page, serving
 from local.server.settings import read_limits
 
 SORT = "How do I sort a list?"
@@ -108,6 +108,11 @@ def test_a_message_is_answered(client: httpx.Client) -> None:
     assert shown["status"] == "settled"
     assert "Sort the list in place." in shown["answer"]["text"]
     assert shown["deliveries"][0]["agent"] == "orchestrator"
+    said = client.get("/conversations/c1/messages").json()["messages"]
+    assert [(each["role"], each["request"]) for each in said] == [
+        ("user", taken["request"]),
+        ("assistant", taken["request"]),
+    ]
 
 
 def test_a_long_poll_answers_once_the_request_is_settled(client: httpx.Client, documents: MemoryCollection) -> None:
@@ -277,6 +282,25 @@ def test_a_body_that_says_it_is_far_too_large_is_not_waited_for(shared: Served) 
     assert exchanged(shared, head.encode())[0] == 413
 
 
+def test_bodies_that_are_still_coming_take_room_too(process: LocalProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "MAX_HELD_BYTES", 1000)
+    with served(process) as server, httpx.Client(base_url=server.url, timeout=PATIENCE_S) as client:
+
+        def until(status: int) -> httpx.Response:
+            for _ in range(10_000):
+                body = {"text": "x" * 500}
+                response = client.post("/conversations/c1/messages", json=body, headers={"Idempotency-Key": "k1"})
+                if response.status_code == status:
+                    return response
+            raise AssertionError(f"there was no {status}")
+
+        with server.connect() as slow:
+            head = "POST /conversations/c/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 901\r\n\r\n"
+            slow.sendall(head.encode() + b"x" * 900)
+            assert int(until(429).headers["retry-after"]) > 0
+        until(202)
+
+
 def test_a_head_that_never_ends_is_given_up(shared: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "HEAD_S", 0.05)
     for sent in (b"", b"GET /healthz HTTP/1.1\r\nHost: lo"):
@@ -394,7 +418,7 @@ def test_what_should_not_happen_is_logged_and_not_shown(
 # --------------------------------------------------------------------------------------- the page, the address
 
 
-def test_the_page_is_served_where_it_is_there(
+def test_the_page_is_served_without_a_key(
     process: LocalProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "index.html").write_text("<title>Troupe</title>")
@@ -411,10 +435,18 @@ def test_the_page_is_served_where_it_is_there(
             assert client.get(path).status_code in {401, 404}
 
 
-def test_without_a_page_there_is_none(process: LocalProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(page, "FOLDER", tmp_path / "nowhere")
-    with served(process) as server:
-        assert httpx.get(f"{server.url}/").status_code == 404
+def test_no_browser_keeps_a_file_of_the_page_without_asking_for_a_newer_one(shared_client: httpx.Client) -> None:
+    for path in ("/", "/page/main.js"):
+        assert shared_client.get(path).headers["cache-control"] == "no-cache"
+    tag = {"If-None-Match": shared_client.get("/page/main.js").headers["etag"]}
+    assert shared_client.get("/page/main.js", headers=tag).status_code == 304
+
+
+def test_what_is_wrong_with_a_call_of_the_page_is_a_problem_too(shared_client: httpx.Client) -> None:
+    for method, path, status in (("POST", "/", 405), ("POST", "/page/main.js", 405), ("GET", "/page/nope.js", 404)):
+        response = shared_client.request(method, path)
+        assert (response.status_code, response.json()["status"]) == (status, status)
+        assert response.headers["content-type"] == "application/problem+json"
 
 
 def test_a_port_in_use_is_refused_with_another(shared: Served) -> None:
@@ -436,8 +468,9 @@ def test_an_address_that_is_none_is_refused(host: str) -> None:
 
 
 def test_limits_come_from_the_environment_and_wrong_ones_are_all_named() -> None:
-    assert read_limits({}) == Limits()
-    found = read_limits({"TROUPE_MAX_OPEN": " 7 ", "TROUPE_MAX_OPEN_PER_CONVERSATION": "2"})
-    assert found == Limits(open=7, of_conversation=2)
+    assert read_limits({}, tenants=1) == Limits()
+    found = read_limits({"TROUPE_MAX_OPEN": " 7 ", "TROUPE_MAX_OPEN_PER_CONVERSATION": "2"}, tenants=0)
+    assert found == Limits(open=7, of_tenant=7, of_conversation=2)
+    assert read_limits({}, tenants=2) == Limits(of_tenant=200)
     with pytest.raises(TroupeError, match=r"TROUPE_MAX_OPEN .*; TROUPE_MAX_OPEN_PER_CONVERSATION "):
-        read_limits({"TROUPE_MAX_OPEN": "many", "TROUPE_MAX_OPEN_PER_CONVERSATION": "0"})
+        read_limits({"TROUPE_MAX_OPEN": "many", "TROUPE_MAX_OPEN_PER_CONVERSATION": "0"}, tenants=1)

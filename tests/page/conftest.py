@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from page_fakes import OPTIONS, Gate, Site, no_search, open_site
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, ViewportSize, expect, sync_playwright
 
+USUAL_SIZE: ViewportSize = {"width": 1200, "height": 850}
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
@@ -78,21 +79,48 @@ def gate(site: Site) -> Iterator[Gate]:
     gate.open()
 
 
-@pytest.fixture
-def context(browser: Browser, loop_of_playwright: None) -> Iterator[BrowserContext]:  # noqa: ARG001 - needed around it
-    """A browser profile of this test's own, in which nothing was done yet."""
-    made = browser.new_context(viewport={"width": 1200, "height": 850}, reduced_motion="reduce", locale="en-GB")
+@pytest.fixture(scope="session")
+def shared_context(browser: Browser) -> Iterator[BrowserContext]:
+    """One browser profile with one tab: new ones for each test would take longer than most tests."""
+    asyncio.events._set_running_loop(browser.__dict__["loop_of_playwright"])
+    made = browser.new_context(viewport=USUAL_SIZE, reduced_motion="reduce", locale="en-GB")
+    made.new_page()
+    asyncio.events._set_running_loop(None)
     yield made
+    asyncio.events._set_running_loop(browser.__dict__["loop_of_playwright"])
     made.close()
+    asyncio.events._set_running_loop(None)
+
+
+@pytest.fixture
+def context(shared_context: BrowserContext, loop_of_playwright: None) -> BrowserContext:  # noqa: ARG001 - needed around it
+    """The browser profile, in which nothing is remembered yet."""
+    return shared_context
 
 
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
-    """A tab; that the page's own code or its content security policy fails in it fails the test."""
+    """The tab; that the page's own code or its content security policy fails in it fails the test."""
     expect.set_options(timeout=8_000)
     faults: list[str] = []
-    tab = context.new_page()
-    tab.on("pageerror", lambda error: faults.append(str(error)))
-    tab.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
+    (tab,) = context.pages
+    tab.on("pageerror", fault := lambda error: faults.append(str(error)))
+    tab.on("console", said := lambda each: faults.append(each.text) if "Content Security Policy" in each.text else None)
     yield tab
+    _forget(context, tab)
+    tab.remove_listener("pageerror", fault)
+    tab.remove_listener("console", said)
     assert faults == []
+
+
+def _forget(context: BrowserContext, tab: Page) -> None:
+    """Leave the tab as it was: nothing that the page kept, nothing that the test had played back or set."""
+    tab.unroute_all(behavior="ignoreErrors")
+    context.set_offline(offline=False)
+    origin = "/".join(tab.url.split("/")[:3])
+    tab.goto("about:blank")  # before its storage is emptied, so that it writes no more
+    storage = context.new_cdp_session(tab)
+    storage.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "local_storage"})
+    storage.detach()
+    tab.set_viewport_size(USUAL_SIZE)
+    tab.emulate_media(reduced_motion="reduce", color_scheme="light")

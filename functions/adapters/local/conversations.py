@@ -7,6 +7,15 @@ from typing import Any, Literal
 from functions.adapters.local.store import Store, utc
 from functions.ports.conversations import TTL_DAYS, Message
 
+# The request is the one that the delivery is for; only those that are open can still be worked on.
+_APPEND = """
+INSERT OR IGNORE INTO message (tenant, conversation, key, role, text, at, request)
+VALUES (?, ?, ?, ?, ?, ?, coalesce((
+    SELECT delivery.request FROM request CROSS JOIN delivery USING (tenant, request)
+    WHERE request.tenant = ? AND request.conversation = ? AND request.status != 'settled' AND delivery.key = ?
+), ''))
+"""
+
 
 class LocalAppend:
     """The `Append` capability, bound to one conversation of one tenant and to one delivery."""
@@ -22,13 +31,9 @@ class LocalAppend:
     def append(self, role: Literal["user", "assistant"], text: str) -> None:
         """See `Append.append`."""
         self._appended += 1
-        row = (self._tenant, self._conversation, f"{self._key}#{self._appended}", role, text, self._now().timestamp())
-        self._store.write(
-            lambda connection: connection.execute(
-                "INSERT OR IGNORE INTO message (tenant, conversation, key, role, text, at) VALUES (?, ?, ?, ?, ?, ?)",
-                row,
-            )
-        )
+        key, at = f"{self._key}#{self._appended}", self._now().timestamp()
+        row = (self._tenant, self._conversation, key, role, text, at, self._tenant, self._conversation, self._key)
+        self._store.write(lambda connection: connection.execute(_APPEND, row))
 
 
 class LocalHistory:
@@ -44,7 +49,7 @@ class LocalHistory:
     def history(self, *, limit: int = 20) -> Sequence[Message]:
         """See `History.history`."""
         rows = self._store.read(
-            "SELECT role, text, at FROM message WHERE tenant = ? AND conversation = ? AND at >= ?"
+            "SELECT role, text, at, request FROM message WHERE tenant = ? AND conversation = ? AND at >= ?"
             " AND key NOT LIKE ? ORDER BY sequence DESC LIMIT ?",
             (self._tenant, self._conversation, _oldest(self._now()), f"{self._key}#%", limit),
         )
@@ -61,7 +66,7 @@ class LocalConversations:
     def messages(self, conversation: str, *, tenant: str, limit: int) -> Sequence[Message]:
         """See `Conversations.messages`."""
         rows = self._store.read(
-            "SELECT role, text, at FROM message WHERE tenant = ? AND conversation = ? AND at >= ?"
+            "SELECT role, text, at, request FROM message WHERE tenant = ? AND conversation = ? AND at >= ?"
             " ORDER BY sequence DESC LIMIT ?",
             (tenant, conversation, _oldest(self._now()), limit),
         )
@@ -69,7 +74,7 @@ class LocalConversations:
 
 
 def _oldest_first(rows: Sequence[tuple[Any, ...]]) -> list[Message]:
-    return [Message(role=role, text=text, at=utc(at)) for role, text, at in reversed(rows)]
+    return [Message(role=role, text=text, at=utc(at), request=request) for role, text, at, request in reversed(rows)]
 
 
 def _oldest(now: datetime) -> float:

@@ -13,7 +13,7 @@ from functions.adapters.local.due import Entry
 from functions.adapters.local.settling import ended, park, settle, start_next
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, MalformedEnvelopeError, decode, encode
-from functions.ports.requests import Change, DeliveryView, Depth, Limits, QueueFullError, RequestView, TokensView
+from functions.ports.requests import Change, DeliveryView, Depth, Limits, RequestView, TokensView
 from functions.runtime.dead_letters import unreadable
 
 
@@ -57,8 +57,8 @@ class LocalRequests:
         if not inserted:
             return None
         if limits is not None:
-            count = connection.execute(_COUNT_OPEN, (envelope.tenant, envelope.conversation)).fetchone()
-            _refuse_too_many(Depth(open=count[0], of_conversation=count[1]), limits)
+            row = connection.execute(_COUNT_OPEN, _counted(envelope.conversation, envelope.tenant)).fetchone()
+            limits.refuse(_depth(row))
         accepted = Publication(connection, self._bus, now, places)
         publish = accepted.publish if places else None
         accepted.waiting += set_deadline(connection, envelope)
@@ -74,8 +74,7 @@ class LocalRequests:
 
     def depth(self, conversation: str, *, tenant: str) -> Depth:
         """See `Requests.depth`."""
-        count = self._store.read(_COUNT_OPEN, (tenant, conversation))[0]
-        return Depth(open=count[0], of_conversation=count[1])
+        return _depth(self._store.read(_COUNT_OPEN, _counted(conversation, tenant))[0])
 
     def wait(self, request: str, *, tenant: str, timeout_s: float) -> RequestView | None:
         """The request once it is settled, or as it stands after so many seconds."""
@@ -123,23 +122,8 @@ class LocalRequests:
 
     def changes(self, request: str, *, tenant: str, after: int = 0) -> Sequence[Change]:
         """See `Requests.changes`."""
-        deliveries = self._store.read(
-            f"SELECT changed, {_DELIVERY} FROM delivery WHERE tenant = ? AND request = ? AND changed > ?",  # noqa: S608
-            (tenant, request, after),
-        )
-        written = self._store.read(
-            "SELECT changed, agent, attempt, position, text FROM written"
-            " WHERE tenant = ? AND request = ? AND changed > ?",
-            (tenant, request, after),
-        )
-        changes = [
-            *(Change(number=number, view=_delivery(row)) for number, *row in deliveries),
-            *(
-                Change(number=number, view=TokensView(agent=agent, attempt=attempt, position=position, text=text))
-                for number, agent, attempt, position, text in written
-            ),
-        ]
-        return sorted(changes, key=lambda change: change.number)
+        rows = self._store.read(_CHANGES, (tenant, request, after) * 2)
+        return [_change(*row) for row in rows]
 
     def expire(self, raw: bytes, receipt: int) -> None:
         """Settle a request with an error, unless it was settled before: its deadline is over.
@@ -173,15 +157,31 @@ class LocalRequests:
         self._store.write(lambda connection: connection.execute("DELETE FROM stopped WHERE scope = ?", (scope,)))
 
 
-# Both counts are of the index `open_request`, which holds no more than what is open.
+# The counts are of the index `open_request`, which holds no more than what is open.
 _COUNT_OPEN = """
 SELECT (SELECT count(*) FROM request WHERE status != 'settled'),
+    (SELECT count(*) FROM request WHERE tenant = ? AND status != 'settled'),
     (SELECT count(*) FROM request WHERE tenant = ? AND conversation = ? AND status != 'settled')
 """
 _DELIVERY = (
     "key, agent, event, emitted, started, finished, attempts, error,"
     " EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.key = delivery.key)"
 )
+# Both tables in one statement, and so as they were at one moment: a stream goes on after the last number it was given.
+_CHANGES = f"""
+SELECT changed, agent, NULL, NULL, NULL, {_DELIVERY} FROM delivery
+    WHERE tenant = ? AND request = ? AND changed > ?
+UNION ALL
+SELECT changed, agent, attempt, position, text, {", ".join(["NULL"] * 9)} FROM written
+    WHERE tenant = ? AND request = ? AND changed > ?
+ORDER BY changed
+"""  # noqa: S608
+
+
+def _change(number: int, agent: str, attempt: int | None, position: int, text: str, *delivery: Any) -> Change:
+    if attempt is None:
+        return Change(number=number, view=_delivery(delivery))
+    return Change(number=number, view=TokensView(agent=agent, attempt=attempt, position=position, text=text))
 
 
 def _delivery(row: Sequence[Any]) -> DeliveryView:
@@ -199,12 +199,12 @@ def _delivery(row: Sequence[Any]) -> DeliveryView:
     )
 
 
-def _refuse_too_many(depth: Depth, limits: Limits) -> None:
-    """Raises where more is open than may be, the new one counted."""
-    if depth.open > limits.open:
-        raise QueueFullError(f"{limits.open} requests are open, and more are not taken")
-    if depth.of_conversation > limits.of_conversation:
-        raise QueueFullError(f"{limits.of_conversation} requests of this conversation are open, and more are not taken")
+def _counted(conversation: str, tenant: str) -> tuple[str, str, str]:
+    return tenant, tenant, conversation
+
+
+def _depth(row: Sequence[int]) -> Depth:
+    return Depth(open=row[0], of_tenant=row[1], of_conversation=row[2])
 
 
 def _overdue(envelope: Envelope, now: datetime) -> Envelope:

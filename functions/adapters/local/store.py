@@ -117,6 +117,7 @@ CREATE TABLE message (
     role TEXT NOT NULL,
     text TEXT NOT NULL,
     at REAL NOT NULL,
+    request TEXT NOT NULL DEFAULT '',
     UNIQUE (tenant, conversation, key)
 );
 CREATE INDEX message_by_age ON message (at);
@@ -150,6 +151,10 @@ CREATE TABLE delivery (
 INSERT INTO delivery (key, agent, tenant, request, event, emitted, attempts, lease_until, started, finished, error)
     SELECT key, agent, tenant, request, event, emitted, attempts, lease_until, started, finished, error
     FROM delivery_1;
+ALTER TABLE message ADD COLUMN request TEXT NOT NULL DEFAULT '';
+UPDATE message SET request = delivery_1.request FROM delivery_1
+    WHERE delivery_1.tenant = message.tenant
+    AND delivery_1.key = substr(message.key, 1, instr(message.key, '#') - 1);
 DROP TABLE delivery_1;
 CREATE TABLE written (
     tenant TEXT NOT NULL,

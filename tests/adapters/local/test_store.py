@@ -272,6 +272,11 @@ def test_a_store_of_version_1_keeps_what_it_holds(tmp_path: Path) -> None:
     row = ("k", "a", "t", "r", "E.v1", 1.0, 2, 0.0, 3.0, 4.0, "no")
     old.execute("INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     old.execute("INSERT INTO stopped VALUES ('conversation#t#c', 'why')")
+    for key in ("k#1", "gone#1"):
+        old.execute(
+            "INSERT INTO message (tenant, conversation, key, role, text, at) VALUES ('t', 'c', ?, 'user', 'x', 1)",
+            (key,),
+        )
     old.close()
     store = Store(tmp_path)
     kept = (
@@ -279,6 +284,7 @@ def test_a_store_of_version_1_keeps_what_it_holds(tmp_path: Path) -> None:
     )
     assert store.read(kept + " FROM delivery") == [(*row, 0)]
     assert scopes(store) == ["conversation#t#c"]
+    assert store.read("SELECT key, request FROM message ORDER BY sequence") == [("k#1", "r"), ("gone#1", "")]
     store.close()
 
 
