@@ -95,12 +95,8 @@ class LocalProcess:
             Upsert: lambda resource, binding: TenantUpsert(self._collections[resource], binding.tenant),
             Lookup: lambda resource, binding: TenantLookup(self._collections[resource], binding.tenant),
             Ingest: lambda resource, binding: TenantIngest(self._uploads, self._collections[resource], binding.tenant),
-            Append: lambda _, binding: LocalAppend(
-                store, now, tenant=binding.tenant, conversation=binding.conversation, key=binding.key
-            ),
-            History: lambda _, binding: LocalHistory(
-                store, now, tenant=binding.tenant, conversation=binding.conversation, key=binding.key
-            ),
+            Append: lambda _, binding: LocalAppend(store, now, binding),
+            History: lambda _, binding: LocalHistory(store, now, binding),
             LanguageModel: lambda _, binding: self._model(binding),
         }
 

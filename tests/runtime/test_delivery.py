@@ -44,6 +44,7 @@ from functions.ports.state import Begun, Finish, Part, State, Task
 from functions.runtime.agent import agent
 from functions.runtime.arrival import claim_checked, claimed
 from functions.runtime.dead_letters import given_up
+from functions.runtime.delivery import Binding
 from functions.runtime.workflow import Budget, Workflow
 
 Opens = Callable[..., Harness]
@@ -1237,11 +1238,24 @@ def test_a_message_is_gone_after_thirty_days(process: Opens) -> None:
 
 
 def _log(troupe: Harness, key: str, tenant: str = "default", conversation: str = "c1") -> LocalAppend:
-    return LocalAppend(troupe.store, troupe.clock, tenant=tenant, conversation=conversation, key=key)
+    return LocalAppend(troupe.store, troupe.clock, _binding(troupe, key, tenant, conversation))
+
+
+def _binding(troupe: Harness, key: str, tenant: str, conversation: str) -> Binding:
+    return Binding(
+        tenant=tenant,
+        conversation=conversation,
+        request="r1",
+        key=key,
+        agent="work",
+        attempt=1,
+        until=troupe.clock(),
+        budget=Budget(),
+    )
 
 
 def _said(troupe: Harness, limit: int = 20, key: str = "reader") -> list[str]:
-    history = LocalHistory(troupe.store, troupe.clock, tenant="default", conversation="c1", key=key)
+    history = LocalHistory(troupe.store, troupe.clock, _binding(troupe, key, "default", "c1"))
     return [message.text for message in history.history(limit=limit)]
 
 

@@ -6,52 +6,47 @@ from typing import Any, Literal
 
 from functions.adapters.local.store import Store, utc
 from functions.ports.conversations import TTL_DAYS, Message
-
-# The request is the one that the delivery is for; only those that are open can still be worked on.
-_APPEND = """
-INSERT OR IGNORE INTO message (tenant, conversation, key, role, text, at, request)
-VALUES (?, ?, ?, ?, ?, ?, coalesce((
-    SELECT delivery.request FROM request CROSS JOIN delivery USING (tenant, request)
-    WHERE request.tenant = ? AND request.conversation = ? AND request.status != 'settled' AND delivery.key = ?
-), ''))
-"""
+from functions.runtime.delivery import Binding
 
 
 class LocalAppend:
     """The `Append` capability, bound to one conversation of one tenant and to one delivery."""
 
-    def __init__(self, store: Store, now: Callable[[], datetime], *, tenant: str, conversation: str, key: str) -> None:
+    def __init__(self, store: Store, now: Callable[[], datetime], binding: Binding) -> None:
         self._store = store
         self._now = now
-        self._tenant = tenant
-        self._conversation = conversation
-        self._key = key
+        self._binding = binding
         self._appended = 0
 
     def append(self, role: Literal["user", "assistant"], text: str) -> None:
         """See `Append.append`."""
         self._appended += 1
-        key, at = f"{self._key}#{self._appended}", self._now().timestamp()
-        row = (self._tenant, self._conversation, key, role, text, at, self._tenant, self._conversation, self._key)
-        self._store.write(lambda connection: connection.execute(_APPEND, row))
+        bound, at = self._binding, self._now().timestamp()
+        row = (bound.tenant, bound.conversation, f"{bound.key}#{self._appended}", role, text, at, bound.request)
+        self._store.write(
+            lambda connection: connection.execute(
+                "INSERT OR IGNORE INTO message (tenant, conversation, key, role, text, at, request)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+        )
 
 
 class LocalHistory:
     """The `History` capability, bound to one conversation of one tenant and to one delivery."""
 
-    def __init__(self, store: Store, now: Callable[[], datetime], *, tenant: str, conversation: str, key: str) -> None:
+    def __init__(self, store: Store, now: Callable[[], datetime], binding: Binding) -> None:
         self._store = store
         self._now = now
-        self._tenant = tenant
-        self._conversation = conversation
-        self._key = key
+        self._binding = binding
 
     def history(self, *, limit: int = 20) -> Sequence[Message]:
         """See `History.history`."""
+        bound = self._binding
         rows = self._store.read(
             "SELECT role, text, at, request FROM message WHERE tenant = ? AND conversation = ? AND at >= ?"
             " AND key NOT LIKE ? ORDER BY sequence DESC LIMIT ?",
-            (self._tenant, self._conversation, _oldest(self._now()), f"{self._key}#%", limit),
+            (bound.tenant, bound.conversation, _oldest(self._now()), f"{bound.key}#%", limit),
         )
         return _oldest_first(rows)
 
