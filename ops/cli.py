@@ -72,7 +72,7 @@ def main() -> None:
     try:
         app()
     except TroupeError as error:
-        message = str(error).encode(errors="replace").decode()  # an argument that is no Unicode may be in it
+        message = clean(str(error))  # an argument that is no Unicode may be in it, or what a server said
         as_json = "--json" in sys.argv
         typer.echo(msgspec.json.encode({"error": message}).decode() if as_json else f"error: {message}", err=True)
         sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_TO_MEND)
@@ -104,7 +104,7 @@ def ask(  # noqa: PLR0913, PLR0917 - each is an option of the command
     if asked.error is not None:
         _print_failed(asked.error, as_json=as_json)
         raise typer.Exit(EXIT_NO_ANSWER)
-    response = msgspec.json.decode(asked.answer, type=ResponseReady)
+    response = _answer(asked)
     if as_json:
         _print_json({"request": asked.request, "conversation": conversation, **_answer_data(asked, response)})
         return
@@ -114,6 +114,16 @@ def ask(  # noqa: PLR0913, PLR0917 - each is an option of the command
     show.show_answer(console, question, response)
     show.show_waterfall(console, asked)
     show.show_making(console, asked, response)
+
+
+def _answer(asked: Request) -> ResponseReady:
+    try:
+        return msgspec.json.decode(asked.answer, type=ResponseReady)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise TroupeError(
+            f"the answer to the request {asked.request} is none that this version knows ({error}): "
+            "update the command or the server"
+        ) from error
 
 
 def _ask_server(url: str, text: str, conversation: str, workflow: str) -> Request:
@@ -314,7 +324,7 @@ def _print_failed(failed: AgentFailed, *, as_json: bool) -> None:
     if as_json:
         _print_json({"error": failed.reason, "agent": failed.agent})
     else:
-        typer.echo(f"No answer: {failed.agent} gave up: {failed.reason}", err=True)
+        typer.echo(clean(f"No answer: {failed.agent} gave up: {failed.reason}"), err=True)  # a model may have said it
 
 
 def _answer_data(asked: Request, response: ResponseReady) -> dict[str, object]:

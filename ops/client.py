@@ -14,6 +14,7 @@ import msgspec
 from functions.api.messages import Accepted
 from functions.api.problems import Problem
 from functions.api.views import Request
+from functions.documents.chunks import one_line
 from functions.errors import TroupeError
 
 WAIT_S = 20  # of one long poll
@@ -21,6 +22,8 @@ CONNECT_S = 5.0
 LOST_S = 30.0  # that a server may be away while a request is worked on
 PAUSE_S = 0.5
 _HERE = {"localhost", "127.0.0.1", "::1"}
+_NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # or not of the shape that was expected
+_NOT_OURS = (*_NOT_JSON, httpx.DecodingError, httpx.InvalidURL)
 
 
 class Client:
@@ -32,7 +35,7 @@ class Client:
         sleep: How to let time pass.
 
     Raises:
-        TroupeError: The URL cannot be used.
+        TroupeError: The URL or the key cannot be used.
     """
 
     def __init__(self, url: str, key: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -42,6 +45,8 @@ class Client:
             raise _no_url(url) from error
         if parsed.scheme not in {"http", "https"} or not parsed.host:
             raise _no_url(url)
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise TroupeError("TROUPE_API_KEY is no API key: set it to one of visible ASCII characters")
         self._url = url
         self._sleep = sleep
         self._http = httpx.Client(
@@ -65,11 +70,14 @@ class Client:
         Raises:
             TroupeError: The server cannot be reached, refuses the message, or is gone for too long.
         """
-        accepted = self._accepted({"text": text, "workflow": workflow}, conversation)
-        return self._settled(accepted)
+        try:
+            accepted = self._accepted({"text": text, "workflow": workflow}, conversation)
+            return self._settled(accepted)
+        except _NOT_OURS as error:
+            raise TroupeError(f"what answers at {self._url} is no Troupe server: name one with --url") from error
 
     def _accepted(self, message: dict[str, str], conversation: str) -> Accepted:
-        path = f"/conversations/{quote(conversation, safe='')}/messages"
+        path = f"/conversations/{_segment(conversation)}/messages"
         headers = {"Idempotency-Key": uuid.uuid4().hex}  # so that a repeat after a lost connection is no second one
         until = time.monotonic() + LOST_S
         while True:
@@ -88,10 +96,11 @@ class Client:
             self._pause(_retry_after(response), until, f"{self._url} takes no more requests for now")
 
     def _settled(self, accepted: Accepted) -> Request:
+        path = f"/requests/{_segment(accepted.request)}"  # never elsewhere, for the key goes along
         until = time.monotonic() + LOST_S
         while True:
             try:
-                response = self._http.get(accepted.status, params={"wait": WAIT_S})
+                response = self._http.get(path, params={"wait": WAIT_S})
             except httpx.TransportError as error:
                 self._pause(PAUSE_S, until, f"the connection to {self._url} was lost ({error})")
                 continue
@@ -113,10 +122,12 @@ class Client:
     def _read(self, response: httpx.Response, kind: Any) -> Any:  # noqa: ANN401 - of that type
         if response.is_error:
             raise TroupeError(f"{self._url} refused it: {_said(response)}")
-        try:
-            return msgspec.json.decode(response.content, type=kind)
-        except msgspec.MsgspecError as error:
-            raise TroupeError(f"what answers at {self._url} is no Troupe server: name one with --url") from error
+        return msgspec.json.decode(response.content, type=kind)
+
+
+def _segment(name: str) -> str:
+    """A name as one part of a path; `..` would lead out of it."""
+    return quote(name, safe="").replace(".", "%2E")
 
 
 def _no_url(url: str) -> TroupeError:
@@ -124,14 +135,14 @@ def _no_url(url: str) -> TroupeError:
 
 
 def _said(response: httpx.Response) -> str:
-    """What a problem says, in one line."""
+    """What a problem says, in one line that a terminal can be given."""
     try:
         problem = msgspec.json.decode(response.content, type=Problem)
-    except msgspec.MsgspecError:
-        return f"{response.status_code} {response.reason_phrase}"
+    except _NOT_JSON:
+        return one_line(f"{response.status_code} {response.reason_phrase}")
     errors = "; ".join(f"{each.pointer or each.parameter or 'the body'} {each.detail}" for each in problem.errors)
     hint = " (the key is read from TROUPE_API_KEY)" if problem.status == 401 else ""  # noqa: PLR2004
-    return f"{problem.detail}{f': {errors}' if errors else ''}{hint}"
+    return one_line(f"{problem.detail}{f': {errors}' if errors else ''}{hint}")
 
 
 def _retry_after(response: httpx.Response) -> float:

@@ -103,7 +103,7 @@ def show_waterfall(console: Console, view: Request) -> None:
         width = max(1, round(bar_width * (finished - started) / total))
         bar = Text(" " * left + "█" * min(width, bar_width - left), style="red" if delivery.error else "cyan")
         table.add_row(
-            Text(delivery.agent, style="red" if delivery.error else ""),
+            _plain(delivery.agent, style="red" if delivery.error else ""),
             f"{started * 1000:.0f} ms",
             *([bar] if bar_width > 0 else []),
             f"{(finished - started) * 1000:.0f} ms",

@@ -78,6 +78,10 @@ class App:
             await self._answer(exchange)
         except ClientGoneError:
             pass
+        except asyncio.CancelledError:
+            if not self._is_stopping:
+                raise
+            await exchange.respond(problems.response(ProblemError(503, "the server stops: come again")))
         except ProblemError as error:
             await exchange.respond(problems.response(error))
         except (TroupeError, sqlite3.Error) as error:

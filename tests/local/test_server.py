@@ -360,6 +360,19 @@ def test_what_is_no_http_is_refused(shared: Served, raw: bytes) -> None:
 # ---------------------------------------------------------------------------------------- stops and failures
 
 
+def test_a_stop_says_so_to_who_has_not_sent_all_yet(process: LocalProcess) -> None:
+    with served(process) as server, server.connect() as connection:
+        connection.sendall(
+            b"POST /conversations/c/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 100\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert connection.recv(64).startswith(b"HTTP/1.1 100 ")  # it waits for the body
+        server.server.should_exit = True
+        said = connection.makefile("rb").read()
+    assert said.startswith(b"HTTP/1.1 503 ")
+    assert b"application/problem+json" in said
+
+
 def test_a_stop_ends_streams_and_answers_long_polls(process: LocalProcess, documents: MemoryCollection) -> None:
     found: dict[str, Any] = {}
     with (

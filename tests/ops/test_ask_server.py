@@ -53,6 +53,12 @@ def test_a_conversation_goes_on(troupe: Troupe, server: Served) -> None:
     assert answer["making"]["queries"] == [f"Is it stable? {SORT}"]
 
 
+@pytest.mark.parametrize("name", [".", "..", "a/../b", "a?b#c", "%2e"])
+def test_a_conversation_may_be_called_anything(troupe: Troupe, server: Served, name: str) -> None:
+    asked = troupe("ask", SORT, "--url", server.url, "--conversation", name, "--json")
+    assert (asked.code, asked.json()["conversation"]) == (0, name), asked.err
+
+
 def test_a_request_that_ends_in_an_error_is_exit_code_3(
     troupe: Troupe, server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +78,14 @@ def test_the_key_is_read_from_the_environment(troupe: Troupe, process: LocalProc
         assert (refused.code, refused.err.count("\n")) == (1, 1)
         assert "read from TROUPE_API_KEY" in refused.err
         assert KEY not in refused.err
+
+
+@pytest.mark.parametrize("key", ["sécret-of-this-test", "secret\nof-this-test", "secret of-this-test"])
+def test_what_is_no_key_is_refused_and_not_shown(troupe: Troupe, server: Served, key: str) -> None:
+    ran = troupe("ask", SORT, "--url", server.url, TROUPE_API_KEY=key)
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert "TROUPE_API_KEY is no API key" in ran.err
+    assert "of-this-test" not in ran.err
 
 
 def test_a_workflow_that_takes_no_questions_is_refused(troupe: Troupe, server: Served) -> None:
@@ -130,14 +144,16 @@ def scripted() -> Iterator[Callable[..., str]]:
         server.server_close()
 
 
-def saying(status: int, body: str, **headers: str) -> Answers:
+def saying(status: int, body: str | bytes, **headers: str) -> Answers:
+    raw = body if isinstance(body, bytes) else body.encode()
+
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
         handler.send_response(status)
         for name, value in headers.items():
             handler.send_header(name.replace("_", "-"), value)
-        handler.send_header("Content-Length", str(len(body)))
+        handler.send_header("Content-Length", str(len(raw)))
         handler.end_headers()
-        handler.wfile.write(body.encode())
+        handler.wfile.write(raw)
 
     return answer
 
@@ -191,10 +207,68 @@ def test_every_repeat_of_a_message_has_the_same_key(scripted: Callable[..., str]
     assert keys[0]
 
 
-@pytest.mark.parametrize("body", ["<html>", '{"status":"ok"}', "", "[]"])
-def test_what_is_no_troupe_server_is_said(scripted: Callable[..., str], body: str) -> None:
+@pytest.mark.parametrize(
+    "body",
+    ["<html>", '{"status":"ok"}', "", "[]", TAKEN.encode().replace(b"r1", b"\xff"), '{"x":' + "[" * 100_000],
+    ids=["html", "another", "empty", "list", "no-utf-8", "deep"],
+)
+def test_what_is_no_troupe_server_is_said(scripted: Callable[..., str], body: str | bytes) -> None:
     with Client(scripted(saying(200, body)), "") as client, pytest.raises(TroupeError, match="no Troupe server"):
         client.ask("x", conversation="c", workflow="answer")
+
+
+def test_a_body_that_cannot_be_unpacked_is_no_troupe_server(scripted: Callable[..., str]) -> None:
+    url = scripted(saying(202, TAKEN, Content_Encoding="gzip"))
+    with Client(url, "") as client, pytest.raises(TroupeError, match="no Troupe server"):
+        client.ask("x", conversation="c", workflow="answer")
+
+
+def test_the_key_goes_to_no_other_server(scripted: Callable[..., str]) -> None:
+    other = scripted()
+    url = scripted(saying(202, TAKEN.replace('"/requests/r1"', f'"{other}/requests/r1"')), saying(200, SETTLED))
+    with Client(url, KEY) as client:
+        assert client.ask("x", conversation="c", workflow="answer").request == "r1"
+
+
+@pytest.mark.parametrize("answer", ["null", '{"text":1}', '{"text":"x","citations":7}'])
+def test_an_answer_of_another_shape_is_one_line(troupe: Troupe, scripted: Callable[..., str], answer: str) -> None:
+    url = scripted(saying(202, TAKEN), saying(200, SETTLED.replace('{"text":"yes"}', answer)))
+    ran = troupe("ask", SORT, "--url", url)
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert "none that this version knows" in ran.err
+
+
+ESCAPE = "\\u001b]0;x\\u0007\\u001b[2J"  # as JSON has it: a title for the terminal, then an empty screen
+
+
+DELIVERY = (
+    f'{{"key":"k","agent":"{ESCAPE}planner","event":"x","emitted":"2026-01-05T09:00:00Z","started":null,'
+    '"finished":null,"attempts":1,"error":"","failed":false}'
+)
+
+
+GIVEN = SETTLED.replace('"deliveries":[]', f'"deliveries":[{DELIVERY}]').replace(
+    '{"text":"yes"}',
+    f'{{"text":"{ESCAPE}yes","notes":["{ESCAPE}"],"making":{{"method":"model","model":"{ESCAPE}m",'
+    f'"queries":["{ESCAPE}q"],"rounds":1,"passages":1,"considered":1}},"citations":'
+    f'[{{"number":1,"passage":"p","name":"{ESCAPE}n","source":"{ESCAPE}s","reference":"{ESCAPE}r"}}]}}',
+)
+
+
+def test_no_terminal_escape_of_a_server_is_printed(troupe: Troupe, scripted: Callable[..., str]) -> None:
+    problem = f'{{"title":"x","status":400,"detail":"no\\n{ESCAPE}ne","errors":[{{"detail":"{ESCAPE}bad"}}]}}'
+    error = f'"error":{{"agent":"{ESCAPE}planner","reason":"{ESCAPE}no ink"}}'
+    answers = {
+        1: [saying(400, problem)],
+        3: [saying(202, TAKEN), saying(200, SETTLED.replace('"error":null', error))],
+        0: [saying(202, TAKEN), saying(200, GIVEN)],
+    }
+    for code, given in answers.items():
+        ran = troupe("ask", SORT, "--url", scripted(*given))
+        assert ran.code == code, ran.err
+        assert "\x1b" not in ran.out + ran.err
+        assert "\x07" not in ran.out + ran.err
+        assert code != 1 or ran.err.count("\n") == 1
 
 
 def test_an_error_that_is_no_problem_is_shown_by_its_status(scripted: Callable[..., str]) -> None:
