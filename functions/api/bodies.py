@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from functions.api.problems import MAX_ERRORS, ProblemError, Wrong, wrong
+from functions.events.answer import READABLE
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -86,7 +87,7 @@ def _wrong(error: "ValidationError") -> Iterator[Wrong]:
         case "maxLength":
             yield Wrong(pointer=here, detail=f"has {len(found):,} characters, and at most {wanted:,} are taken")
         case "minLength" | "pattern":
-            detail = "is blank" if not str(found).strip() else "has characters that it may not have"
+            detail = "is blank" if wanted in (READABLE, 1) else "has characters that it may not have"
             yield Wrong(pointer=here, detail=detail)
         case "maxItems":
             yield Wrong(pointer=here, detail=f"has {len(found):,} entries, and at most {wanted:,} are taken")

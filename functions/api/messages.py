@@ -10,7 +10,7 @@ from functions.api.http import HttpResponse
 from functions.api.problems import ProblemError, Wrong, wrong
 from functions.api.routing import Call
 from functions.api.target import Target, takes_messages
-from functions.events.answer import Text
+from functions.events.answer import MessageText
 from functions.events.envelope import CLAIM_CHECK_BYTES, Envelope, digest, open_request
 from functions.events.event import Event
 from functions.ports.requests import Depth, QueueFullError
@@ -28,7 +28,7 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         priority: Of two that wait, the more urgent one is worked on first.
     """
 
-    text: Text
+    text: MessageText
     workflow: str = "answer"
     priority: Literal["high", "normal", "low"] = "normal"
 

@@ -8,7 +8,10 @@ from functions.events.common import Passage
 from functions.events.event import Event
 
 MAX_MESSAGE_CHARACTERS = 20_000
+#: Something that can be seen: not only white space, control characters and marks of no width.
+READABLE = r"[^\s\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2060-\u2064\ufeff]"
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_MESSAGE_CHARACTERS, pattern=r"\S")]
+MessageText = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_MESSAGE_CHARACTERS, pattern=READABLE)]
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +70,7 @@ NO_MODEL = ModelUse()
 class UserMessage(Event):
     """A user wrote something."""
 
-    text: Text
+    text: MessageText
 
 
 class QuestionAsked(Event):

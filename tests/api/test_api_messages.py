@@ -140,6 +140,7 @@ def test_wrong_types_everywhere_are_one_list(caller: Caller) -> None:
         (None, "", "is null; expected an object"),
         ({"text": ""}, "/text", "is blank"),
         ({"text": " \n\t"}, "/text", "is blank"),
+        ({"text": "\x00\u200b"}, "/text", "is blank"),
         ({"text": "x" * 20_001}, "/text", "has 20,001 characters, and at most 20,000 are taken"),
         ({"text": "x" * 100_000}, "/text", "has 100,000 characters, and at most 20,000 are taken"),
         ({"text": "x", "priority": "urgent"}, "/priority", "is none of high, low, normal"),
