@@ -2,15 +2,12 @@
 
 from typing import Annotated
 
-import msgspec
-
 from functions.events.answer import DocsRetrieved, PlanCreated
-from functions.events.common import Passage
+from functions.events.common import shortened
 from functions.ports.vectors import Search
 from functions.runtime.agent import Delivery, agent
 
 PASSAGES = 5
-MAX_PASSAGE_CHARACTERS = 4_000  # five of them stay well below the size at which an event's data is set aside
 
 
 @agent(memory_mb=1024, timeout_s=30, delivery=Delivery(attempts=3))
@@ -23,8 +20,4 @@ def retriever(
     """Search the documents and what was remembered, and merge both by score."""
     found = [*documents.find(plan.query, limit=PASSAGES), *memories.find(plan.query, limit=PASSAGES)]
     best = sorted(found, key=lambda passage: -passage.score)[:PASSAGES]
-    return DocsRetrieved(asked=plan.asked, query=plan.query, passages=tuple(map(_short, best)))
-
-
-def _short(passage: Passage) -> Passage:
-    return msgspec.structs.replace(passage, text=passage.text[:MAX_PASSAGE_CHARACTERS])
+    return DocsRetrieved(asked=plan.asked, query=plan.query, passages=tuple(map(shortened, best)))

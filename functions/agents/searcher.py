@@ -2,15 +2,12 @@
 
 from typing import Annotated
 
-import msgspec
-
-from functions.events.common import Passage
+from functions.events.common import Passage, shortened
 from functions.events.research import SourcesFound, SubquestionPlanned
 from functions.ports.vectors import Search
 from functions.runtime.agent import Delivery, agent
 
 PASSAGES = 8
-MAX_PASSAGE_CHARACTERS = 4_000
 
 
 @agent(memory_mb=1024, timeout_s=30, delivery=Delivery(attempts=3))
@@ -27,8 +24,4 @@ def searcher(
             if passage.id not in best or passage.score > best[passage.id].score:
                 best[passage.id] = passage
     ordered = sorted(best.values(), key=lambda passage: (-passage.score, passage.id))
-    return SourcesFound(planned=planned, passages=tuple(map(_short, ordered)))
-
-
-def _short(passage: Passage) -> Passage:
-    return msgspec.structs.replace(passage, text=passage.text[:MAX_PASSAGE_CHARACTERS])
+    return SourcesFound(planned=planned, passages=tuple(map(shortened, ordered)))

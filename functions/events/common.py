@@ -41,3 +41,11 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     score: float = 0.0
     work: Work = Work()
+
+
+MAX_PASSAGE_CHARACTERS = 4_000  # a handful of passages stays well below the size at which an event's data is set aside
+
+
+def shortened(passage: Passage) -> Passage:
+    """The passage as an event carries it: with the beginning of its text."""
+    return msgspec.structs.replace(passage, text=passage.text[:MAX_PASSAGE_CHARACTERS])

@@ -1,7 +1,8 @@
 from agent_fakes import Shelf, passage
 
-from functions.agents.retriever import MAX_PASSAGE_CHARACTERS, PASSAGES, retriever
+from functions.agents.retriever import PASSAGES, retriever
 from functions.events.answer import PlanCreated, QuestionAsked
+from functions.events.common import MAX_PASSAGE_CHARACTERS
 
 PLAN = PlanCreated(asked=QuestionAsked(question="How are lists sorted?"), query="lists sorted")
 

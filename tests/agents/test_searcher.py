@@ -5,8 +5,8 @@ import pytest
 from agent_fakes import Shelf, passage
 from research_fakes import planned
 
-from functions.agents.searcher import MAX_PASSAGE_CHARACTERS, PASSAGES, searcher
-from functions.events.common import Passage
+from functions.agents.searcher import PASSAGES, searcher
+from functions.events.common import MAX_PASSAGE_CHARACTERS, Passage
 from functions.events.research import Subquestion
 
 

@@ -1,7 +1,7 @@
 """Begins deliveries in the write that publishes their events: one commit where there would be two.
 
-A delivery is begun this way only where a worker takes it the moment the write is committed: the one that
-published it, or one that waits. Otherwise its lease would run while its event waits for a worker.
+A delivery is begun this way only where there is a place for it (docs/delivery.md), so that a worker comes to it before
+anything that waits in the queue. Otherwise its lease would run while its event waits its turn.
 """
 
 import sqlite3
@@ -22,7 +22,7 @@ class Publication:
 
     Args:
         connection: In the transaction of the write.
-        places: For how many deliveries a worker is ready.
+        places: How many deliveries may be begun.
 
     Attributes:
         waiting: The entries of what nobody has begun.

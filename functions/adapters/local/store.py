@@ -264,12 +264,10 @@ class Store:
         `then` is called from the thread that committed: it must neither block, nor write here, nor raise. Where no
         thread of the store commits, that is the thread that submits.
         """
-        if self._is_led(_Ticket(operation, then)):
-            return
-        if self._committer is not None:
+        if self._committer is None:
+            self.submit_at_once(operation, then)
+        elif not self._is_led(_Ticket(operation, then)):
             self._commits_left.release()
-        else:
-            self._lead(None)
 
     def submit_at_once(self, operation: Operation[T], then: Callable[[T | None, BaseException | None], None]) -> None:
         """The same for whoever has nothing else to do: it commits itself, unless somebody does."""
