@@ -9,7 +9,7 @@ import pytest
 from command import Troupe
 from model_server import KEY, NAME, ModelServer, decided, refusal, text
 
-from functions.adapters.local import store as store_module
+from functions.adapters.local.schema import SCHEMA_VERSION
 from functions.adapters.local.store import Store
 from functions.adapters.vectors.qdrant_edge import EdgeCollection
 from functions.errors import PermanentError
@@ -229,7 +229,7 @@ def test_a_store_in_use_is_refused_with_who_uses_it(troupe: Troupe, tmp_path: Pa
 def test_a_newer_store_is_refused(troupe: Troupe, tmp_path: Path) -> None:
     Store(tmp_path / "home").close()
     with sqlite3.connect(tmp_path / "home" / "troupe.sqlite") as connection:
-        connection.execute(f"PRAGMA user_version = {store_module.SCHEMA_VERSION + 1}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     connection.close()
     ran = troupe("ask", OPENS)
     assert ran.code == 1

@@ -149,7 +149,9 @@ class LocalRequests:
     def stop(self, scope: str, reason: str) -> None:
         """Refuse every delivery of a conversation or workflow from now on, with this reason."""
         self._store.write(
-            lambda connection: connection.execute("INSERT OR REPLACE INTO stopped VALUES (?, ?)", (scope, reason))
+            lambda connection: connection.execute(
+                "INSERT OR REPLACE INTO stopped (scope, reason) VALUES (?, ?)", (scope, reason)
+            )
         )
 
     def resume(self, scope: str) -> None:

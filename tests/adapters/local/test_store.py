@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from functions.adapters.local.store import APPLICATION_ID, SCHEMA_VERSION, Store, StoreError, _Ticket
+from functions.adapters.local.schema import APPLICATION_ID, SCHEMA_VERSION
+from functions.adapters.local.store import Store, StoreError, _Ticket
 
 
 class StrangeError(Exception):
@@ -26,7 +27,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def put(scope: str, reason: str = "") -> Callable[[sqlite3.Connection], str]:
     def operation(connection: sqlite3.Connection) -> str:
-        connection.execute("INSERT INTO stopped VALUES (?, ?)", (scope, reason))
+        connection.execute("INSERT INTO stopped (scope, reason) VALUES (?, ?)", (scope, reason))
         return scope
 
     return operation
@@ -234,12 +235,12 @@ def test_what_nobody_waits_for_is_written_beside_what_others_write_and_before_th
 # ------------------------------------------------------------------------------------------ earlier versions
 
 
-def version_1(folder: Path) -> sqlite3.Connection:
-    """A store as version 1 made it."""
+def made_by(version: int, folder: Path) -> sqlite3.Connection:
+    """A store as that version made it."""
     connection = sqlite3.connect(folder / "troupe.sqlite", isolation_level=None)
-    connection.executescript((Path(__file__).parent / "store_version_1.sql").read_text("utf-8"))
+    connection.executescript((Path(__file__).parent / f"store_version_{version}.sql").read_text("utf-8"))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute("PRAGMA user_version = 1")
+    connection.execute(f"PRAGMA user_version = {version}")
     return connection
 
 
@@ -258,9 +259,10 @@ def structure(store: Store) -> dict[str, object]:
     }
 
 
-def test_a_store_of_version_1_becomes_what_a_new_one_is(tmp_path: Path, store: Store) -> None:
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_a_store_of_an_earlier_version_becomes_what_a_new_one_is(tmp_path: Path, store: Store, version: int) -> None:
     (tmp_path / "old").mkdir()
-    version_1(tmp_path / "old").close()
+    made_by(version, tmp_path / "old").close()
     brought = Store(tmp_path / "old")
     assert structure(brought) == structure(store)
     assert brought.read("PRAGMA user_version") == [(SCHEMA_VERSION,)]
@@ -268,7 +270,7 @@ def test_a_store_of_version_1_becomes_what_a_new_one_is(tmp_path: Path, store: S
 
 
 def test_a_store_of_version_1_keeps_what_it_holds(tmp_path: Path) -> None:
-    old = version_1(tmp_path)
+    old = made_by(1, tmp_path)
     row = ("k", "a", "t", "r", "E.v1", 1.0, 2, 0.0, 3.0, 4.0, "no")
     old.execute("INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     old.execute("INSERT INTO stopped VALUES ('conversation#t#c', 'why')")
@@ -285,6 +287,19 @@ def test_a_store_of_version_1_keeps_what_it_holds(tmp_path: Path) -> None:
     assert store.read(kept + " FROM delivery") == [(*row, 0)]
     assert scopes(store) == ["conversation#t#c"]
     assert store.read("SELECT key, request FROM message ORDER BY sequence") == [("k#1", "r"), ("gone#1", "")]
+    store.close()
+
+
+def test_a_store_of_version_2_knows_the_plan_of_what_it_holds(tmp_path: Path) -> None:
+    old = made_by(2, tmp_path)
+    row = (
+        "INSERT INTO queue (envelope_id, generation, agent, priority, due, envelope) VALUES (?, 0, 'a', 'normal', 0, ?)"
+    )
+    old.execute(row, ("e1", b'{"planversion": "p1"}'))
+    old.execute(row, ("e2", b"\xff"))
+    old.close()
+    store = Store(tmp_path)
+    assert store.read("SELECT envelope_id, planversion FROM queue ORDER BY receipt") == [("e1", "p1"), ("e2", "")]
     store.close()
 
 
