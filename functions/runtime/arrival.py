@@ -1,6 +1,5 @@
 """Where a delivery stands: its inputs, its place in the lineage, and its join."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -18,7 +17,7 @@ from functions.events.envelope import (
 )
 from functions.events.event import AgentFailed, Event, PartEnded, ScopeExpired
 from functions.ports.blobs import Blobs
-from functions.ports.state import Begun, Part, State, Task
+from functions.ports.state import Begun, Gathered, Part, State, Task
 from functions.runtime.workflow import Node, Plan
 
 COUNTED = (AgentFailed, PartEnded, ScopeExpired)  # what a join takes beside its parts
@@ -32,7 +31,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         key: Of the delivery.
         inputs: The event; for a join, its parts by index.
-        envelope: What the outputs inherit from: the input, or the part with the lowest index of this generation.
+        envelope: What the outputs inherit from: the input, or the part with the lowest index of the join's generation.
         lineage: The scopes that are open while the agent works.
         deadline: Of the innermost of them.
         hop: How many agents the input passed through.
@@ -89,9 +88,7 @@ def arrive(node: Node, envelope: Envelope, state: State, blobs: Blobs) -> Arriva
     if not node.spec.joins:
         return place(node, envelope)
     part = part_of(node, claim_checked(envelope, blobs))
-    if envelope.name == ScopeExpired.__name__:
-        return complete(node, envelope, state.close(part))
-    found = state.gather(part)
+    found = state.close(part) if envelope.name == ScopeExpired.__name__ else state.gather(part)
     return None if found is None else complete(node, envelope, found)
 
 
@@ -165,17 +162,17 @@ def part_of(node: Node, envelope: Envelope) -> Part:
     )
 
 
-def complete(node: Node, envelope: Envelope, found: Sequence[Envelope]) -> Arrival:
+def complete(node: Node, envelope: Envelope, found: Gathered) -> Arrival:
     """Where the delivery of a join stands that this event completed or closed, with the parts that were found."""
-    *outer, scope = unpack(envelope.part)
-    inputs = tuple(sorted(found, key=part_index))
-    # of this generation, since a redrive of a settled request carries on under another request
-    first = next((each for each in inputs if each.generation == envelope.generation), envelope)
+    inputs = tuple(sorted(found.parts, key=part_index))
+    # of the join's generation: its request, its deadlines; an older part may be what it waited for
+    first = next((each for each in inputs if each.generation == found.generation), envelope)
+    *outer, around, scope = unpack(first.part)
     return Arrival(
-        key=digest(scope.group, node.spec.name, envelope.generation),
+        key=digest(scope.group, node.spec.name, found.generation),
         inputs=inputs,
         envelope=first,
-        lineage=tuple(outer),
+        lineage=(*outer, around.joined(found.generation)),
         deadline=scope.deadline,
         hop=max((each.hop for each in inputs), default=envelope.hop),
         emitted=max((each.time for each in inputs), default=envelope.time),

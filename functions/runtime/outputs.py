@@ -61,7 +61,7 @@ def timers(plan: Plan, node: Node, outputs: Sequence[Envelope]) -> tuple[Timer, 
         lineage = unpack(output.part)
         opened = len(lineage) - 1 > len(node.scopes)  # the root's frame is no scope
         if opened and not node.side and lineage[-1].total:
-            found[lineage[-1].group] = _timer(output, lineage, plan.closers[fan_out_scope(node.spec)])
+            found[lineage[-1].group] = scope_timer(output, lineage, plan.closers[fan_out_scope(node.spec)])
         if output.name in plan.forks:
             found[output.id] = fork_timer(plan, output)
     return tuple(found.values())
@@ -71,7 +71,7 @@ def fork_timer(plan: Plan, envelope: Envelope) -> Timer:
     """The timer of the scope that a forked event opens; whoever starts a request whose entry forks sets it too."""
     frame = Frame(fork_group(envelope.id), 0, plan.forks[envelope.name], envelope.deadline)
     forked = msgspec.structs.replace(envelope, deadline=scope_deadline(envelope.time, envelope.deadline))
-    return _timer(forked, (*unpack(envelope.part), frame), plan.closers[f"fork {envelope.name}"])
+    return scope_timer(forked, (*unpack(envelope.part), frame), plan.closers[f"fork {envelope.name}"])
 
 
 def _check(plan: Plan, node: Node, arrival: Arrival, made: Event | Sequence[Event] | None) -> None:
@@ -162,7 +162,8 @@ def _data(event: Event, node: Node) -> msgspec.Raw:
     return msgspec.Raw(raw)
 
 
-def _timer(output: Envelope, lineage: Lineage, closer: str) -> Timer:
+def scope_timer(output: Envelope, lineage: Sequence[Frame], closer: str) -> Timer:
+    """The timer of the innermost scope of a lineage: it closes when this output is no longer of use."""
     *outer, scope = lineage
     envelope = msgspec.structs.replace(
         output,

@@ -8,7 +8,11 @@ from functions.adapters.local.store import Store
 from functions.ports.conversations import TTL_DAYS
 
 # Everything that belongs to a request, by its columns `tenant` and `request`.
-_OF_A_REQUEST = ("delivery", "part", "joined", "written", "dead_letter")
+_OF_A_REQUEST = ("delivery", "part", "joined", "awaited", "written", "dead_letter")
+# A request that was redriven is kept as long as the last of those that carry on: they count on its parts.
+_SETTLED_BEFORE = """FROM request WHERE settled < :oldest AND NOT EXISTS (
+    SELECT 1 FROM request AS later WHERE later.tenant = request.tenant AND later.origin = request.request
+    AND later.origin != '' AND ifnull(later.settled >= :oldest, 1))"""
 
 
 def sweep(store: Store, blobs: LocalBlobs, now: datetime) -> int:
@@ -24,9 +28,9 @@ def _sweep(connection: sqlite3.Connection, oldest: float) -> int:
     for table in _OF_A_REQUEST:
         removed += connection.execute(
             f"DELETE FROM {table} WHERE (tenant, request) IN"  # noqa: S608 - the names are those above
-            " (SELECT tenant, request FROM request WHERE settled < ?)",
-            (oldest,),
+            f" (SELECT tenant, request {_SETTLED_BEFORE})",
+            {"oldest": oldest},
         ).rowcount
     # Letters of bytes that were no envelope belong to no request.
     removed += connection.execute("DELETE FROM dead_letter WHERE request = '' AND at < ?", (oldest,)).rowcount
-    return removed + connection.execute("DELETE FROM request WHERE settled < ?", (oldest,)).rowcount
+    return removed + connection.execute(f"DELETE {_SETTLED_BEFORE}", {"oldest": oldest}).rowcount
