@@ -65,7 +65,7 @@ class Publication:
         self.waiting.pop()
         if begun.status == "leased":
             started = Started(plan=plan, node=node, arrival=arrival, begun=begun)
-            self.started.append(entry._replace(started=started, turn=self._now))
+            self.started.append(entry._replace(started=started, turn=self._now, raw=b""))
         elif begun.status == "busy":
             self.waiting.append(entry._replace(due=begun.until.timestamp()))
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from functions.adapters.local.due import DueQueue, Entry
+from functions.adapters.local.fair import Flow
 from functions.adapters.local.store import Store
 from functions.adapters.local.watchers import Watchers
 from functions.events.envelope import Envelope, digest, encode
@@ -67,7 +68,12 @@ def add_row(connection: sqlite3.Connection, envelope: Envelope, agent: str, due:
     if not cursor.rowcount or cursor.lastrowid is None:
         return None
     rank = PRIORITIES.index(envelope.priority)
-    return Entry(due, rank, cursor.lastrowid, agent, raw=raw)
+    return Entry(due, rank, cursor.lastrowid, agent, raw=raw, flow=flow_of(envelope))
+
+
+def flow_of(envelope: Envelope) -> Flow:
+    """Whose turns an event takes."""
+    return Flow(envelope.tenant, envelope.conversation)
 
 
 def set_timer(connection: sqlite3.Connection, routes: Routes, timer: Timer) -> list[Entry]:
@@ -110,6 +116,15 @@ def _end_leases(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE delivery SET lease_until = 0 WHERE finished IS NULL")
 
 
+# Whose a row is stands in its envelope; one that is no envelope is nobody's.
+_ROWS = """
+SELECT due, priority, receipt, agent, coalesce(json_extract(text, '$.tenant'), 'default'),
+    coalesce(json_extract(text, '$.conversation'), '')
+FROM (SELECT *, CASE WHEN json_valid(CAST(envelope AS TEXT)) THEN CAST(envelope AS TEXT) ELSE '{}' END AS text
+    FROM queue)
+"""
+
+
 def _rank(priority: str) -> int:
     """The place of a priority; of one that does not exist, that of the normal one: its delivery will say so."""
     return PRIORITIES.index(priority if priority in PRIORITIES else "normal")
@@ -135,8 +150,8 @@ class Bus:
         self._deadlines = DueQueue(now)
         store.write(_end_leases)
         self.announce(
-            Entry(due, _rank(priority), receipt, agent)
-            for due, priority, receipt, agent in store.read("SELECT due, priority, receipt, agent FROM queue")
+            Entry(due, _rank(priority), receipt, agent, flow=Flow(str(tenant), str(conversation)))
+            for due, priority, receipt, agent, tenant, conversation in store.read(_ROWS)
         )
 
     def next_change(self) -> int:
@@ -164,16 +179,21 @@ class Bus:
         """Have begun deliveries taken at once, and let go the places that were reserved."""
         self._deliveries.hand(entries, reserved=reserved)
 
+    def replace(self, receipt: int, begun: Sequence[Entry], others: Iterable[Entry], *, reserved: int) -> None:
+        """The end of a delivery is on disk: hand what it began, add the others, and give its place back."""
+        self._deliveries.replace(receipt, begun, others, reserved=reserved)
+
     def leave(self, receipt: int) -> None:
         """Give back the place of a delivery that is done with, or given up."""
         self._deliveries.leave(receipt)
 
-    def goes_on(self, priority: str, turn: float) -> bool:
+    def goes_on(self, envelope: Envelope, turn: float) -> bool:
         """Whether what a delivery publishes may be begun at its place, before what waits.
 
-        It may not where something of a higher priority waits, nor once its turn is over while anything waits.
+        It may not where something of a higher priority waits, or somebody's who holds fewer places, nor once its turn
+        is over while anything waits.
         """
-        return self._deliveries.goes_on(_rank(priority), turn)
+        return self._deliveries.goes_on(_rank(envelope.priority), turn, flow_of(envelope))
 
     def is_alone(self) -> bool:
         """Whether one delivery at most is in work, and none waits for its turn."""
@@ -203,6 +223,10 @@ class Bus:
         """The bytes of an entry; None where the row was removed meanwhile."""
         rows = self.store.read("SELECT envelope FROM queue WHERE receipt = ?", (entry.receipt,))
         return bytes(rows[0][0]) if rows else None
+
+    def waiting(self) -> int:
+        """How many deliveries wait: to be due, for a place, or for a worker."""
+        return len(self._deliveries)
 
     def depth(self) -> int:
         """How many rows the table has, those in work and those not yet due included."""

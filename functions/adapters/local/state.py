@@ -99,14 +99,12 @@ class LocalState:
         self.ends_later = True
 
         def written(published: Publication | None, error: BaseException | None) -> None:
-            started = [each._replace(turn=entry.turn) for each in published.started] if published else []
-            self._bus.hand(started, reserved=reserved)
-            self._bus.leave(self._receipt)
+            begun, waiting = (published.started, published.waiting) if published else ((), ())
+            begun = [each._replace(turn=entry.turn) for each in begun]
+            self._bus.replace(self._receipt, begun, waiting, reserved=reserved)
             if published is None or error is not None:
                 threading.Thread(target=self._interrupted, args=(entry, error)).start()
                 return
-            if published.waiting:
-                self._bus.announce(published.waiting)
             self._announce_end(finish)
 
         submit = self._store.submit_at_once if self._bus.is_alone() else self._store.submit
@@ -117,7 +115,7 @@ class LocalState:
         wanted = len(finish.outputs)
         if finish.settlement or not wanted:
             return 0, 0
-        own = int(self._bus.goes_on(finish.task.envelope.priority, entry.turn))
+        own = int(self._bus.goes_on(finish.task.envelope, entry.turn))
         return own, self._bus.reserve(wanted - own) if wanted > own else 0
 
     def _announce_end(self, finish: Finish) -> None:
