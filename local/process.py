@@ -43,6 +43,7 @@ from local.uploads import TenantIngest, Uploads
 WORKERS = 8  # agents mostly wait: for the encoder, the vector store, or a model
 PLACES_A_WORKER = 4  # whose end is being written while their worker is at the next one: what a commit gathers
 STOP_S = 10.0
+LOOK_AROUND_S = 0.1  # how long what another process wrote may go unnoticed
 
 log = logging.getLogger("troupe.process")
 
@@ -52,7 +53,7 @@ class UnknownWorkflowError(TroupeError, LookupError):
 
 
 class LocalProcess:
-    """One process that takes requests and runs every agent, with its state in one folder.
+    """A process that takes requests and runs every agent, alone on its store or beside others.
 
     Args:
         store: Opened by the caller, who also closes it.
@@ -89,6 +90,8 @@ class LocalProcess:
         self.requests = LocalRequests(self._bus)
         self._pool = Pool(self._bus, self._deliver, self._lease_s, workers)
         self._deadlines = threading.Thread(target=self._expire_overdue, name="deadlines", daemon=True)
+        self._others = threading.Thread(target=self._look_around, name="others", daemon=True)
+        self._stopping = threading.Event()
         self._uploads = Uploads(store)
         self._capabilities: Mapping[type, Callable[[str, Binding], object]] = {
             Search: lambda resource, binding: TenantSearch(self._collections[resource], binding.tenant),
@@ -104,11 +107,14 @@ class LocalProcess:
         sweep(self._store, self._blobs, self._now())
         self._pool.start()
         self._deadlines.start()
+        self._others.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stopping.set()
+        self._others.join()
         if not self._pool.stop(STOP_S):
             log.warning("an agent was still at work after %g s: its delivery is tried again at the next start", STOP_S)
         self._deadlines.join()
@@ -195,6 +201,13 @@ class LocalProcess:
             except Exception:
                 log.exception("a request is past its deadline and could not be settled, which is tried again")
                 self._bus.announce([entry._replace(due=self._now().timestamp() + BROKEN_PORT_DELAY_S)])
+
+    def _look_around(self) -> None:
+        while not self._stopping.wait(LOOK_AROUND_S):
+            try:
+                self._bus.look_around()
+            except Exception:
+                log.exception("what other processes did could not be looked at, which is tried again")
 
     def _bind(self, grant: Grant, binding: Binding) -> object:
         return self._capabilities[grant.capability](grant.resource, binding)

@@ -10,6 +10,7 @@ import msgspec
 
 from functions.adapters.encoders.minilm import built_encoder
 from functions.adapters.local.ledger import LocalLedger
+from functions.adapters.local.members import LockedError, locked
 from functions.adapters.local.store import Store
 from functions.adapters.models.bound import Chat
 from functions.adapters.models.breaker import Breaker
@@ -83,15 +84,14 @@ def workspace(home: Path, docs: str | None) -> Iterator[Workspace]:
 
     Raises:
         ModelSettingsError: The environment asks for a model that cannot be used.
-        StoreError: The store is in use, damaged, or of a newer version.
-        TroupeError: The folder cannot be made or written, the documents folder cannot be read, or the encoder
-            cannot be built.
+        StoreError: The store is damaged, or of a newer version.
+        TroupeError: Another process uses the folder, it cannot be made or written, the documents folder cannot be
+            read, or the encoder cannot be built.
     """
     model = model_settings(os.environ)
     with ExitStack() as closing:
         corpus = _folder_corpus(docs, closing) if docs else _python_corpus()
-        store = _store(home)
-        closing.callback(store.close)
+        store = _store(home, closing)
         encoder = built_encoder(home / "encoders")
         documents = _collection(home, corpus.name, encoder, closing)
         memories = _collection(home, "memories", encoder, closing)
@@ -106,13 +106,23 @@ def _chat(model: ModelSettings | None, closing: ExitStack) -> Chat | None:
     return Breaker(closing.enter_context(closed_with(OpenAICompatible(model))))
 
 
-def _store(home: Path) -> Store:
+def _store(home: Path, closing: ExitStack) -> Store:
+    """A store may be shared, but the collections beside it are one process's at a time."""
     try:
-        return Store(home)
+        home.mkdir(parents=True, exist_ok=True)
+        closing.enter_context(locked(home / "workspace.lock"))
+        store = Store(home)
+    except LockedError as error:
+        raise TroupeError(
+            f"{home} is in use by process {error}: stop that one, ask it with `--url`, or name another folder in "
+            "TROUPE_HOME"
+        ) from error
     except OSError as error:
         raise TroupeError(
             f"{home} cannot be used to keep things in ({error.strerror or error}): name another folder in TROUPE_HOME"
         ) from error
+    closing.callback(store.close)
+    return store
 
 
 def _python_corpus() -> Corpus:

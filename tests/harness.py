@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from functions.adapters.local.blobs import LocalBlobs
-from functions.adapters.local.bus import DEADLINE, Bus, enqueue
+from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
 from functions.adapters.local.requests import LocalRequests
+from functions.adapters.local.rows import DEADLINE, enqueue
 from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store
 from functions.events.envelope import Envelope, decode, open_request

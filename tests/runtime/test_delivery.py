@@ -30,9 +30,9 @@ from sample_workflows import (
 )
 
 from functions.adapters.local.blobs import LocalBlobs
-from functions.adapters.local.bus import DEADLINE
 from functions.adapters.local.conversations import LocalAppend, LocalHistory
 from functions.adapters.local.retention import sweep
+from functions.adapters.local.rows import DEADLINE
 from functions.adapters.local.settling import conversation_scope, workflow_scope
 from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store

@@ -6,9 +6,10 @@ anything that waits in the queue. Otherwise its lease would run while its event 
 
 import sqlite3
 
-from functions.adapters.local.bus import Bus, add_row, postpone, remove
+from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
 from functions.adapters.local.joins import gather
+from functions.adapters.local.rows import add_row, postpone, remove
 from functions.adapters.local.settling import standing
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, MalformedEnvelopeError, encode
@@ -70,7 +71,7 @@ class Publication:
             self.waiting.append(entry._replace(due=begun.until.timestamp()))
 
     def _add(self, envelope: Envelope, agent: str) -> Entry | None:
-        entry = add_row(self._connection, envelope, agent, self._now, encode(envelope))
+        entry = add_row(self._connection, self._bus.routes, envelope, agent, self._now, encode(envelope))
         if entry is not None:
             self.waiting.append(entry)
         return entry
@@ -91,10 +92,11 @@ def begin(connection: sqlite3.Connection, bus: Bus, task: Task, receipt: int) ->
     lease_until = now + task.lease_s
     leased = connection.execute(
         "INSERT INTO delivery"
-        " (key, agent, tenant, request, event, emitted, attempts, lease_until, started, changed)"
-        " VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?) ON CONFLICT (tenant, request, key) DO UPDATE SET"
+        " (key, agent, tenant, request, event, emitted, attempts, lease_until, started, changed, holder)"
+        " VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?) ON CONFLICT (tenant, request, key) DO UPDATE SET"
         " attempts = attempts + 1, lease_until = excluded.lease_until, started = excluded.started,"
-        " changed = excluded.changed WHERE finished IS NULL AND lease_until <= excluded.started RETURNING attempts",
+        " changed = excluded.changed, holder = excluded.holder"
+        " WHERE finished IS NULL AND lease_until <= excluded.started RETURNING attempts",
         (
             task.key,
             task.agent,
@@ -105,6 +107,7 @@ def begin(connection: sqlite3.Connection, bus: Bus, task: Task, receipt: int) ->
             lease_until,
             now,
             bus.next_change(),
+            bus.routes.member,
         ),
     ).fetchone()
     if leased:

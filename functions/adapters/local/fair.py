@@ -21,16 +21,17 @@ class Flow(NamedTuple):
 
 
 class Queued(Protocol):
-    """What waits.
-
-    Attributes:
-        rank: Of its priority, 0 for the highest.
-    """
+    """What waits."""
 
     @property
-    def rank(self) -> int: ...
+    def rank(self) -> int:
+        """Of its priority: 0 for the highest."""
+        ...
+
     @property
-    def flow(self) -> Flow: ...
+    def flow(self) -> Flow:
+        """Whose it is."""
+        ...
 
 
 E = TypeVar("E", bound=Queued)
@@ -54,8 +55,8 @@ class Places:
 
     def change(self, flow: Flow, by: int) -> None:
         """Take a place, with 1, or give it back, with -1."""
-        for counts, key in ((self._of_tenant, flow.tenant), (self._of_flow, flow)):
-            _count(counts, key, by)
+        _count(self._of_tenant, flow.tenant, by)
+        _count(self._of_flow, flow, by)
 
 
 def _count(counts: dict[K, int], key: K, by: int) -> None:

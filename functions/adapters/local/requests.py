@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from functions.adapters.local.ahead import Publication
-from functions.adapters.local.bus import DEADLINE, Bus, remove, set_deadline
+from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
+from functions.adapters.local.rows import DEADLINE, remove, set_deadline
 from functions.adapters.local.settling import ended, park, settle, start_next
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, MalformedEnvelopeError, decode, encode
@@ -42,8 +43,8 @@ class LocalRequests:
         now = self._bus.now().timestamp()
         inserted = connection.execute(
             "INSERT OR IGNORE INTO request"
-            " (tenant, request, conversation, workflow, status, accepted, deadline, envelope)"
-            " VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?)",
+            " (tenant, request, conversation, workflow, status, accepted, deadline, envelope, planversion)"
+            " VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?)",
             (
                 envelope.tenant,
                 envelope.request,
@@ -52,6 +53,7 @@ class LocalRequests:
                 now,
                 envelope.deadline.timestamp(),
                 encode(envelope),
+                envelope.planversion,
             ),
         ).rowcount
         if not inserted:
@@ -61,7 +63,7 @@ class LocalRequests:
             limits.refuse(_depth(row))
         accepted = Publication(connection, self._bus, now, places)
         publish = accepted.publish if places else None
-        accepted.waiting += set_deadline(connection, envelope)
+        accepted.waiting += set_deadline(connection, self._bus.routes, envelope)
         accepted.waiting += start_next(
             connection, self._bus.routes, envelope.tenant, envelope.conversation, now, publish=publish
         )

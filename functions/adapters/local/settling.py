@@ -4,8 +4,8 @@ import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 
-from functions.adapters.local.bus import Routes, drop_deadline, enqueue, remove, set_timer
 from functions.adapters.local.due import Entry
+from functions.adapters.local.rows import Routes, drop_deadline, enqueue, remove, set_timer
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, decode, digest, encode
 from functions.ports.state import DeadLetter, Standing
@@ -99,8 +99,10 @@ def start_next(  # noqa: PLR0913 - whose conversation it is, and what its first 
     ).fetchone()
     if row is None or row[1] != "waiting":
         return []
-    connection.execute("UPDATE request SET status = 'running' WHERE sequence = ?", (row[0],))
     first = decode(row[2])
+    if routes.is_elsewhere(first):  # a process that carries its plan looks after it
+        return []
+    connection.execute("UPDATE request SET status = 'running' WHERE sequence = ?", (row[0],))
     if not routes.agents(first):  # it was accepted under a plan that is no longer there
         reason = "it began under an older deployment: ask again"
         return settle(connection, routes, ended(first, reason, utc(now)), now)

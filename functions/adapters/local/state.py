@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from functions.adapters.local.ahead import Publication, begin
-from functions.adapters.local.bus import Bus, enqueue, postpone, remove, set_timer
+from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
 from functions.adapters.local.joins import gather, mark_joined, parts
+from functions.adapters.local.rows import enqueue, postpone, remove, set_timer
 from functions.adapters.local.settling import keep, park, settle
 from functions.events.envelope import Envelope
 from functions.ports.state import Begun, DeadLetter, Finish, Part, Task
