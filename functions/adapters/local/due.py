@@ -74,11 +74,15 @@ class DueQueue:
 
     def _add(self, entries: Iterable[Entry]) -> bool:
         """Add entries; whether any of them comes later, for which somebody has to set the alarm."""
-        now = self._now().timestamp()
+        now = self._move_due()
         comes_later = False
         for entry in entries:
-            heapq.heappush(self._waiting, self._bounded(entry))
-            comes_later |= entry.due > now
+            bounded = self._bounded(entry)
+            if entry.due <= now:
+                self._ready.push(bounded)
+            else:
+                heapq.heappush(self._waiting, bounded)
+                comes_later = True
         return comes_later
 
     def _bounded(self, entry: Entry) -> Entry:
@@ -133,12 +137,12 @@ class DueQueue:
 
     def _hold(self, entry: Entry) -> None:
         self._in_work[entry.receipt] = entry.flow
-        self._ready.hold(entry.flow)
+        self._ready.places.hold(entry.flow)
 
     def _let_go(self, receipt: int) -> None:
         flow = self._in_work.pop(receipt, None)
         if flow is not None:
-            self._ready.let_go(flow)
+            self._ready.places.let_go(flow)
 
     def _comes_back(self) -> bool:
         """Whether this thread takes next, so that nobody need be woken: where there is more, it wakes another then."""
@@ -206,16 +210,9 @@ class DueQueue:
             waiting = self._ready.next()
             if waiting is None:
                 return True
-            if waiting.rank < rank or self._is_owed(waiting.flow, flow):
+            if waiting.rank < rank or self._ready.places.is_owed(waiting.flow, flow):
                 return False
             return self._now().timestamp() - turn < TURN_S
-
-    def _is_owed(self, waiting: Flow, ending: Flow) -> bool:
-        """Whether the one that waits would still hold no more places than the other with one of those."""
-        places = self._ready.places
-        if waiting.tenant != ending.tenant:
-            return places.of_tenant(waiting.tenant) + 1 < places.of_tenant(ending.tenant)
-        return places.of_flow(waiting) + 1 < places.of_flow(ending)
 
     def is_alone(self) -> bool:
         """Whether one entry at most is in work, and none that is due waits."""
@@ -242,10 +239,12 @@ class DueQueue:
             self._stopped = True
             self._changed.notify_all()
 
-    def _move_due(self) -> None:
+    def _move_due(self) -> float:
+        """Let those go in turns that are due now; returns the time."""
         now = self._now().timestamp()
         while self._waiting and self._waiting[0].due <= now:
             self._ready.push(heapq.heappop(self._waiting))
+        return now
 
     def _until_next(self) -> float | None:
         if not self._waiting:

@@ -6,6 +6,7 @@ and after eight it is the lower one's turn (docs/adr/0012-fair-turns.md).
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from functions.events.event import PRIORITIES
@@ -38,126 +39,104 @@ E = TypeVar("E", bound=Queued)
 K = TypeVar("K")
 
 
-class Places:
-    """Who holds how many places: the deliveries that are in work, by tenant and by conversation."""
-
-    def __init__(self) -> None:
-        self._of_tenant: dict[str, int] = {}
-        self._of_flow: dict[Flow, int] = {}
-
-    def of_tenant(self, tenant: str) -> int:
-        """How many places a tenant holds."""
-        return self._of_tenant.get(tenant, 0)
-
-    def of_flow(self, flow: Flow) -> int:
-        """How many places a conversation of a tenant holds."""
-        return self._of_flow.get(flow, 0)
-
-    def change(self, flow: Flow, by: int) -> None:
-        """Take a place, with 1, or give it back, with -1."""
-        _count(self._of_tenant, flow.tenant, by)
-        _count(self._of_flow, flow, by)
-
-
-def _count(counts: dict[K, int], key: K, by: int) -> None:
-    count = counts.get(key, 0) + by
-    if count:
-        counts[key] = count
-    else:
-        del counts[key]
-
-
-class _Line(Generic[K]):
-    """Who waits, by how many places they hold; of those that hold as many, by when they were last served."""
-
-    def __init__(self) -> None:
-        self._by_places: dict[int, OrderedDict[K, None]] = {}
-
-    def add(self, key: K, places: int) -> None:
-        self._by_places.setdefault(places, OrderedDict())[key] = None
-
-    def remove(self, key: K, places: int) -> None:
-        equals = self._by_places[places]
-        del equals[key]
-        if not equals:
-            del self._by_places[places]
-
-    def first(self) -> K:
-        return next(iter(self._by_places[min(self._by_places)]))  # as many numbers as one can hold places, at most
-
-    def __bool__(self) -> bool:
-        return bool(self._by_places)
-
-
-class _Rank(Generic[E]):
-    """What waits with one priority."""
-
-    def __init__(self, places: Places) -> None:
-        self._places = places
-        self._tenants: _Line[str] = _Line()
-        self._flows: dict[str, _Line[Flow]] = {}
-        self._entries: dict[Flow, deque[E]] = {}
-        self.passed = 0  # how many of a higher priority went before it since it was served
-
-    def __bool__(self) -> bool:
-        return bool(self._entries)
-
-    def first(self) -> Flow:
-        """Whose turn it is."""
-        return self._flows[self._tenants.first()].first()
-
-    def push(self, entry: E) -> None:
-        waiting = self._entries.get(entry.flow)
-        if waiting is not None:
-            waiting.append(entry)
-            return
-        self._entries[entry.flow] = deque((entry,))
-        self._line_up(entry.flow)
-
-    def pop(self) -> E:
-        flow = self.first()
-        waiting = self._entries[flow]
-        self.step_aside(flow)
-        entry = waiting.popleft()
-        if not waiting:
-            del self._entries[flow]
-        self.line_up_again(flow)
-        return entry
-
-    def step_aside(self, flow: Flow) -> None:
-        """Leave the lines, where the number of places that a conversation and its tenant hold is about to change."""
-        flows = self._flows.get(flow.tenant)
-        if flows is None:
-            return
-        self._tenants.remove(flow.tenant, self._places.of_tenant(flow.tenant))
-        if flow in self._entries:
-            flows.remove(flow, self._places.of_flow(flow))
-            if not flows:
-                del self._flows[flow.tenant]
-
-    def line_up_again(self, flow: Flow) -> None:
-        """After `step_aside`: to the end of the lines, as far as there is anything to wait for."""
-        if flow in self._entries:
-            self._flows.setdefault(flow.tenant, _Line()).add(flow, self._places.of_flow(flow))
-        if flow.tenant in self._flows:
-            self._tenants.add(flow.tenant, self._places.of_tenant(flow.tenant))
-
-    def _line_up(self, flow: Flow) -> None:
-        if flow.tenant not in self._flows:
-            self._flows[flow.tenant] = _Line()
-            self._tenants.add(flow.tenant, self._places.of_tenant(flow.tenant))
-        self._flows[flow.tenant].add(flow, self._places.of_flow(flow))
-
-
 class Next(NamedTuple):
-    """What goes next: its priority's rank, 0 where it is old, and whose it is."""
+    """What goes next: the rank of its priority, 0 where it is old, and whose it is."""
 
     rank: int
     flow: Flow
 
 
+class Places:
+    """The deliveries in work: how many places each tenant and each conversation holds, of those that hold any."""
+
+    def __init__(self) -> None:
+        self.of_tenants: dict[str, int] = {}
+        self.of_flows: dict[Flow, int] = {}
+
+    def hold(self, flow: Flow) -> None:
+        """A delivery of this conversation takes a place."""
+        self.of_tenants[flow.tenant] = self.of_tenants.get(flow.tenant, 0) + 1
+        self.of_flows[flow] = self.of_flows.get(flow, 0) + 1
+
+    def let_go(self, flow: Flow) -> None:
+        """A delivery of this conversation gives its place back."""
+        _take_one(self.of_tenants, flow.tenant)
+        _take_one(self.of_flows, flow)
+
+    def is_owed(self, waiting: Flow, ending: Flow) -> bool:
+        """Whether the one would still hold fewer places than the other with one of those."""
+        if waiting.tenant != ending.tenant:
+            return self.of_tenants.get(waiting.tenant, 0) + 1 < self.of_tenants.get(ending.tenant, 0)
+        return self.of_flows.get(waiting, 0) + 1 < self.of_flows.get(ending, 0)
+
+
+def _take_one(counts: dict[K, int], key: K) -> None:
+    if counts[key] == 1:
+        del counts[key]
+    else:
+        counts[key] -= 1
+
+
+class _Rank(Generic[E]):
+    """What waits with one priority: tenants and conversations stand in the order in which they were served."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._tenants: OrderedDict[str, OrderedDict[Flow, deque[E]]] = OrderedDict()
+        self.passed = 0  # how many of a higher priority went before it since it was served
+
+    def __bool__(self) -> bool:
+        return bool(self._tenants)
+
+    def first(self) -> Flow:
+        """Whose turn it is."""
+        tenant = _fewest(self._tenants, self._places.of_tenants)
+        return _fewest(self._tenants[tenant], self._places.of_flows)
+
+    def push(self, entry: E) -> None:
+        flows = self._tenants.get(entry.flow.tenant)
+        if flows is None:
+            flows = self._tenants[entry.flow.tenant] = OrderedDict()
+        entries = flows.get(entry.flow)
+        if entries is None:
+            entries = flows[entry.flow] = deque()
+        entries.append(entry)
+
+    def pop(self) -> E:
+        flow = self.first()
+        flows = self._tenants[flow.tenant]
+        entry = flows[flow].popleft()
+        if flows[flow]:
+            flows.move_to_end(flow)
+        else:
+            del flows[flow]
+        if flows:
+            self._tenants.move_to_end(flow.tenant)
+        else:
+            del self._tenants[flow.tenant]
+        return entry
+
+
+def _fewest(waiting: Iterable[K], places: Mapping[K, int]) -> K:
+    """Who holds the fewest places, and was served the longest time ago. No more are passed over than hold any."""
+    found, fewest = None, 0
+    for key in waiting:
+        held = places.get(key, 0)
+        if not held:
+            return key
+        if found is None or held < fewest:
+            found, fewest = key, held
+    if found is None:
+        raise LookupError("nobody waits")
+    return found
+
+
 class FairQueue(Generic[E]):
-    """What is due and waits for a place. Every step takes the same time, however much waits."""
+    """What is due and waits for a place. A step takes no longer where more waits.
+
+    Attributes:
+        places: Who holds how many, as whoever takes from here says.
+    """
 
     def __init__(self) -> None:
         self.places = Places()
@@ -191,23 +170,10 @@ class FairQueue(Generic[E]):
                 lower.passed += 1
         return entry
 
-    def hold(self, flow: Flow) -> None:
-        """A delivery of this conversation takes a place."""
-        self._change(flow, 1)
-
-    def let_go(self, flow: Flow) -> None:
-        """A delivery of this conversation gives its place back."""
-        self._change(flow, -1)
-
-    def _change(self, flow: Flow, by: int) -> None:
-        waiting = [rank for rank in self._ranks if rank]
-        for rank in waiting:
-            rank.step_aside(flow)
-        self.places.change(flow, by)
-        for rank in waiting:
-            rank.line_up_again(flow)
-
     def _turn(self) -> int:
         """The rank whose turn it is: the highest priority that waits, unless a lower one is old."""
-        waiting = [number for number, rank in enumerate(self._ranks) if rank]
-        return next((number for number in reversed(waiting) if self._ranks[number].passed >= OLD), waiting[0])
+        turn = -1
+        for number, rank in enumerate(self._ranks):
+            if rank and (turn < 0 or rank.passed >= OLD):
+                turn = number
+        return turn

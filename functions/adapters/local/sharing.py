@@ -59,7 +59,7 @@ class Shares:
         connection.execute(_END_LEASES, named)
         connection.execute(_FORGET, named)
         taken = connection.execute(_TAKE, named).fetchall()
-        entries = [_entry(*row) for row in taken]
+        entries = sorted(_entry(*row) for row in taken)  # by when they are due, as they would have been taken
         for tenant, conversation in connection.execute(_STARTABLE, named).fetchall():
             entries += start_next(connection, self._routes, tenant, conversation, now)
         return entries
