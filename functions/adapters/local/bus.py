@@ -11,6 +11,7 @@ from datetime import datetime
 from functions.adapters.local.due import DueQueue, Entry
 from functions.adapters.local.rows import DEADLINE, Routes, flow_of, rank
 from functions.adapters.local.sharing import Shares
+from functions.adapters.local.stops import LocalStops
 from functions.adapters.local.store import Store
 from functions.adapters.local.watchers import Watchers
 from functions.events.envelope import Envelope
@@ -35,6 +36,7 @@ class Bus:
         self._changes = 0
         self._deliveries = DueQueue(now, places)
         self._deadlines = DueQueue(now)
+        self.stops = LocalStops(store)
         self._shares = Shares(store, self.routes, now)
         self.look_around()
 
@@ -49,6 +51,7 @@ class Bus:
     def look_around(self) -> None:
         """Take over what no living process holds, and see what the others did; to be called now and then."""
         if self._shares.changed():
+            self.stops.look()
             self.announce(self._shares.take_over())
             self.watchers.announce_all()
             self.settlements.announce_all()

@@ -143,7 +143,8 @@ CREATE TABLE written (
 CREATE TABLE stopped (
     scope TEXT PRIMARY KEY,
     reason TEXT NOT NULL,
-    at REAL NOT NULL DEFAULT 0
+    at REAL NOT NULL DEFAULT 0,
+    who TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE TABLE dead_letter (
     key TEXT PRIMARY KEY,
@@ -229,6 +230,7 @@ ALTER TABLE request ADD COLUMN planversion TEXT NOT NULL DEFAULT '';
 ALTER TABLE request ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 ALTER TABLE request ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE stopped ADD COLUMN at REAL NOT NULL DEFAULT 0;
+ALTER TABLE stopped ADD COLUMN who TEXT NOT NULL DEFAULT '';
 ALTER TABLE dead_letter ADD COLUMN redriven REAL;
 ALTER TABLE dead_letter ADD COLUMN redriven_as TEXT NOT NULL DEFAULT '';
 UPDATE queue SET planversion = coalesce(json_extract(CAST(envelope AS TEXT), '$.planversion'), '')

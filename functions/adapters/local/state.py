@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+import msgspec
+
 from functions.adapters.local.ahead import Publication, begin
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
@@ -48,10 +50,18 @@ class LocalState:
         self._task: Task | None = None
         self.ends_later = False
 
-    def take_over(self, started: Started) -> None:
-        """Take over a delivery that was begun with the end of the one before it."""
+    def take_over(self, started: Started) -> Started:
+        """Take over a delivery that was begun with the end of the one before it; it may have been stopped since."""
         self._attempt = started.begun.attempt
-        self._task = task_of(started.node, started.arrival)
+        self._task = task = task_of(started.node, started.arrival)
+        envelope = task.envelope
+        stop = self._bus.stops.known(
+            tenant=envelope.tenant, conversation=envelope.conversation, workflow=envelope.workflow
+        )
+        if stop is None:
+            return started
+        standing = msgspec.structs.replace(started.begun.standing, stopped=str(stop))
+        return msgspec.structs.replace(started, begun=msgspec.structs.replace(started.begun, standing=standing))
 
     def gather(self, part: Part) -> Sequence[Envelope] | None:
         """See `State.gather`; an incomplete join acknowledges the part."""

@@ -41,13 +41,13 @@ def test_a_request_that_is_not_settled_stays(process: Opens) -> None:
     assert _rows(troupe)["request"] == 1
 
 
-def test_a_blob_is_gone_after_thirty_days(process: Opens) -> None:
+def test_a_blob_is_gone_a_day_after_the_rows_that_may_name_it(process: Opens) -> None:
     troupe = process(SINGLE)
     troupe.blobs.put("old", b"1")
-    troupe.blobs.put("new", b"2")
+    troupe.blobs.put("named", b"2")
     now = troupe.clock().timestamp()
-    os.utime(troupe.folder / "blobs" / "old", (now - 31 * DAY_S, now - 31 * DAY_S))
-    os.utime(troupe.folder / "blobs" / "new", (now, now))
+    os.utime(troupe.folder / "blobs" / "old", (now - 31 * DAY_S - 60,) * 2)
+    os.utime(troupe.folder / "blobs" / "named", (now - 31 * DAY_S + 60,) * 2)
     sweep(troupe.store, troupe.blobs, troupe.clock())
-    assert troupe.blobs.get("new") == b"2"
-    assert [path.name for path in (troupe.folder / "blobs").iterdir()] == ["new"]
+    assert troupe.blobs.get("named") == b"2"
+    assert [path.name for path in (troupe.folder / "blobs").iterdir()] == ["named"]

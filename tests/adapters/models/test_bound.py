@@ -65,7 +65,12 @@ class Page:
 
 
 def bound(chat: Chat, ledger: Ledger | None = None, page: Page | None = None, **given: object) -> BoundModel:
-    values: dict[str, object] = {"budget": Budget(), "until": NOW + timedelta(seconds=30), "now": lambda: NOW}
+    values: dict[str, object] = {
+        "budget": Budget(),
+        "until": NOW + timedelta(seconds=30),
+        "now": lambda: NOW,
+        "stopped": lambda: None,
+    }
     return BoundModel(chat, spending=ledger or Ledger(), growing=page or Page(), **(values | given))  # type: ignore[arg-type]
 
 

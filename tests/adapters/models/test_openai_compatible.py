@@ -54,6 +54,7 @@ class Asked:
             "schema": None,
             "max_tokens": 50,
             "left_s": 60.0,
+            "check": lambda: None,
         }
         call = Call(**(values | given), show=self.shown.append, book=lambda *used: self.booked.append(used))
         try:
