@@ -22,7 +22,7 @@ from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store, StoreError
 from functions.adapters.local.watchers import Watchers
 from functions.adapters.models.bound import BoundModel, Chat
-from functions.adapters.vectors.bound import TenantLookup, TenantSearch, TenantUpsert
+from functions.adapters.vectors.bound import TenantLookup, TenantSearch, TenantUpsert, Time
 from functions.api.target import Target
 from functions.errors import TroupeError
 from functions.events.envelope import open_request
@@ -95,10 +95,18 @@ class LocalProcess:
         self._stopping = threading.Event()
         self._uploads = Uploads(store)
         self._capabilities: Mapping[type, Callable[[str, Binding], object]] = {
-            Search: lambda resource, binding: TenantSearch(self._collections[resource], binding.tenant),
-            Upsert: lambda resource, binding: TenantUpsert(self._collections[resource], binding.tenant),
-            Lookup: lambda resource, binding: TenantLookup(self._collections[resource], binding.tenant),
-            Ingest: lambda resource, binding: TenantIngest(self._uploads, self._collections[resource], binding.tenant),
+            Search: lambda resource, binding: TenantSearch(
+                self._collections[resource], binding.tenant, Time(binding.until, now)
+            ),
+            Upsert: lambda resource, binding: TenantUpsert(
+                self._collections[resource], binding.tenant, Time(binding.until, now)
+            ),
+            Lookup: lambda resource, binding: TenantLookup(
+                self._collections[resource], binding.tenant, Time(binding.until, now)
+            ),
+            Ingest: lambda resource, binding: TenantIngest(
+                self._uploads, self._collections[resource], binding.tenant, Time(binding.until, now)
+            ),
             Append: lambda _, binding: LocalAppend(store, now, binding),
             History: lambda _, binding: LocalHistory(store, now, binding),
             LanguageModel: lambda _, binding: self._model(binding),
@@ -213,6 +221,9 @@ class LocalProcess:
 
     def _bind(self, grant: Grant, binding: Binding) -> object:
         return self._capabilities[grant.capability](grant.resource, binding)
+
+    def _bound(self, resource: str, binding: Binding) -> tuple[Collection, str, Time]:
+        return self._collections[resource], binding.tenant, Time(binding.until, self._now)
 
     def _model(self, binding: Binding) -> BoundModel | None:
         if self._chat is None:

@@ -40,7 +40,7 @@ K = TypeVar("K")
 
 
 class Next(NamedTuple):
-    """What goes next: the rank of its priority, 0 where it is old, and whose it is."""
+    """What goes next: the rank of its priority, -1 where it is old and so before any other, and whose it is."""
 
     rank: int
     flow: Flow
@@ -157,7 +157,7 @@ class FairQueue(Generic[E]):
             return None
         number = self._turn()
         rank = self._ranks[number]
-        return Next(0 if rank.passed >= OLD else number, rank.first())
+        return Next(-1 if rank.passed >= OLD else number, rank.first())
 
     def pop(self) -> E:
         """Take the entry whose turn it is."""
