@@ -17,12 +17,12 @@ class LocalStops:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: dict[str, Stop] = {}
+        self._known: frozenset[str] = frozenset()
         self.look()
 
     def look(self) -> None:
         """Learn what is stopped now."""
-        self._known = {key_of(stop.scope): stop for stop in self.listed()}
+        self._known = frozenset(key_of(stop.scope) for stop in self.listed())
 
     def stop(self, stop: Stop) -> None:
         """See `Stops.stop`."""
@@ -53,11 +53,10 @@ class LocalStops:
         return _stop(*rows[0]) if rows else None
 
     def known(self, *, tenant: str, conversation: str, workflow: str) -> Stop | None:
-        """The same as it is known in memory, for whoever asks at every token."""
-        known = self._known
-        if not known:
+        """The same for whoever asks at every token: the store is read where a stop is known, which may be over."""
+        if self._known.isdisjoint(keys(tenant, conversation, workflow)):
             return None
-        return next((known[key] for key in keys(tenant, conversation, workflow) if key in known), None)
+        return self.found(tenant=tenant, conversation=conversation, workflow=workflow)
 
 
 def found_in(connection: sqlite3.Connection, tenant: str, conversation: str, workflow: str) -> Stop | None:
