@@ -16,13 +16,13 @@ from functions.adapters.local.conversations import LocalAppend, LocalConversatio
 from functions.adapters.local.due import Entry
 from functions.adapters.local.growing import LocalGrowing
 from functions.adapters.local.requests import LocalRequests
-from functions.adapters.local.retention import sweep
+from functions.adapters.local.retention import Sweeper
 from functions.adapters.local.spending import LocalSpending
 from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store, StoreError
 from functions.adapters.local.watchers import Watchers
 from functions.adapters.models.bound import BoundModel, Chat
-from functions.adapters.vectors.bound import TenantLookup, TenantSearch, TenantUpsert
+from functions.adapters.vectors.bound import TenantLookup, TenantSearch, TenantUpsert, Time
 from functions.api.target import Target
 from functions.errors import TroupeError
 from functions.events.envelope import open_request
@@ -91,20 +91,29 @@ class LocalProcess:
         self._pool = Pool(self._bus, self._deliver, self._lease_s, workers)
         self._deadlines = threading.Thread(target=self._expire_overdue, name="deadlines", daemon=True)
         self._others = threading.Thread(target=self._look_around, name="others", daemon=True)
+        self._sweeper = Sweeper(store, self._blobs, now)
         self._stopping = threading.Event()
         self._uploads = Uploads(store)
         self._capabilities: Mapping[type, Callable[[str, Binding], object]] = {
-            Search: lambda resource, binding: TenantSearch(self._collections[resource], binding.tenant),
-            Upsert: lambda resource, binding: TenantUpsert(self._collections[resource], binding.tenant),
-            Lookup: lambda resource, binding: TenantLookup(self._collections[resource], binding.tenant),
-            Ingest: lambda resource, binding: TenantIngest(self._uploads, self._collections[resource], binding.tenant),
+            Search: lambda resource, binding: TenantSearch(
+                self._collections[resource], binding.tenant, Time(binding.until, now)
+            ),
+            Upsert: lambda resource, binding: TenantUpsert(
+                self._collections[resource], binding.tenant, Time(binding.until, now)
+            ),
+            Lookup: lambda resource, binding: TenantLookup(
+                self._collections[resource], binding.tenant, Time(binding.until, now)
+            ),
+            Ingest: lambda resource, binding: TenantIngest(
+                self._uploads, self._collections[resource], binding.tenant, Time(binding.until, now)
+            ),
             Append: lambda _, binding: LocalAppend(store, now, binding),
             History: lambda _, binding: LocalHistory(store, now, binding),
             LanguageModel: lambda _, binding: self._model(binding),
         }
 
     def __enter__(self) -> Self:
-        sweep(self._store, self._blobs, self._now())
+        self._sweeper.start()
         self._pool.start()
         self._deadlines.start()
         self._others.start()
@@ -115,6 +124,7 @@ class LocalProcess:
     ) -> None:
         self._stopping.set()
         self._others.join()
+        self._sweeper.stop()
         if not self._pool.stop(STOP_S):
             log.warning("an agent was still at work after %g s: its delivery is tried again at the next start", STOP_S)
         self._deadlines.join()
@@ -162,6 +172,7 @@ class LocalProcess:
             conversations=LocalConversations(self._store, self._now),
             collections=self._collections,
             blobs=self._blobs,
+            stops=self._bus.stops,
             now=self._now,
             limits=limits,
             secured=secured,
@@ -181,8 +192,7 @@ class LocalProcess:
 
     def _outcome(self, entry: Entry, state: LocalState, ports: Ports) -> Outcome:
         if entry.started is not None:
-            state.take_over(entry.started)
-            return carry_on(entry.started, ports)
+            return carry_on(state.take_over(entry.started), ports)
         raw = entry.raw or self._bus.envelope(entry)
         return ACKNOWLEDGED if raw is None else deliver(entry.agent, raw, ports)
 
@@ -212,6 +222,9 @@ class LocalProcess:
     def _bind(self, grant: Grant, binding: Binding) -> object:
         return self._capabilities[grant.capability](grant.resource, binding)
 
+    def _bound(self, resource: str, binding: Binding) -> tuple[Collection, str, Time]:
+        return self._collections[resource], binding.tenant, Time(binding.until, self._now)
+
     def _model(self, binding: Binding) -> BoundModel | None:
         if self._chat is None:
             return None
@@ -225,6 +238,9 @@ class LocalProcess:
             budget=binding.budget,
             until=binding.until,
             now=self._now,
+            stopped=lambda: self._bus.stops.known(
+                tenant=tenant, conversation=binding.conversation, workflow=binding.workflow
+            ),
         )
 
     def _lease_s(self, agent: str) -> float:

@@ -27,6 +27,7 @@ from functions.ports.requests import Limits
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
 from functions.workflows.catalog import WORKFLOWS
+from ops import stopping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -255,6 +256,11 @@ def explain(
         _print_json(explanation)
     else:
         show.show_explanation(show.console(), explanation)
+
+
+app.command()(stopping.stop)
+app.command()(stopping.resume)
+app.command("stops")(stopping.list_stops)
 
 
 def _plan(workflow: str) -> Plan:

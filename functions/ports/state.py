@@ -34,15 +34,17 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         settled: It has its answer or its error.
-        stopped: The reason that was given to the stop switch of its conversation or workflow; else empty.
+        stopped: Who stopped what, and why, where it is stopped; else empty.
         tokens: Spent so far.
         micros: Spent so far, in millionths of a US dollar.
+        events: How many deliveries of its conversation began in this minute, this one included.
     """
 
     settled: bool = False
     stopped: str = ""
     tokens: int = 0
     micros: int = 0
+    events: int = 0
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,6 +38,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
         attempt: 1 at the first try.
         until: When the attempt must be over: at the agent's time limit, or at the deadline of its work.
         budget: Of the workflow: what its request may spend on models.
+        workflow: Its name.
     """
 
     tenant: str
@@ -48,6 +49,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     until: datetime
     budget: Budget
+    workflow: str = ""
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,6 +257,7 @@ def _call(plan: Plan, spec: AgentSpec, arrival: Arrival, ports: Ports, attempt: 
         attempt=attempt,
         until=min(arrival.deadline, ports.now() + timedelta(seconds=spec.timeout_s)),
         budget=plan.workflow.budget,
+        workflow=plan.workflow.name,
     )
     extra: dict[str, Any] = {grant.parameter: ports.bind(grant, binding) for grant in spec.grants}
     if spec.context:

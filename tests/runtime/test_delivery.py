@@ -33,8 +33,8 @@ from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.conversations import LocalAppend, LocalHistory
 from functions.adapters.local.retention import sweep
 from functions.adapters.local.rows import DEADLINE
-from functions.adapters.local.settling import conversation_scope, workflow_scope
 from functions.adapters.local.state import LocalState
+from functions.adapters.local.stops import conversation_scope, workflow_scope
 from functions.adapters.local.store import Store
 from functions.errors import PermanentError
 from functions.events.envelope import CLAIM_CHECK_BYTES, Envelope, Frame, decode, digest, encode, open_request, pack
@@ -271,13 +271,22 @@ def test_an_agent_that_needs_no_model_goes_on_past_the_budget(
     assert troupe.letters() == []
 
 
-@pytest.mark.parametrize("scope", [conversation_scope("default", "c1"), workflow_scope("single")])
-def test_the_stop_switch_refuses_deliveries_until_it_is_released(process: Opens, scope: str) -> None:
+@pytest.mark.parametrize(
+    ("scope", "stopped"),
+    [
+        (conversation_scope("default", "c1"), "the conversation c1"),
+        (workflow_scope("single"), "the workflow single"),
+        ("stack", "everything"),
+    ],
+)
+def test_the_stop_switch_refuses_deliveries_until_it_is_released(process: Opens, scope: str, stopped: str) -> None:
     troupe = process(SINGLE)
     troupe.requests.stop(scope, "a bad answer is going round")
     troupe.start(Asked(text="a"))
     troupe.run()
-    assert troupe.settlement() == AgentFailed(agent="work", reason="stopped: a bad answer is going round")
+    assert troupe.settlement() == AgentFailed(
+        agent="work", reason=f"{stopped} was stopped: a bad answer is going round"
+    )
     assert troupe.letters() == [("work", "stopped")]
     troupe.requests.resume(scope)
     troupe.start(Asked(text="b"), request="r2")

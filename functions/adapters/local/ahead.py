@@ -10,7 +10,7 @@ from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
 from functions.adapters.local.joins import gather
 from functions.adapters.local.rows import add_row, postpone, remove
-from functions.adapters.local.settling import standing
+from functions.adapters.local.settling import count_event, standing
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, MalformedEnvelopeError, encode
 from functions.ports.state import Begun, Task
@@ -66,7 +66,7 @@ class Publication:
         self.waiting.pop()
         if begun.status == "leased":
             started = Started(plan=plan, node=node, arrival=arrival, begun=begun)
-            self.started.append(entry._replace(started=started, turn=self._now))
+            self.started.append(entry._replace(started=started, turn=self._now, raw=b""))
         elif begun.status == "busy":
             self.waiting.append(entry._replace(due=begun.until.timestamp()))
 
@@ -111,9 +111,8 @@ def begin(connection: sqlite3.Connection, bus: Bus, task: Task, receipt: int) ->
         ),
     ).fetchone()
     if leased:
-        return Begun(
-            status="leased", attempt=leased[0], until=utc(lease_until), standing=standing(connection, envelope)
-        )
+        stands = standing(connection, envelope, count_event(connection, envelope, now))
+        return Begun(status="leased", attempt=leased[0], until=utc(lease_until), standing=stands)
     attempts, lease_until, finished = connection.execute(
         "SELECT attempts, lease_until, finished FROM delivery WHERE tenant = ? AND request = ? AND key = ?",
         (envelope.tenant, envelope.request, task.key),

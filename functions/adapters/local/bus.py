@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from functions.adapters.local.due import DueQueue, Entry
-from functions.adapters.local.rows import DEADLINE, Routes, rank
+from functions.adapters.local.rows import DEADLINE, Routes, flow_of, rank
 from functions.adapters.local.sharing import Shares
+from functions.adapters.local.stops import LocalStops
 from functions.adapters.local.store import Store
 from functions.adapters.local.watchers import Watchers
+from functions.events.envelope import Envelope
 from functions.runtime.workflow import Plan
 
 
@@ -34,6 +36,7 @@ class Bus:
         self._changes = 0
         self._deliveries = DueQueue(now, places)
         self._deadlines = DueQueue(now)
+        self.stops = LocalStops(store)
         self._shares = Shares(store, self.routes, now)
         self.look_around()
 
@@ -48,6 +51,7 @@ class Bus:
     def look_around(self) -> None:
         """Take over what no living process holds, and see what the others did; to be called now and then."""
         if self._shares.changed():
+            self.stops.look()
             self.announce(self._shares.take_over())
             self.watchers.announce_all()
             self.settlements.announce_all()
@@ -69,16 +73,21 @@ class Bus:
         """Have begun deliveries taken at once, and let go the places that were reserved."""
         self._deliveries.hand(entries, reserved=reserved)
 
+    def replace(self, receipt: int, begun: Sequence[Entry], others: Iterable[Entry], *, reserved: int) -> None:
+        """The end of a delivery is on disk: hand what it began, add the others, and give its place back."""
+        self._deliveries.replace(receipt, begun, others, reserved=reserved)
+
     def leave(self, receipt: int) -> None:
         """Give back the place of a delivery that is done with, or given up."""
         self._deliveries.leave(receipt)
 
-    def goes_on(self, priority: str, turn: float) -> bool:
+    def goes_on(self, envelope: Envelope, turn: float) -> bool:
         """Whether what a delivery publishes may be begun at its place, before what waits.
 
-        It may not where something of a higher priority waits, nor once its turn is over while anything waits.
+        It may not where something of a higher priority waits, or somebody's who holds fewer places, nor once its turn
+        is over while anything waits.
         """
-        return self._deliveries.goes_on(rank(priority), turn)
+        return self._deliveries.goes_on(rank(envelope.priority), turn, flow_of(envelope))
 
     def is_alone(self) -> bool:
         """Whether one delivery at most is in work, and none waits for its turn."""
@@ -108,6 +117,10 @@ class Bus:
         """The bytes of an entry; None where the row was removed meanwhile."""
         rows = self.store.read("SELECT envelope FROM queue WHERE receipt = ?", (entry.receipt,))
         return bytes(rows[0][0]) if rows else None
+
+    def waiting(self) -> int:
+        """How many deliveries wait: to be due, for a place, or for a worker."""
+        return len(self._deliveries)
 
     def depth(self) -> int:
         """How many rows the table has, those in work and those not yet due included."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from functions.adapters.local.due import Entry
+from functions.adapters.local.fair import Flow
 from functions.events.envelope import Envelope, digest, encode
 from functions.events.event import PRIORITIES
 from functions.ports.state import Timer
@@ -87,7 +88,7 @@ def add_row(  # noqa: PLR0913, PLR0917 - each is a column, or decides one
     )
     if not cursor.rowcount or cursor.lastrowid is None or not holder:
         return None
-    return Entry(due, rank(envelope.priority), cursor.lastrowid, agent, raw=raw)
+    return Entry(due, rank(envelope.priority), cursor.lastrowid, agent, raw=raw, flow=flow_of(envelope))
 
 
 def set_timer(connection: sqlite3.Connection, routes: Routes, timer: Timer) -> list[Entry]:
@@ -121,6 +122,11 @@ def postpone(connection: sqlite3.Connection, receipt: int, due: float) -> None:
 def remove(connection: sqlite3.Connection, receipt: int) -> None:
     """Acknowledge: the row is done with."""
     connection.execute("DELETE FROM queue WHERE receipt = ?", (receipt,))
+
+
+def flow_of(envelope: Envelope) -> Flow:
+    """Whose turns an event takes."""
+    return Flow(envelope.tenant, envelope.conversation)
 
 
 def rank(priority: str) -> int:

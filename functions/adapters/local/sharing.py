@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from functions.adapters.local.due import Entry
+from functions.adapters.local.fair import Flow
 from functions.adapters.local.rows import Routes, rank
 from functions.adapters.local.settling import start_next
 from functions.adapters.local.store import Store
@@ -58,10 +59,14 @@ class Shares:
         connection.execute(_END_LEASES, named)
         connection.execute(_FORGET, named)
         taken = connection.execute(_TAKE, named).fetchall()
-        entries = [Entry(due, rank(priority), receipt, agent) for due, priority, receipt, agent in taken]
+        entries = sorted(_entry(*row) for row in taken)  # by when they are due, as they would have been taken
         for tenant, conversation in connection.execute(_STARTABLE, named).fetchall():
             entries += start_next(connection, self._routes, tenant, conversation, now)
         return entries
+
+
+def _entry(due: float, priority: str, receipt: int, agent: str, *flow: object) -> Entry:
+    return Entry(due, rank(priority), receipt, agent, flow=Flow(*map(str, flow)))
 
 
 def _list(texts: Iterable[str]) -> str:
@@ -78,7 +83,12 @@ _OURS = (
 _PLANS = "SELECT plans FROM process WHERE id != :me AND id IN (SELECT value FROM json_each(:living))"
 _END_LEASES = f"UPDATE delivery SET lease_until = 0 WHERE finished IS NULL AND holder {_IS_GONE}"  # noqa: S608
 _FORGET = f"DELETE FROM process WHERE id {_IS_GONE}"  # noqa: S608
-_TAKE = f"UPDATE queue SET holder = :me WHERE holder {_IS_GONE} AND {_OURS} RETURNING due, priority, receipt, agent"  # noqa: S608
+# Whose a row is stands in its envelope; one that is no envelope is nobody's.
+_TEXT = "CASE WHEN json_valid(CAST(envelope AS TEXT)) THEN CAST(envelope AS TEXT) ELSE '{}' END"
+_TAKE = f"""
+UPDATE queue SET holder = :me WHERE holder {_IS_GONE} AND {_OURS} RETURNING due, priority, receipt, agent,
+    coalesce(json_extract({_TEXT}, '$.tenant'), 'default'), coalesce(json_extract({_TEXT}, '$.conversation'), '')
+"""  # noqa: S608
 _STARTABLE = f"""
 SELECT tenant, conversation FROM request AS first WHERE status = 'waiting' AND {_OURS} AND NOT EXISTS (
     SELECT 1 FROM request AS earlier WHERE earlier.tenant = first.tenant

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 
+import msgspec
+
 from functions.adapters.local.ahead import Publication, begin
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
@@ -47,10 +49,18 @@ class LocalState:
         self._task: Task | None = None
         self.ends_later = False
 
-    def take_over(self, started: Started) -> None:
-        """Take over a delivery that was begun with the end of the one before it."""
+    def take_over(self, started: Started) -> Started:
+        """Take over a delivery that was begun with the end of the one before it; it may have been stopped since."""
         self._attempt = started.begun.attempt
-        self._task = task_of(started.node, started.arrival)
+        self._task = task = task_of(started.node, started.arrival)
+        envelope = task.envelope
+        stop = self._bus.stops.known(
+            tenant=envelope.tenant, conversation=envelope.conversation, workflow=envelope.workflow
+        )
+        if stop is None:
+            return started
+        standing = msgspec.structs.replace(started.begun.standing, stopped=str(stop))
+        return msgspec.structs.replace(started, begun=msgspec.structs.replace(started.begun, standing=standing))
 
     def gather(self, part: Part) -> Gathered | None:
         """See `State.gather`; an incomplete join acknowledges the part."""
@@ -92,14 +102,12 @@ class LocalState:
         self.ends_later = True
 
         def written(published: Publication | None, error: BaseException | None) -> None:
-            started = [each._replace(turn=entry.turn) for each in published.started] if published else []
-            self._bus.hand(started, reserved=reserved)
-            self._bus.leave(self._receipt)
+            begun, waiting = (published.started, published.waiting) if published else ((), ())
+            begun = [each._replace(turn=entry.turn) for each in begun]
+            self._bus.replace(self._receipt, begun, waiting, reserved=reserved)
             if published is None or error is not None:
                 threading.Thread(target=self._interrupted, args=(entry, error)).start()
                 return
-            if published.waiting:
-                self._bus.announce(published.waiting)
             self._announce_end(finish)
 
         submit = self._store.submit_at_once if self._bus.is_alone() else self._store.submit
@@ -110,7 +118,7 @@ class LocalState:
         wanted = len(finish.outputs)
         if finish.settlement or not wanted:
             return 0, 0
-        own = int(self._bus.goes_on(finish.task.envelope.priority, entry.turn))
+        own = int(self._bus.goes_on(finish.task.envelope, entry.turn))
         return own, self._bus.reserve(wanted - own) if wanted > own else 0
 
     def _announce_end(self, finish: Finish) -> None:

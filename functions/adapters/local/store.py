@@ -5,13 +5,14 @@ operations in one transaction, so that many workers share one wait for the disk.
 at once, beside the next commit.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from functions.adapters.local.members import OPENING_S, LockedError, Member, locked
 from functions.adapters.local.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
@@ -33,6 +34,13 @@ class StoreError(TroupeError):
 def utc(seconds: float) -> datetime:
     """A stored time, in seconds since 1970, as everybody else knows it."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+class Size(NamedTuple):
+    """What the store holds, and what is free on its disk, in bytes. The room of what was removed is used again."""
+
+    held: int
+    free: int
 
 
 class _Ticket(Generic[T]):
@@ -149,6 +157,15 @@ class Store:
             with self._queueing:
                 self._readers.append(connection)
         return connection.execute(query, parameters).fetchall()
+
+    def size(self) -> Size:
+        """How large it is, and how much more fits on its disk; reads no more than the first page."""
+        held = self.read(
+            "SELECT (page_count - freelist_count) * page_size"
+            " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+        )[0][0]
+        disk = os.statvfs(self.folder)
+        return Size(held=held, free=disk.f_bavail * disk.f_frsize)
 
     def changed_elsewhere(self) -> bool:
         """Whether another process wrote since this was asked the last time."""
