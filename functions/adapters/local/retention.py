@@ -8,7 +8,7 @@ from functions.adapters.local.store import Store
 from functions.ports.conversations import TTL_DAYS
 
 # Everything that belongs to a request, by its columns `tenant` and `request`.
-_OF_A_REQUEST = ("delivery", "part", "joined", "written", "dead_letter")
+_OF_A_REQUEST = ("delivery", "part", "joined", "written", "dead_letter", "effect")
 
 
 def sweep(store: Store, blobs: LocalBlobs, now: datetime) -> int:
