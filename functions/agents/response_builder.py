@@ -39,18 +39,22 @@ def response_builder(
 
 
 def _of_an_action(ended: ActionCompleted | ActionAnswered | ActionNotFound) -> ResponseReady:
-    cut = isinstance(ended, ActionAnswered) and ended.cut
-    return ResponseReady(text=_outcome(ended), notes=(ANSWER_CUT,) if cut else (), making=Making(method="action"))
-
-
-def _outcome(ended: ActionCompleted | ActionAnswered | ActionNotFound) -> str:
-    if isinstance(ended, ActionCompleted):
-        return f"Remembered: {ended.remembered}"
     if isinstance(ended, ActionNotFound):
-        return f"There is no action /{ended.action}. There are: {', '.join(f'/{name}' for name in ended.known)}."
-    if ended.status is None:
-        return f"/{ended.action} is done, as a person found out: what the server answered is not known."
-    return f"/{ended.action} is done. The server answered {ended.status}{f': {ended.text}' if ended.text else '.'}"
+        known = ", ".join(f"/{name}" for name in ended.known)
+        text = f"There is no action /{ended.action}. There are: {known}."
+        return ResponseReady(text=text, making=Making(method="extractive"))
+    if isinstance(ended, ActionCompleted):
+        return ResponseReady(text=f"Remembered: {ended.remembered}", making=Making(method="action"))
+    notes = (ANSWER_CUT,) if ended.cut else ()
+    return ResponseReady(text=_server_said(ended), notes=notes, making=Making(method="action"))
+
+
+def _server_said(answered: ActionAnswered) -> str:
+    if answered.status is None:
+        return f"/{answered.action} is done, as a person found out: what the server answered is not known."
+    return f"/{answered.action} is done. The server answered {answered.status}" + (
+        f": {answered.text}" if answered.text else "."
+    )
 
 
 def _answered(ready: AnswerReady) -> ResponseReady:

@@ -90,6 +90,8 @@ class BoundActions:
             return _known(self._effects.begin(intent, key_lasts_s=settings.key_lasts_s), intent, settings)
         headers, secrets = self._headers(settings, intent)
         left_s = (self._binding.until - self._now() - timedelta(seconds=MARGIN_S)).total_seconds()
+        if left_s <= 0:
+            raise ActionError(f"the action {action} was not sent: the time of its delivery is over")
         ends = time.monotonic() + min(settings.timeout_s, left_s)
         try:
             with connected(settings.target, ends, resolve=self._resolve) as connection:

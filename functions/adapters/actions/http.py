@@ -115,9 +115,10 @@ class Connection:
         except (OSError, HTTPException) as error:
             raise NoAnswerError(f"{self._target.host} did not answer ({_said(error)})") from error
         with response:
-            body, cut = _read(response, max_bytes)
+            read, cut = _read(response, max_bytes)
+            cut = cut or time.monotonic() >= self._ends  # which ends a body without a length like its server would
             encoding = response.headers.get("Content-Encoding", "").strip().lower().replace("identity", "")
-        return Answer(status=response.status, body=body, cut=cut, encoding=encoding)
+        return Answer(status=response.status, body=read, cut=cut, encoding=encoding)
 
     def close(self) -> None:
         """Close it."""

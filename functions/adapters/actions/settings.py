@@ -6,6 +6,7 @@ A secret never stands in the file. What does is a reference to it, which is look
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -192,8 +193,9 @@ class _Reader:
             if key not in KEYS:
                 self.problem(_shown(key), f"is unknown: use {', '.join(KEYS)}")
         private = tuple(self._private())
+        allowed = {each.lower().removesuffix(".") for each in self._strings("allow", "hosts, e.g. api.example.org")}
         headers = dict(self._headers())
-        target = self._target(private, has_secrets=any(header.secret for header in headers.values()))
+        target = self._target(allowed, private, has_secrets=any(header.secret for header in headers.values()))
         action = Action(
             url=str(self._settings.get("url", "")),
             target=target or Target(secure=True, host="", port=443, path="/", private=()),
@@ -207,7 +209,7 @@ class _Reader:
         )
         return None if self.problems else action
 
-    def _target(self, private: tuple[Network, ...], *, has_secrets: bool) -> Target | None:
+    def _target(self, allowed: AbstractSet[str], private: tuple[Network, ...], *, has_secrets: bool) -> Target | None:
         url = self._settings.get("url")
         if not isinstance(url, str) or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
             self.problem("url", "is no URL: give an https one, e.g. https://api.example.org/notes")
@@ -225,18 +227,14 @@ class _Reader:
             self.problem("url", "holds a user, a password or a fragment: put what is secret into headers")
         if any(_SECRET.search(name) for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
             self.problem("url", "holds a secret in its query, which logs would show: put it into headers")
-        self._check_allowed(host, secure=secure)
-        if has_secrets and not secure and not _is_near(host, private):
-            self.problem("url", "would send a secret in the clear: use https")
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return Target(secure=secure, host=host, port=port or (443 if secure else 80), path=path, private=private)
-
-    def _check_allowed(self, host: str, *, secure: bool) -> None:
-        allowed = {each.lower().removesuffix(".") for each in self._strings("allow", "hosts, e.g. api.example.org")}
         if not secure and host not in allowed:
             self.problem("url", "is plain http: use https, or name its host in allow")
         elif "allow" in self._settings and host not in allowed:
             self.problem("allow", "does not name the host of url, which is then never called")
+        if has_secrets and not secure and not _is_near(host, private):
+            self.problem("url", "would send a secret in the clear: use https")
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return Target(secure=secure, host=host, port=port or (443 if secure else 80), path=path, private=private)
 
     def _private(self) -> Iterator[Network]:
         for each in self._strings("private", "addresses and networks, e.g. 10.0.0.5 or 10.1.0.0/16"):
