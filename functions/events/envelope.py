@@ -216,6 +216,20 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(_ENCODER.encode(parts)).hexdigest()[:ID_CHARACTERS]
 
 
+def derived_id(made_of: str, first: str, *parts: object) -> str:
+    """The id of what is made of something that would be `first` if nothing had been redriven.
+
+    Where the two differ, what its own id would be follows after a dot: so it is known through any number of events.
+    """
+    own = digest(made_of, *parts)
+    return own if made_of == first else f"{own}.{digest(first, *parts)}"
+
+
+def first_id(made: str) -> str:
+    """The id that an event or a scope would have if nothing had been redriven."""
+    return made.rpartition(".")[2]
+
+
 def type_of(event: type[Event]) -> str:
     """What the `type` attribute says of an event: `PlanCreated.v1`."""
     return f"{event.__name__}.v{event.version}"

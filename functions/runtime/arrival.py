@@ -11,7 +11,9 @@ from functions.events.envelope import (
     Frame,
     Lineage,
     MalformedEnvelopeError,
+    derived_id,
     digest,
+    first_id,
     type_of,
     unpack,
 )
@@ -30,6 +32,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         key: Of the delivery.
+        origin: The key that it would have if nothing had been redriven: effects count once by it.
         inputs: The event; for a join, its parts by index.
         envelope: What the outputs inherit from: the input, or the part with the lowest index of the join's generation.
         lineage: The scopes that are open while the agent works.
@@ -41,6 +44,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     key: str
+    origin: str
     inputs: tuple[Envelope, ...]
     envelope: Envelope
     lineage: Lineage
@@ -111,6 +115,7 @@ def place(node: Node, envelope: Envelope) -> Arrival:
         deadline = scope_deadline(envelope.time, deadline)
     return Arrival(
         key=digest(envelope.id, node.spec.name, envelope.generation),
+        origin=digest(first_id(envelope.id), node.spec.name, 0),
         inputs=(envelope,),
         envelope=envelope,
         lineage=lineage,
@@ -170,6 +175,7 @@ def complete(node: Node, envelope: Envelope, found: Gathered) -> Arrival:
     *outer, around, scope = unpack(first.part)
     return Arrival(
         key=digest(scope.group, node.spec.name, found.generation),
+        origin=digest(first_id(scope.group), node.spec.name, 0),
         inputs=inputs,
         envelope=first,
         lineage=(*outer, around.joined(found.generation)),
@@ -198,4 +204,4 @@ def timer_id(group: str) -> str:
 
 def fork_group(envelope_id: str) -> str:
     """The id of the scope that a forked event opens."""
-    return digest(envelope_id, "fork")
+    return derived_id(envelope_id, first_id(envelope_id), "fork")

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from functions.errors import PermanentError
-from functions.events.envelope import MAX_PARTS, Envelope, Frame, Lineage, digest, pack, type_of, unpack
+from functions.events.envelope import MAX_PARTS, Envelope, Frame, Lineage, derived_id, pack, type_of, unpack
 from functions.events.event import AgentFailed, Event, PartEnded, ScopeExpired
 from functions.ports.state import Timer
 from functions.runtime.arrival import Arrival, fork_group, scope_deadline, timer_id
@@ -99,7 +99,7 @@ def _check(plan: Plan, node: Node, arrival: Arrival, made: Event | Sequence[Even
 
 
 def _fan_out(plan: Plan, node: Node, arrival: Arrival, made: Sequence[Event], now: datetime) -> tuple[Envelope, ...]:
-    group = digest(arrival.key, "each")
+    group = derived_id(arrival.key, arrival.origin, "each")
     lineage = _counted(plan, arrival.lineage, made)
     place = msgspec.structs.replace(
         _envelope(node, arrival, PartEnded(), now), plan=group, deadline=scope_deadline(now, arrival.deadline)
@@ -110,7 +110,7 @@ def _fan_out(plan: Plan, node: Node, arrival: Arrival, made: Sequence[Event], no
     return tuple(
         msgspec.structs.replace(
             place,
-            id=digest(arrival.key, node.spec.name, index),
+            id=derived_id(arrival.key, arrival.origin, node.spec.name, index),
             type=type_of(type(event)),
             data=_data(event, node),
             part=pack((*lineage, Frame(group, index, len(made), arrival.deadline))),
@@ -135,7 +135,7 @@ def _envelope(node: Node, arrival: Arrival, event: Event, now: datetime, *, targ
     """An output that stays inside the scopes its agent works in."""
     return msgspec.structs.replace(
         arrival.envelope,
-        id=digest(arrival.key, node.spec.name, 0),
+        id=derived_id(arrival.key, arrival.origin, node.spec.name, 0),
         source=node.spec.name,
         type=type_of(type(event)),
         time=now,

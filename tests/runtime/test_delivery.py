@@ -1256,6 +1256,7 @@ def _binding(troupe: Harness, key: str, tenant: str, conversation: str) -> Bindi
         conversation=conversation,
         request="r1",
         key=key,
+        origin=key,
         agent="work",
         attempt=1,
         until=troupe.clock(),
