@@ -76,7 +76,7 @@ class Script:
 
 
 class Log:
-    """The `Append` of one delivery."""
+    """The `Append` of one delivery, and its language model."""
 
     def __init__(self, script: Script, key: str) -> None:
         self._script = script
@@ -85,6 +85,12 @@ class Log:
     def append(self, role: str, text: str) -> None:
         del role
         self._script.append(self._key, text)
+
+    def write(self, instructions: str, text: str, *, max_tokens: int) -> str:
+        """What a language model says: its words again."""
+        del instructions, max_tokens
+        self._script.append(self._key, f"model: {text}")
+        return text
 
 
 class Harness:

@@ -113,7 +113,7 @@ def place(node: Node, envelope: Envelope) -> Arrival:
         lineage = (*lineage, Frame(fork_group(envelope.id), index, branches, deadline))
         deadline = scope_deadline(envelope.time, deadline)
     return Arrival(
-        key=digest(envelope.id, node.spec.name, envelope.generation),
+        key=delivery_key(envelope, node.spec.name),
         inputs=(envelope,),
         envelope=envelope,
         lineage=lineage,
@@ -121,6 +121,11 @@ def place(node: Node, envelope: Envelope) -> Arrival:
         hop=envelope.hop,
         emitted=envelope.time,
     )
+
+
+def delivery_key(envelope: Envelope, agent: str) -> str:
+    """Of the delivery of an event to an agent that joins nothing; no other request has the same, whatever its ids."""
+    return digest(envelope.tenant, envelope.request, envelope.id, agent, envelope.generation)
 
 
 def refuse_other_places(node: Node, envelope: Envelope) -> None:

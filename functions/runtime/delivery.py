@@ -22,7 +22,16 @@ from functions.events.event import AgentFailed, All, Event, PartEnded
 from functions.ports.blobs import Blobs
 from functions.ports.state import Begun, DeadLetter, Finish, Standing, State, Task
 from functions.runtime.agent import AgentSpec, Context, Delivery, Grant
-from functions.runtime.arrival import LEASE_MARGIN_S, Arrival, Started, arrive, claim_checked, claimed, task_of
+from functions.runtime.arrival import (
+    LEASE_MARGIN_S,
+    Arrival,
+    Started,
+    arrive,
+    claim_checked,
+    claimed,
+    delivery_key,
+    task_of,
+)
 from functions.runtime.dead_letters import given_up, said, unreadable
 from functions.runtime.guard import refuse
 from functions.runtime.outputs import envelopes, failure, request_failed, timers
@@ -130,8 +139,7 @@ def _parked(letter: DeadLetter, ports: Ports) -> Outcome:
 
 def _task(agent: str, envelope: Envelope) -> Task:
     """The delivery of one event of which no plan says how long it may take."""
-    key = digest(envelope.id, agent, envelope.generation)
-    return Task(key=key, agent=agent, envelope=envelope, lease_s=LEASE_MARGIN_S)
+    return Task(key=delivery_key(envelope, agent), agent=agent, envelope=envelope, lease_s=LEASE_MARGIN_S)
 
 
 class _Attempt(msgspec.Struct, frozen=True, kw_only=True):
