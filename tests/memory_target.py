@@ -16,7 +16,7 @@ from functions.adapters.local.bus import DEADLINE, Routes
 from functions.adapters.local.settling import conversation_scope, ended, workflow_scope
 from functions.events.envelope import Envelope, decode, encode, open_request
 from functions.events.event import Event
-from functions.ports.conversations import Message
+from functions.ports.conversations import TTL_DAYS, Message
 from functions.ports.requests import DeliveryView, Depth, Limits, RequestView
 from functions.ports.spending import Spent
 from functions.ports.state import Begun, DeadLetter, Finish, Part, Standing, State, Task
@@ -64,6 +64,12 @@ class Table:
     def swap(self, partition: str, key: str, old: object, new: object) -> bool:
         """Write the item, if the one that is there is the one that was read."""
         return self._write("swap", partition, key, old, new)
+
+    def expire(self, is_over: Callable[[str, str, Any], bool]) -> None:
+        """Remove the items whose time to live is over, as the store itself does some day."""
+        for partition, items in self._partitions.items():
+            for key in [key for key, item in items.items() if is_over(partition, key, item)]:
+                del items[key]
 
     def add(self, partition: str, key: str, spent: Spent) -> None:
         """Count up, whatever is there: the one write without a condition."""
@@ -493,14 +499,16 @@ def _conversations(tenant: str) -> str:
 class MemoryBlobs:
     """The `Blobs` port."""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, now: Callable[[], datetime], step: Step) -> None:
+        self._now = now
         self._step = step
         self.stored: dict[str, bytes] = {}
+        self.written: dict[str, datetime] = {}
 
     def put(self, key: str, data: bytes) -> None:
         """See `Blobs.put`."""
         self._step("before put blob")
-        self.stored[key] = data
+        self.stored[key], self.written[key] = data, self._now()
         self._step("after put blob")
 
     def get(self, key: str) -> bytes:
@@ -543,7 +551,12 @@ class MemoryTalk:
 
     def history(self, *, limit: int = 20) -> Sequence[Message]:
         """See `History.history`."""
-        said = [item for key, item in self._table.query(self._partition) if not key.startswith(f"{self._binding.key}#")]
+        oldest = self._now() - timedelta(days=TTL_DAYS)
+        said = [
+            item
+            for key, item in self._table.query(self._partition)
+            if item.at >= oldest and not key.startswith(f"{self._binding.key}#")
+        ]
         return sorted(said, key=lambda message: message.at)[-limit:]
 
 
@@ -566,7 +579,29 @@ class MemoryTarget:
         self.table = Table(step)
         self.bus = MemoryBus(Routes(self.plans.values()), self.clock, step)
         self.requests = MemoryRequests(self.table, self.bus, self.clock)
-        self.blobs = MemoryBlobs(step)
+        self.blobs = MemoryBlobs(self.clock, step)
+
+    def expire(self, oldest: datetime) -> None:
+        """Remove what was said, and everything about a request that was settled, before then."""
+        settled = {
+            (item.envelope.tenant, item.envelope.request)
+            for partition in self.table.partitions("request#")
+            for _, item in self.table.query(partition)
+            if item.settled and item.settled < oldest
+        }
+
+        def is_over(partition: str, key: str, item: Any) -> bool:  # noqa: ANN401 - an item is whatever was put
+            kind, *names = partition.split("#")
+            if kind == "message":
+                return bool(item.at < oldest)
+            if isinstance(item, DeadLetter | Part):
+                owner = item if isinstance(item, DeadLetter) else item.envelope
+                return (owner.tenant, owner.request) in settled
+            return (*names, key)[:2] in settled and kind in ("request", "delivery", "outputs", "ledger")
+
+        self.table.expire(is_over)
+        for key in [key for key, at in self.blobs.written.items() if at < oldest]:
+            del self.blobs.stored[key], self.blobs.written[key]
 
     def opened(self, event: Event, *, request: str = "r1", deadline_s: float = 60.0, **attributes: Any) -> Envelope:
         """The first envelope of a request, not yet accepted."""

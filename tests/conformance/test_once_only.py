@@ -166,14 +166,13 @@ def test_a_new_generation_runs_again_and_its_join_reuses_the_parts_that_succeede
     troupe = deploy(FANNED)
     troupe.script.failures["handle b"] = [PermanentError("b is locked")]
     troupe.start(ListAsked(texts=("a", "b")))
-    troupe.run()
+    troupe.run_due()
     assert troupe.settlement() == Answered(texts=("A",), missing=("b is locked",))
     failed = decode(troupe.target.letters()[0].event)
     calls = len(troupe.script.calls)
     troupe.target.publish(msgspec.structs.replace(failed, generation=1, request="r1-again"))
-    assert [each.id for each in troupe.queued()] == [failed.id]
     troupe.step("handle")
-    (part,) = troupe.queued()
+    (part,) = (each for each in troupe.queued() if each.source == "handle")
     assert part.id != digest(delivery_key(failed, "handle"), "handle", 0), "the id of generation 0"
     assert part.generation == 1
     troupe.step("collect")

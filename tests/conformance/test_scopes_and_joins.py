@@ -31,9 +31,7 @@ ZERO = guarantee("zero", "A fan-out of nothing is joined at once.")
 TIMER = guarantee(
     "timer", "A part that never comes is missing once the timer closes its join, in time for the deadline."
 )
-LATE = guarantee(
-    "late", "A part that comes after its join was closed changes nothing; the timer of a complete one is gone."
-)
+LATE = guarantee("late", "A part that comes after its join was closed changes nothing.")
 NESTED = guarantee(
     "nested", "Nested fan-outs, forks, choices and cycles end in one answer, and a lost branch costs only its own part."
 )
@@ -174,14 +172,6 @@ def test_a_part_that_comes_between_two_attempts_of_a_closed_join_changes_nothing
     troupe.deliver(late)
     troupe.run()
     assert troupe.settlement() == Answered(texts=("A",), missing=("no result in time",))
-
-
-@LATE
-def test_the_timer_of_a_completed_join_is_removed(deploy: Deploys) -> None:
-    troupe = deploy(FANNED)
-    troupe.start(ListAsked(texts=("a",)))
-    troupe.run_due()
-    assert troupe.queued() == []
 
 
 @ANY_ORDER

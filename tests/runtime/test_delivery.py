@@ -165,6 +165,13 @@ class _Reversing:
         return found and list(reversed(found))
 
 
+def test_the_timer_of_a_completed_join_is_removed(process: Opens) -> None:
+    troupe = process(FANNED)
+    troupe.start(ListAsked(texts=("a",)))
+    troupe.run_due()
+    assert troupe.bus.depth() == 0
+
+
 def test_outputs_that_a_dead_attempt_stored_are_published_and_its_agent_is_not_called(process: Opens) -> None:
     troupe = process(SINGLE)
     first = troupe.start(Asked(text="a"))
