@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from harness import Clock, Log, Script
+from harness import Clock, Script
 
 from functions.adapters.local.bus import DEADLINE, Routes
 from functions.adapters.local.settling import conversation_scope, ended, workflow_scope
@@ -337,7 +337,13 @@ class MemoryRequests:
         tenant, conversation = envelope.tenant, envelope.conversation
         if limits is not None and self._item(envelope) is None:
             depth = self.depth(conversation, tenant=tenant)
-            limits.refuse(Depth(depth.open + 1, depth.of_tenant + 1, depth.of_conversation + 1))
+            limits.refuse(
+                Depth(
+                    open=depth.open + 1,
+                    of_tenant=depth.of_tenant + 1,
+                    of_conversation=depth.of_conversation + 1,
+                )
+            )
         opened = Opened(envelope=envelope, accepted=self._now())
         is_new = self._table.put_if_absent(_requests(tenant), envelope.request, opened)
         if not is_new and self._item(envelope).status == "settled":  # type: ignore[union-attr]  # it is there
@@ -444,7 +450,11 @@ class MemoryRequests:
         """See `Requests.depth`."""
         open_ = [item.envelope for item in self._all() if item.status != "settled"]
         mine = [each for each in open_ if each.tenant == tenant]
-        return Depth(len(open_), len(mine), sum(each.conversation == conversation for each in mine))
+        return Depth(
+            open=len(open_),
+            of_tenant=len(mine),
+            of_conversation=sum(each.conversation == conversation for each in mine),
+        )
 
     def view(self, request: str, *, tenant: str) -> RequestView | None:
         """See `Requests.view`."""
@@ -651,9 +661,8 @@ class MemoryTarget:
         )
 
     def bind(self, grant: Grant, binding: Binding) -> object:
-        """Every capability is the script."""
-        del grant
-        return Log(self.script, binding.key)
+        """What an agent is handed."""
+        return self.script.bind(grant, binding)
 
     def deliver(self, message: Handed, wrap: Callable[[State], State] = lambda state: state) -> Outcome:
         """Take a message through its agent, and acknowledge it or show it again when it is due."""
