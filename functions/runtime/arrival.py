@@ -1,11 +1,13 @@
 """Where a delivery stands: its inputs, its place in the lineage, and its join."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache
 
 import msgspec
 
+from functions.errors import PermanentError
 from functions.events.envelope import (
     CLAIM_CHECK_BYTES,
     Envelope,
@@ -13,6 +15,7 @@ from functions.events.envelope import (
     Lineage,
     MalformedEnvelopeError,
     digest,
+    root_group,
     type_of,
     unpack,
 )
@@ -62,9 +65,16 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def claimed(envelope: Envelope, blobs: Blobs) -> Envelope:
-    """The envelope with its data, wherever that is."""
+    """The envelope with its data, wherever that is.
+
+    Raises:
+        PermanentError: The data is another tenant's.
+    """
     if not envelope.dataref:
         return envelope
+    owner, mark, _ = envelope.dataref.rpartition("-")
+    if mark and owner != digest(envelope.tenant):  # without the mark, it was kept by an earlier version
+        raise PermanentError("dataref leads to the data of another tenant", reason="malformed envelope")
     return msgspec.structs.replace(envelope, data=msgspec.Raw(blobs.get(envelope.dataref)), dataref="")
 
 
@@ -73,7 +83,7 @@ def claim_checked(envelope: Envelope, blobs: Blobs) -> Envelope:
     data = bytes(envelope.data)
     if len(data) <= CLAIM_CHECK_BYTES:
         return envelope
-    key = digest(envelope.id, data)  # two attempts may make other data of the same id
+    key = f"{digest(envelope.tenant)}-{digest(envelope.id, data)}"  # two attempts may make other data of the same id
     blobs.put(key, data)
     return msgspec.structs.replace(envelope, data=msgspec.Raw(b"null"), dataref=key)
 
@@ -128,6 +138,19 @@ def delivery_key(envelope: Envelope, agent: str) -> str:
     return digest(envelope.tenant, envelope.request, envelope.id, agent, envelope.generation)
 
 
+def refuse_foreign(envelope: Envelope, workflow: str) -> None:
+    """Pass an event that belongs where it says.
+
+    Raises:
+        MalformedEnvelopeError: Its lineage is that of another request, or its plan that of another workflow.
+    """
+    root = unpack(envelope.part)[0].group
+    if not envelope.generation and root != root_group(envelope.tenant, envelope.conversation, envelope.request):
+        raise MalformedEnvelopeError(f"part is of another request than {envelope.request!r}")
+    if envelope.workflow != workflow:
+        raise MalformedEnvelopeError(f"workflow is {envelope.workflow!r}, and its plan is that of {workflow!r}")
+
+
 def refuse_other_places(node: Node, envelope: Envelope) -> None:
     """Pass an event that its agent is reached with.
 
@@ -135,7 +158,10 @@ def refuse_other_places(node: Node, envelope: Envelope) -> None:
         MalformedEnvelopeError: As `arrive` says.
     """
     _refuse_other_events(node, envelope)
-    _refuse_other_depth(node, unpack(envelope.part))
+    lineage = unpack(envelope.part)
+    _refuse_other_depth(node, lineage)
+    if node.spec.joins and not lineage[-1].total and envelope.name != PartEnded.__name__:
+        raise MalformedEnvelopeError(f"part says that there are no parts, and {envelope.type} is one")
 
 
 def _refuse_other_events(node: Node, envelope: Envelope) -> None:
@@ -159,9 +185,10 @@ def _refuse_other_depth(node: Node, lineage: Lineage) -> None:
 
 def part_of(node: Node, envelope: Envelope) -> Part:
     """What the join of this agent records of an event that reached it."""
-    scope = unpack(envelope.part)[-1]
+    lineage = unpack(envelope.part)
+    scope = lineage[-1]
     return Part(
-        join=digest(scope.group, node.spec.name),
+        join=digest(scope_id(envelope.tenant, lineage), node.spec.name),
         agent=node.spec.name,
         index=scope.index,
         total=scope.total,
@@ -172,20 +199,23 @@ def part_of(node: Node, envelope: Envelope) -> Part:
 
 def complete(node: Node, envelope: Envelope, found: Sequence[Envelope]) -> Arrival:
     """Where the delivery of a join stands that this event completed or closed, with the parts that were found."""
-    *outer, scope = unpack(envelope.part)
-    inputs = tuple(sorted(found, key=part_index))
+    lineage = unpack(envelope.part)
+    *outer, scope = lineage
+    scope_key = scope_id(envelope.tenant, lineage)
+    total = _agreed_total(found, scope.total)
+    inputs = tuple(sorted((each for each in found if _total(each) == total), key=part_index))
     # of this generation, since a redrive of a settled request carries on under another request
     first = next((each for each in inputs if each.generation == envelope.generation), envelope)
     return Arrival(
-        key=digest(scope.group, node.spec.name, envelope.generation),
+        key=digest(scope_key, node.spec.name, envelope.generation),
         inputs=inputs,
         envelope=first,
         lineage=tuple(outer),
         deadline=scope.deadline,
         hop=max((each.hop for each in inputs), default=envelope.hop),
         emitted=max((each.time for each in inputs), default=envelope.time),
-        total=scope.total,
-        timer=timer_id(scope.group),
+        total=total,
+        timer=timer_id(scope_key),
     )
 
 
@@ -194,14 +224,29 @@ def part_index(part: Envelope) -> int:
     return unpack(part.part)[-1].index
 
 
+def _agreed_total(found: Sequence[Envelope], told: int) -> int:
+    """How many parts there are, as most of them say: one that says otherwise lies, and counts as missing."""
+    said = Counter(_total(each) for each in found)
+    return max(said, key=said.__getitem__, default=told)
+
+
+def _total(part: Envelope) -> int:
+    return unpack(part.part)[-1].total
+
+
+def scope_id(tenant: str, lineage: Lineage) -> str:
+    """Of the innermost scope: no other tenant and no other request has the same, whatever groups it names."""
+    return digest(tenant, lineage[0].group, lineage[-1].group)
+
+
 def scope_deadline(start: datetime, deadline: datetime) -> datetime:
     """When a scope that was opened at `start` closes, so that its join can still work before `deadline`."""
     return start + max(deadline - start, timedelta()) * SCOPE_SHARE
 
 
-def timer_id(group: str) -> str:
-    """The id of the event that closes a scope."""
-    return digest(group, "timer")
+def timer_id(scope: str) -> str:
+    """The id of the event that closes the scope with this id."""
+    return digest(scope, "timer")
 
 
 def fork_group(envelope_id: str) -> str:

@@ -30,9 +30,10 @@ from functions.runtime.arrival import (
     claim_checked,
     claimed,
     delivery_key,
+    refuse_foreign,
     task_of,
 )
-from functions.runtime.dead_letters import given_up, said, unreadable
+from functions.runtime.dead_letters import given_up, misplaced, said, unreadable
 from functions.runtime.guard import refuse
 from functions.runtime.outputs import envelopes, failure, request_failed, timers
 from functions.runtime.workflow import Budget, Node, Plan
@@ -113,14 +114,17 @@ def deliver(agent: str, raw: bytes, ports: Ports) -> Outcome:
     except MalformedEnvelopeError as error:
         return _parked(unreadable(agent, raw, error, ports.now()), ports)
     plan = ports.plans.get(envelope.planversion)
+    try:
+        refuse_foreign(envelope, plan.workflow.name if plan else envelope.workflow)
+    except MalformedEnvelopeError as error:
+        return _parked(misplaced(agent, raw, envelope, error, ports.now()), ports)
     if plan is None or agent not in plan.nodes or not _knows(plan, envelope):
         return _deliver_unplanned(agent, envelope, ports)
     node = plan.nodes[agent]
     try:
         arrival = arrive(node, envelope, ports.state, ports.blobs)
     except MalformedEnvelopeError as error:
-        task = _task(agent, envelope)
-        return _parked(given_up(task, "malformed envelope", error, 1, ports.now()), ports)
+        return _parked(misplaced(agent, raw, envelope, error, ports.now()), ports)
     if arrival is None:
         return ACKNOWLEDGED
     return _Attempt(plan=plan, node=node, arrival=arrival, ports=ports).run()
@@ -290,7 +294,7 @@ def _consumed(plan: Plan, spec: AgentSpec, arrival: Arrival, blobs: Blobs) -> Ev
 def _event(plan: Plan, envelope: Envelope, blobs: Blobs) -> Event:
     try:
         event: Event = msgspec.json.decode(claimed(envelope, blobs).data, type=plan.events[envelope.name])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise PermanentError(
             f"the data of {envelope.type} breaks its contract: {error}", reason="malformed data"
         ) from error

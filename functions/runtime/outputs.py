@@ -9,7 +9,7 @@ from functions.errors import PermanentError
 from functions.events.envelope import MAX_PARTS, Envelope, Frame, Lineage, digest, pack, type_of, unpack
 from functions.events.event import AgentFailed, Event, PartEnded, ScopeExpired
 from functions.ports.state import Timer
-from functions.runtime.arrival import Arrival, fork_group, scope_deadline, timer_id
+from functions.runtime.arrival import Arrival, fork_group, scope_deadline, scope_id, timer_id
 from functions.runtime.workflow import Node, Plan, fan_out_scope
 
 
@@ -166,7 +166,7 @@ def _timer(output: Envelope, lineage: Lineage, closer: str) -> Timer:
     *outer, scope = lineage
     envelope = msgspec.structs.replace(
         output,
-        id=timer_id(scope.group),
+        id=timer_id(scope_id(output.tenant, lineage)),
         type=type_of(ScopeExpired),
         data=msgspec.Raw(b"{}"),
         dataref="",

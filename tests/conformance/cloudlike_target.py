@@ -8,7 +8,7 @@ from typing import ClassVar
 import memory_target
 import msgspec
 from harness import Clock
-from target import Handed
+from target import Handed, readable
 
 from functions.events.envelope import Envelope
 from functions.ports.conversations import TTL_DAYS, Append, History
@@ -38,6 +38,9 @@ class CloudlikeTarget:
     def publish(self, envelope: Envelope) -> None:
         self._target.publish(envelope)
 
+    def send(self, agent: str, raw: bytes) -> None:
+        self._target.bus.send(agent, raw, self.clock())
+
     def take(self, agent: str = "") -> Handed:
         message = self._target.take(agent)
         return Handed(message.agent, message.raw, message)
@@ -61,7 +64,8 @@ class CloudlikeTarget:
         self._target.run()
 
     def queued(self) -> Sequence[Envelope]:
-        return self._target.queued()
+        raws = [message.raw for message in self._target.bus.messages.values()]
+        return [envelope for raw in raws if (envelope := readable(raw)) is not None]
 
     def letters(self) -> Sequence[DeadLetter]:
         letters = [letter for _, letter in self._target.table.query("dead_letter")]

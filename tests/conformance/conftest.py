@@ -1,14 +1,14 @@
 """Every test of this folder runs on every target that can run here."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import pytest
 from harness import Clock
-from target import Deploys, Troupe
-from targets import TARGETS
-
-from functions.runtime.workflow import Workflow
+from target import Deploys
+from targets import TARGETS, deployed
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -33,13 +33,6 @@ def clock(moved: Clock) -> Clock:
 @pytest.fixture
 def deploy(target_name: str, moved: Clock, tmp_path: Path) -> Iterator[Deploys]:
     """Deploys workflows on the target of this test, and takes them down again."""
-    deployed = []
-
-    def deploy_workflows(*workflows: Workflow) -> Troupe:
-        target = TARGETS[target_name](tmp_path / str(len(deployed)), moved, *workflows)
-        deployed.append(target)
-        return Troupe(target)
-
-    yield deploy_workflows
-    for each in deployed:
-        each.close()
+    with ExitStack() as stack:
+        folders = (tmp_path / str(number) for number in count())
+        yield lambda *workflows: stack.enter_context(deployed(target_name, next(folders), moved, *workflows))

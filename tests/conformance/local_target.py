@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import msgspec
 from harness import Clock, Harness
-from target import Handed
+from target import Handed, readable
 
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.bus import DEADLINE
@@ -26,6 +26,7 @@ from functions.runtime.delivery import Binding, Outcome
 from functions.runtime.workflow import Workflow
 
 _LETTER = DeadLetter.__struct_fields__
+_SEND = "INSERT INTO queue (envelope_id, generation, agent, priority, due, envelope) VALUES (?, 0, ?, 'normal', ?, ?)"
 
 
 class DatedBlobs(LocalBlobs):
@@ -49,6 +50,7 @@ class LocalTarget:
     def __init__(self, folder: Path, clock: Clock, *workflows: Workflow) -> None:
         self._harness = Harness(folder, *workflows, clock=clock)
         self.clock = clock
+        self._sent = 0
         self.script = self._harness.script
         self.plans = self._harness.plans
         self.requests = self._harness.requests
@@ -59,6 +61,12 @@ class LocalTarget:
 
     def publish(self, envelope: Envelope) -> None:
         self._harness.publish(envelope)
+
+    def send(self, agent: str, raw: bytes) -> None:
+        due, self._sent = self.clock().timestamp(), self._sent + 1
+        row = (f"sent {self._sent}", agent, due, raw)
+        receipt = self._harness.store.write(lambda connection: connection.execute(_SEND, row).lastrowid)
+        self._harness.bus.announce([Entry(due, 1, receipt or 0, agent)])
 
     def take(self, agent: str = "") -> Handed:
         entry = self._harness.take(agent)
@@ -86,7 +94,8 @@ class LocalTarget:
         self._harness.run()
 
     def queued(self) -> Sequence[Envelope]:
-        return self._harness.queued()
+        rows = self._harness.store.read("SELECT envelope FROM queue WHERE agent != ? ORDER BY receipt", (DEADLINE,))
+        return [envelope for (raw,) in rows if (envelope := readable(raw)) is not None]
 
     def letters(self) -> Sequence[DeadLetter]:
         rows = self._harness.store.read(f"SELECT {', '.join(_LETTER)} FROM dead_letter ORDER BY at, agent, key")  # noqa: S608

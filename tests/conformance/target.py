@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 from harness import Clock, Script
 
-from functions.events.envelope import Envelope, open_request
+from functions.events.envelope import Envelope, MalformedEnvelopeError, decode, open_request
 from functions.events.event import Event
 from functions.ports.blobs import Blobs
 from functions.ports.conversations import Append, History
@@ -49,6 +49,10 @@ class Target(Protocol):
         """Put an event on the bus, as if an agent had emitted it."""
         ...
 
+    def send(self, agent: str, raw: bytes) -> None:
+        """Have the platform hand these bytes to an agent, whatever they are."""
+        ...
+
     def take(self, agent: str = "") -> Handed:
         """The next event that is due for this agent, or for any; nobody else is handed it meanwhile."""
         ...
@@ -78,7 +82,7 @@ class Target(Protocol):
         ...
 
     def queued(self) -> Sequence[Envelope]:
-        """The events that wait, those that are due later included."""
+        """The events that wait and can be read, those that are due later included."""
         ...
 
     def letters(self) -> Sequence[DeadLetter]:
@@ -116,6 +120,14 @@ class Target(Protocol):
     def sweep(self) -> None:
         """Remove what is older than is kept."""
         ...
+
+
+def readable(raw: bytes) -> Envelope | None:
+    """The envelope in bytes that hold one."""
+    try:
+        return decode(raw)
+    except MalformedEnvelopeError:
+        return None
 
 
 class Troupe:

@@ -11,7 +11,7 @@ from sample_workflows import (
 )
 from target import Deploys
 
-from functions.events.envelope import Frame, encode, pack
+from functions.events.envelope import Frame, encode, pack, root_group
 from functions.events.event import AgentFailed
 
 UNREADABLE = guarantee("unreadable", "An event that cannot be read is a dead letter at once, with its bytes.")
@@ -23,6 +23,8 @@ NEWER = guarantee("newer", "Data of a newer producer is read without the fields 
 UNKNOWN = guarantee(
     "unknown", "An event of a plan or version that is not known is retried, then its request ends with `ask again`."
 )
+
+ROOT = (Frame(root_group("default", "c1", "r1"), 0, 1, START),)
 
 
 @UNREADABLE
@@ -44,7 +46,10 @@ def test_bytes_that_are_no_envelope_are_parked(deploy: Deploys) -> None:
     [
         ({"type": "Answered.v1"}, "which consumes"),
         ({"type": "AgentFailed.v1"}, "which consumes"),
-        ({"part": pack((Frame("g", 0, 1, START),) * 2)}, "open scopes"),
+        ({"part": pack((*ROOT, Frame("g", 0, 1, START)))}, "open scopes"),
+        ({"part": pack((Frame("g", 0, 1, START),))}, "of another request"),
+        ({"conversation": "c2"}, "of another request"),
+        ({"workflow": "fanned"}, "its plan is that of 'single'"),
     ],
 )
 def test_an_event_in_the_wrong_place_is_parked_and_reaches_no_agent(

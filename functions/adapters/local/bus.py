@@ -11,13 +11,13 @@ from datetime import datetime
 from functions.adapters.local.due import DueQueue, Entry
 from functions.adapters.local.store import Store
 from functions.adapters.local.watchers import Watchers
-from functions.events.envelope import Envelope, digest, encode
+from functions.events.envelope import RUNTIME, Envelope, decode, digest, encode
 from functions.events.event import PRIORITIES
 from functions.ports.state import Timer
 from functions.runtime.outputs import fork_timer
 from functions.runtime.workflow import Plan, Route
 
-DEADLINE = "runtime"  # who the row of a request's deadline is for; no agent may be named so
+DEADLINE = RUNTIME  # who the row of a request's deadline is for
 
 
 class Routes:
@@ -59,15 +59,31 @@ def enqueue(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, 
 
 def add_row(connection: sqlite3.Connection, envelope: Envelope, agent: str, due: float, raw: bytes) -> Entry | None:
     """Add the row of one agent; None where it is there already."""
+    row = (envelope.id, envelope.generation, agent, envelope.priority, due, raw)
+    receipt = _insert(connection, row)
+    if receipt is None and _is_of_another(connection, envelope, agent):
+        receipt = _insert(connection, (digest(envelope.tenant, envelope.request, envelope.id), *row[1:]))
+    rank = PRIORITIES.index(envelope.priority)
+    return None if receipt is None else Entry(due, rank, receipt, agent, raw=raw)
+
+
+def _insert(connection: sqlite3.Connection, row: tuple[str, int, str, str, float, bytes]) -> int | None:
     cursor = connection.execute(
         "INSERT OR IGNORE INTO queue (envelope_id, generation, agent, priority, due, envelope)"
         " VALUES (?, ?, ?, ?, ?, ?)",
-        (envelope.id, envelope.generation, agent, envelope.priority, due, raw),
+        row,
     )
-    if not cursor.rowcount or cursor.lastrowid is None:
-        return None
-    rank = PRIORITIES.index(envelope.priority)
-    return Entry(due, rank, cursor.lastrowid, agent, raw=raw)
+    return cursor.lastrowid if cursor.rowcount else None
+
+
+def _is_of_another(connection: sqlite3.Connection, envelope: Envelope, agent: str) -> bool:
+    """Whether the row that has this id is of another request: somebody made an id that is no hash."""
+    (raw,) = connection.execute(
+        "SELECT envelope FROM queue WHERE envelope_id = ? AND generation = ? AND agent = ?",
+        (envelope.id, envelope.generation, agent),
+    ).fetchone()
+    there = decode(raw)
+    return (there.tenant, there.request) != (envelope.tenant, envelope.request)
 
 
 def set_timer(connection: sqlite3.Connection, routes: Routes, timer: Timer) -> list[Entry]:
