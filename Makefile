@@ -1,7 +1,7 @@
 # `make` alone lists what there is. What a command needs is set up by .ci/set-up, once.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint lock clean
+.PHONY: help run serve test lint fuzz guarantees lock clean
 
 # A question may hold quotes, `$`, backticks and newlines. `$(value …)` takes it as it was typed, and `troupe ask`
 # reads it from the environment: neither make nor a shell ever sees it as code.
@@ -9,6 +9,7 @@ override Q := $(value Q)
 override DOCS := $(value DOCS)
 export Q DOCS
 
+SECONDS ?= 60
 SET_UP := sh .ci/set-up
 BIN := .venv/bin
 
@@ -19,6 +20,8 @@ help:
 	@echo 'make serve                      serve the HTTP API and the page on http://127.0.0.1:8080; DOCS=folder as above'
 	@echo 'make test                       check the code, then run every test'
 	@echo 'make lint                       check the code only'
+	@echo 'make fuzz SECONDS=60             send the bus what no honest producer would, for so long each way'
+	@echo 'make guarantees                 write docs/guarantees.md: which test proves what on which target'
 	@echo 'make lock                       bring uv.lock and requirements.txt up to date with pyproject.toml'
 	@echo 'make clean                      remove what was set up and built; what was asked and stored stays'
 	@echo
@@ -46,6 +49,16 @@ lint:
 	@$(BIN)/mypy --no-error-summary
 	@echo 'import-linter: imports point one way'
 	@said=$$($(BIN)/lint-imports --no-logo) || { printf '%s\n' "$$said"; exit 1; }
+
+fuzz:
+	@$(SET_UP) fuzz
+	@$(BIN)/python tests/fuzz/fuzz_events.py decode -max_total_time=$(SECONDS) -print_final_stats=1
+	@$(BIN)/python tests/fuzz/fuzz_events.py deliver -max_total_time=$(SECONDS) -print_final_stats=1
+
+guarantees:
+	@$(SET_UP) test
+	@$(BIN)/python tests/conformance/page.py >docs/guarantees.part && mv docs/guarantees.part docs/guarantees.md
+	@echo 'docs/guarantees.md says what the tests prove'
 
 # uv's own header is left out: it holds the command line of whoever ran it.
 lock:

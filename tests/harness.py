@@ -54,6 +54,7 @@ class Script:
         failures: For a text, what its next appends raise; None lets one through.
         during: For a text, what runs once while its agent is at work.
         meanwhile: What runs whenever an agent is at work.
+        made: What makes a capability of this type for a delivery, in the place of the script.
     """
 
     def __init__(self) -> None:
@@ -62,6 +63,12 @@ class Script:
         self.failures: dict[str, list[BaseException | None]] = {}
         self.during: dict[str, Callable[[], None]] = {}
         self.meanwhile: Callable[[], None] = lambda: None
+        self.made: dict[type, Callable[[Binding], object]] = {}
+
+    def bind(self, grant: Grant, binding: Binding) -> object:
+        """The capability of one delivery: this script, unless a test has another made."""
+        make = self.made.get(grant.capability, lambda bound: Log(self, bound.key))
+        return make(binding)
 
     def append(self, key: str, text: str) -> None:
         self.calls.append(text)
@@ -77,7 +84,7 @@ class Script:
 
 
 class Log:
-    """The `Append` of one delivery."""
+    """The `Append` of one delivery, and its language model."""
 
     def __init__(self, script: Script, key: str) -> None:
         self._script = script
@@ -86,6 +93,12 @@ class Log:
     def append(self, role: str, text: str) -> None:
         del role
         self._script.append(self._key, text)
+
+    def write(self, instructions: str, text: str, *, max_tokens: int) -> str:
+        """What a language model says: its words again."""
+        del instructions, max_tokens
+        self._script.append(self._key, f"model: {text}")
+        return text
 
 
 class Harness:
@@ -159,9 +172,8 @@ class Harness:
         )
 
     def bind(self, grant: Grant, binding: Binding) -> object:
-        """Every capability is the script."""
-        del grant
-        return Log(self.script, binding.key)
+        """What an agent is handed."""
+        return self.script.bind(grant, binding)
 
     def deliver(self, entry: Entry, wrap: Callable[[State], State] = lambda state: state) -> Outcome | None:
         """Take an entry through its agent, and back to the bus where it is due again; None where its row is gone."""

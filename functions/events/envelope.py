@@ -4,7 +4,6 @@ An envelope never changes once it is made. Its id is a hash of what it came from
 delivery makes the same envelopes. `part` is the lineage: one frame for each open scope, innermost last.
 """
 
-import functools
 import hashlib
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,8 +15,11 @@ from functions.events.event import PRIORITIES, Event
 
 CLAIM_CHECK_BYTES = 48 * 1024  # above this, the data goes to the blob store; Service Bus allows 256 KB in all
 ID_CHARACTERS = 32
+MAX_ATTRIBUTE_BYTES = 16 * 1024  # with the data, 64 KB: what CloudEvents has every intermediary forward
 MAX_PARTS = 10_000  # of one fan-out: more would not fit in the 25,000 events that a Step Functions history holds
 MAX_COUNT = 1_000_000  # of hops, of generations: far above what any workflow allows, and fits every store
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)  # in any time zone, a timestamp
+RUNTIME = "runtime"  # who does what no agent does: no event is meant for it, and no agent may be named so
 
 
 class MalformedEnvelopeError(TroupeError, ValueError):
@@ -126,7 +128,10 @@ def decode(raw: bytes) -> Envelope:
         envelope = _DECODER.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedEnvelopeError(f"no CloudEvents envelope: {error}") from error
-    if problems := _problems(envelope):
+    problems = _problems(envelope)
+    if len(raw) - len(bytes(envelope.data)) > MAX_ATTRIBUTE_BYTES:
+        problems.append(f"its attributes take more than {MAX_ATTRIBUTE_BYTES} bytes: leave what is large to its data")
+    if problems:
         raise MalformedEnvelopeError("no valid envelope: " + "; ".join(problems))
     return envelope
 
@@ -148,19 +153,27 @@ def _problems(envelope: Envelope) -> list[str]:
         problems += [f"{name} is empty" for name, value in required.items() if not value]
     if not (envelope.name and envelope.type.rpartition(".v")[2].isdecimal()):
         problems.append(f"type is {envelope.type!r}, not a name and a version such as 'PlanCreated.v1'")
-    for name, time in (("time", envelope.time), ("deadline", envelope.deadline)):
-        if time.tzinfo is None:
-            problems.append(f"{name} has no time zone")
+    problems += _time_problems("time", envelope.time) + _time_problems("deadline", envelope.deadline)
     for name, count in (("hop", envelope.hop), ("generation", envelope.generation)):
         if not 0 <= count <= MAX_COUNT:
             problems.append(f"{name} is {count}, not from 0 to {MAX_COUNT}")
     if envelope.priority not in PRIORITIES:
         problems.append(f"priority is {envelope.priority!r}, not one of {', '.join(PRIORITIES)}")
+    if envelope.target == RUNTIME:
+        problems.append(f"target is {RUNTIME!r}, and no event is meant for it")
     try:
         unpack(envelope.part)
     except MalformedEnvelopeError as error:
         problems.append(str(error))
     return problems
+
+
+def _time_problems(name: str, time: datetime) -> list[str]:
+    if time.tzinfo is None:
+        return [f"{name} has no time zone"]
+    if not EARLIEST <= time <= LATEST:
+        return [f"{name} is in the year {time.year}, not from 1970 to 8999"]
+    return []
 
 
 def pack(lineage: Lineage) -> str:
@@ -176,13 +189,13 @@ def pack(lineage: Lineage) -> str:
     )
 
 
-@lru_cache(maxsize=1024)  # every event of a request is asked for its place several times over
-@functools.lru_cache(maxsize=4096)  # each step of a delivery asks again
+@lru_cache(maxsize=4096)  # each step of a delivery asks again
 def unpack(part: str) -> Lineage:
     """The lineage in a string that `pack` made.
 
     Raises:
-        MalformedEnvelopeError: It is none, or it lies: an index beyond its total, or more parts than a fan-out has.
+        MalformedEnvelopeError: It is none, or it lies: an index beyond its total, more parts than a fan-out has, a
+            deadline that no clock shows, fewer rounds than none.
     """
     try:
         lineage = tuple(_frame(text) for text in part.split(";"))
@@ -191,6 +204,10 @@ def unpack(part: str) -> Lineage:
     for frame in lineage:
         if not (0 <= frame.index < frame.total <= MAX_PARTS or frame.index == frame.total == 0):
             raise MalformedEnvelopeError(f"part says index {frame.index} of {frame.total}, and at most {MAX_PARTS} are")
+        if not EARLIEST <= frame.deadline <= LATEST:
+            raise MalformedEnvelopeError(f"part says a deadline in the year {frame.deadline.year}")
+        if any(count < 0 for _, count in frame.rounds):
+            raise MalformedEnvelopeError("part says that something was emitted fewer than 0 times")
     return lineage
 
 
@@ -230,6 +247,11 @@ def first_id(made: str) -> str:
     return made.rpartition(".")[2]
 
 
+def root_group(tenant: str, conversation: str, request: str) -> str:
+    """The id of a request's first event, and of the scope that all of its events are in."""
+    return digest(tenant, conversation, request)
+
+
 def type_of(event: type[Event]) -> str:
     """What the `type` attribute says of an event: `PlanCreated.v1`."""
     return f"{event.__name__}.v{event.version}"
@@ -249,7 +271,7 @@ def open_request(  # noqa: PLR0913 - each is an attribute of the envelope that o
     correlation: str = "",
 ) -> Envelope:
     """The first envelope of a request; the same request always has the same id."""
-    root = digest(tenant, conversation, request)
+    root = root_group(tenant, conversation, request)
     return Envelope(
         specversion="1.0",
         id=root,

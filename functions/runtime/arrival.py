@@ -1,10 +1,13 @@
 """Where a delivery stands: its inputs, its place in the lineage, and its join."""
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache
 
 import msgspec
 
+from functions.errors import PermanentError
 from functions.events.envelope import (
     CLAIM_CHECK_BYTES,
     Envelope,
@@ -14,6 +17,7 @@ from functions.events.envelope import (
     derived_id,
     digest,
     first_id,
+    root_group,
     type_of,
     unpack,
 )
@@ -65,9 +69,16 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def claimed(envelope: Envelope, blobs: Blobs) -> Envelope:
-    """The envelope with its data, wherever that is."""
+    """The envelope with its data, wherever that is.
+
+    Raises:
+        PermanentError: The data is another tenant's.
+    """
     if not envelope.dataref:
         return envelope
+    owner, mark, _ = envelope.dataref.rpartition("-")
+    if mark and owner != digest(envelope.tenant):  # without the mark, it was kept by an earlier version
+        raise PermanentError("dataref leads to the data of another tenant", reason="malformed envelope")
     return msgspec.structs.replace(envelope, data=msgspec.Raw(blobs.get(envelope.dataref)), dataref="")
 
 
@@ -76,7 +87,7 @@ def claim_checked(envelope: Envelope, blobs: Blobs) -> Envelope:
     data = bytes(envelope.data)
     if len(data) <= CLAIM_CHECK_BYTES:
         return envelope
-    key = digest(envelope.id, data)  # two attempts may make other data of the same id
+    key = f"{digest(envelope.tenant)}-{digest(envelope.id, data)}"  # two attempts may make other data of the same id
     blobs.put(key, data)
     return msgspec.structs.replace(envelope, data=msgspec.Raw(b"null"), dataref=key)
 
@@ -114,8 +125,8 @@ def place(node: Node, envelope: Envelope) -> Arrival:
         lineage = (*lineage, Frame(fork_group(envelope.id), index, branches, deadline))
         deadline = scope_deadline(envelope.time, deadline)
     return Arrival(
-        key=digest(envelope.id, node.spec.name, envelope.generation),
-        origin=digest(first_id(envelope.id), node.spec.name, 0),
+        key=delivery_key(envelope, node.spec.name),
+        origin=_key(envelope, first_id(envelope.id), node.spec.name, 0),
         inputs=(envelope,),
         envelope=envelope,
         lineage=lineage,
@@ -125,6 +136,29 @@ def place(node: Node, envelope: Envelope) -> Arrival:
     )
 
 
+def delivery_key(envelope: Envelope, agent: str) -> str:
+    """Of the delivery of an event to an agent that joins nothing; no other request has the same, whatever its ids."""
+    return _key(envelope, envelope.id, agent, envelope.generation)
+
+
+def _key(envelope: Envelope, envelope_id: str, agent: str, generation: int) -> str:
+    root = unpack(envelope.part)[0].group  # of the request that was redriven, where it is linked to one
+    return digest(envelope.tenant, root, envelope_id, agent, generation)
+
+
+def refuse_foreign(envelope: Envelope, workflow: str) -> None:
+    """Pass an event that belongs where it says.
+
+    Raises:
+        MalformedEnvelopeError: Its lineage is that of another request, or its plan that of another workflow.
+    """
+    root = unpack(envelope.part)[0].group
+    if not envelope.generation and root != root_group(envelope.tenant, envelope.conversation, envelope.request):
+        raise MalformedEnvelopeError(f"part is of another request than {envelope.request!r}")
+    if envelope.workflow != workflow:
+        raise MalformedEnvelopeError(f"workflow is {envelope.workflow!r}, and its plan is that of {workflow!r}")
+
+
 def refuse_other_places(node: Node, envelope: Envelope) -> None:
     """Pass an event that its agent is reached with.
 
@@ -132,7 +166,10 @@ def refuse_other_places(node: Node, envelope: Envelope) -> None:
         MalformedEnvelopeError: As `arrive` says.
     """
     _refuse_other_events(node, envelope)
-    _refuse_other_depth(node, unpack(envelope.part))
+    lineage = unpack(envelope.part)
+    _refuse_other_depth(node, lineage)
+    if node.spec.joins and not lineage[-1].total and envelope.name != PartEnded.__name__:
+        raise MalformedEnvelopeError(f"part says that there are no parts, and {envelope.type} is one")
 
 
 def _refuse_other_events(node: Node, envelope: Envelope) -> None:
@@ -156,9 +193,10 @@ def _refuse_other_depth(node: Node, lineage: Lineage) -> None:
 
 def part_of(node: Node, envelope: Envelope) -> Part:
     """What the join of this agent records of an event that reached it."""
-    scope = unpack(envelope.part)[-1]
+    lineage = unpack(envelope.part)
+    scope = lineage[-1]
     return Part(
-        join=digest(scope.group, node.spec.name),
+        join=join_key(envelope.tenant, lineage, scope.group, node.spec.name),
         agent=node.spec.name,
         index=scope.index,
         total=scope.total,
@@ -169,21 +207,24 @@ def part_of(node: Node, envelope: Envelope) -> Part:
 
 def complete(node: Node, envelope: Envelope, found: Gathered) -> Arrival:
     """Where the delivery of a join stands that this event completed or closed, with the parts that were found."""
-    inputs = tuple(sorted(found.parts, key=part_index))
     # of the join's generation: its request, its deadlines; an older part may be what it waited for
-    first = next((each for each in inputs if each.generation == found.generation), envelope)
-    *outer, around, scope = unpack(first.part)
+    first = next((each for each in found.parts if each.generation == found.generation), envelope)
+    lineage = unpack(first.part)
+    *outer, around, scope = lineage
+    scope_key = scope_id(envelope.tenant, lineage, scope.group)
+    total = _agreed_total(found.parts, scope.total)
+    inputs = tuple(sorted((each for each in found.parts if _total(each) == total), key=part_index))
     return Arrival(
-        key=digest(scope.group, node.spec.name, found.generation),
-        origin=digest(first_id(scope.group), node.spec.name, 0),
+        key=digest(scope_key, node.spec.name, found.generation),
+        origin=digest(scope_id(envelope.tenant, lineage, first_id(scope.group)), node.spec.name, 0),
         inputs=inputs,
         envelope=first,
         lineage=(*outer, around.joined(found.generation)),
         deadline=scope.deadline,
         hop=max((each.hop for each in inputs), default=envelope.hop),
         emitted=max((each.time for each in inputs), default=envelope.time),
-        total=scope.total,
-        timer=timer_id(scope.group),
+        total=total,
+        timer=timer_id(scope_key),
     )
 
 
@@ -192,14 +233,34 @@ def part_index(part: Envelope) -> int:
     return unpack(part.part)[-1].index
 
 
+def _agreed_total(found: Sequence[Envelope], told: int) -> int:
+    """How many parts there are, as most of them say: one that says otherwise lies, and counts as missing."""
+    said = Counter(_total(each) for each in found)
+    return max(said, key=said.__getitem__, default=told)
+
+
+def _total(part: Envelope) -> int:
+    return unpack(part.part)[-1].total
+
+
+def scope_id(tenant: str, lineage: Sequence[Frame], group: str) -> str:
+    """Of a scope around an event: no other tenant and no other request has the same, whatever groups it names."""
+    return digest(tenant, lineage[0].group, group)
+
+
+def join_key(tenant: str, lineage: Sequence[Frame], group: str, closer: str) -> str:
+    """Of what is known of a join: its scope and who joins."""
+    return digest(scope_id(tenant, lineage, group), closer)
+
+
 def scope_deadline(start: datetime, deadline: datetime) -> datetime:
     """When a scope that was opened at `start` closes, so that its join can still work before `deadline`."""
     return start + max(deadline - start, timedelta()) * SCOPE_SHARE
 
 
-def timer_id(group: str) -> str:
-    """The id of the event that closes a scope."""
-    return digest(group, "timer")
+def timer_id(scope: str) -> str:
+    """The id of the event that closes the scope with this id."""
+    return digest(scope, "timer")
 
 
 def fork_group(envelope_id: str) -> str:

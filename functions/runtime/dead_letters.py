@@ -2,8 +2,10 @@
 
 from datetime import datetime
 
+import msgspec
+
 from functions.errors import PermanentError
-from functions.events.envelope import digest, encode
+from functions.events.envelope import Envelope, digest, encode
 from functions.ports.state import DeadLetter, Task
 
 TRACE_LINES = 8
@@ -41,6 +43,18 @@ def given_up(task: Task, reason: str, error: Exception, attempt: int, now: datet
         conversation=task.envelope.conversation,
         tenant=task.envelope.tenant,
         event=encode(task.envelope),
+    )
+
+
+def misplaced(agent: str, raw: bytes, envelope: Envelope, error: Exception, now: datetime) -> DeadLetter:
+    """The letter of an event that lies, or came where nobody expects it: its id may be that of an honest one."""
+    letter = unreadable(agent, raw, error, now)
+    return msgspec.structs.replace(
+        letter,
+        age_s=(now - envelope.time).total_seconds(),
+        request=envelope.request,
+        conversation=envelope.conversation,
+        tenant=envelope.tenant,
     )
 
 

@@ -22,8 +22,18 @@ from functions.events.event import AgentFailed, All, Event, PartEnded
 from functions.ports.blobs import Blobs
 from functions.ports.state import Begun, DeadLetter, Finish, Standing, State, Task
 from functions.runtime.agent import AgentSpec, Context, Delivery, Grant
-from functions.runtime.arrival import LEASE_MARGIN_S, Arrival, Started, arrive, claim_checked, claimed, task_of
-from functions.runtime.dead_letters import given_up, said, unreadable
+from functions.runtime.arrival import (
+    LEASE_MARGIN_S,
+    Arrival,
+    Started,
+    arrive,
+    claim_checked,
+    claimed,
+    delivery_key,
+    refuse_foreign,
+    task_of,
+)
+from functions.runtime.dead_letters import given_up, misplaced, said, unreadable
 from functions.runtime.guard import refuse
 from functions.runtime.outputs import envelopes, failure, request_failed, timers
 from functions.runtime.workflow import Budget, Node, Plan
@@ -108,14 +118,17 @@ def deliver(agent: str, raw: bytes, ports: Ports) -> Outcome:
     except MalformedEnvelopeError as error:
         return _parked(unreadable(agent, raw, error, ports.now()), ports)
     plan = ports.plans.get(envelope.planversion)
+    try:
+        refuse_foreign(envelope, plan.workflow.name if plan else envelope.workflow)
+    except MalformedEnvelopeError as error:
+        return _parked(misplaced(agent, raw, envelope, error, ports.now()), ports)
     if plan is None or agent not in plan.nodes or not _knows(plan, envelope):
         return _deliver_unplanned(agent, envelope, ports)
     node = plan.nodes[agent]
     try:
         arrival = arrive(node, envelope, ports.state, ports.blobs)
     except MalformedEnvelopeError as error:
-        task = _task(agent, envelope)
-        return _parked(given_up(task, "malformed envelope", error, 1, ports.now()), ports)
+        return _parked(misplaced(agent, raw, envelope, error, ports.now()), ports)
     if arrival is None:
         return ACKNOWLEDGED
     return _Attempt(plan=plan, node=node, arrival=arrival, ports=ports).run()
@@ -134,8 +147,7 @@ def _parked(letter: DeadLetter, ports: Ports) -> Outcome:
 
 def _task(agent: str, envelope: Envelope) -> Task:
     """The delivery of one event of which no plan says how long it may take."""
-    key = digest(envelope.id, agent, envelope.generation)
-    return Task(key=key, agent=agent, envelope=envelope, lease_s=LEASE_MARGIN_S)
+    return Task(key=delivery_key(envelope, agent), agent=agent, envelope=envelope, lease_s=LEASE_MARGIN_S)
 
 
 class _Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -288,7 +300,7 @@ def _consumed(plan: Plan, spec: AgentSpec, arrival: Arrival, blobs: Blobs) -> Ev
 def _event(plan: Plan, envelope: Envelope, blobs: Blobs) -> Event:
     try:
         event: Event = msgspec.json.decode(claimed(envelope, blobs).data, type=plan.events[envelope.name])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise PermanentError(
             f"the data of {envelope.type} breaks its contract: {error}", reason="malformed data"
         ) from error

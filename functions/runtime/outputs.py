@@ -9,7 +9,7 @@ from functions.errors import PermanentError
 from functions.events.envelope import MAX_PARTS, Envelope, Frame, Lineage, derived_id, pack, type_of, unpack
 from functions.events.event import AgentFailed, Event, PartEnded, ScopeExpired
 from functions.ports.state import Timer
-from functions.runtime.arrival import Arrival, fork_group, scope_deadline, timer_id
+from functions.runtime.arrival import Arrival, fork_group, scope_deadline, scope_id, timer_id
 from functions.runtime.workflow import Node, Plan, fan_out_scope
 
 
@@ -167,7 +167,7 @@ def scope_timer(output: Envelope, lineage: Sequence[Frame], closer: str) -> Time
     *outer, scope = lineage
     envelope = msgspec.structs.replace(
         output,
-        id=timer_id(scope.group),
+        id=timer_id(scope_id(output.tenant, lineage, scope.group)),
         type=type_of(ScopeExpired),
         data=msgspec.Raw(b"{}"),
         dataref="",

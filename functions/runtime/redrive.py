@@ -10,9 +10,9 @@ from datetime import datetime
 import msgspec
 
 from functions.errors import TroupeError
-from functions.events.envelope import Envelope, Frame, Lineage, MalformedEnvelopeError, decode, digest, pack, unpack
+from functions.events.envelope import Envelope, Frame, Lineage, MalformedEnvelopeError, decode, pack, unpack
 from functions.ports.state import Timer
-from functions.runtime.arrival import fork_group, refuse_other_places, scope_deadline
+from functions.runtime.arrival import fork_group, join_key, refuse_other_places, scope_deadline
 from functions.runtime.outputs import fork_timer, scope_timer
 from functions.runtime.workflow import Node, Plan
 
@@ -131,7 +131,8 @@ def redriven(letter: Candidate, *, request: str, generation: int, deadline: date
     if node.side:
         return Redriven(envelope=envelope, timers=(), awaited=())
     around = list(zip(frames[1:], _closers(plan, node), strict=False))  # a fork's own scope is not in its event
-    awaited = [(digest(frame.group, closer), frame.index) for (frame, _), closer in around]
+    lineage = unpack(envelope.part)
+    awaited = [(join_key(envelope.tenant, lineage, frame.group, closer), frame.index) for (frame, _), closer in around]
     timers = [
         scope_timer(
             msgspec.structs.replace(envelope, deadline=inside),
@@ -142,7 +143,7 @@ def redriven(letter: Candidate, *, request: str, generation: int, deadline: date
         if frame.total
     ]
     if node.fork:
-        awaited.append((digest(fork_group(envelope.id), node.closer), node.fork[0]))
+        awaited.append((join_key(envelope.tenant, lineage, fork_group(envelope.id), node.closer), node.fork[0]))
         timers.append(fork_timer(plan, envelope))
     return Redriven(envelope=envelope, timers=tuple(timers), awaited=((frames[0][0].group, 0), *awaited))
 

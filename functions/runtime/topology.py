@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from functions.errors import TroupeError
-from functions.events.envelope import MAX_COUNT, digest, type_of
+from functions.events.envelope import MAX_COUNT, RUNTIME, digest, type_of
 from functions.events.event import PRIORITIES, RESERVED, Event
 from functions.ports.capability import CAPABILITIES
 from functions.runtime.agent import AgentSpec, SignatureError, spec_of
@@ -23,7 +23,7 @@ from functions.runtime.workflow import Node, Plan, Route, Workflow, fan_out_scop
 # the stack's name; Lambda, Pub/Sub and Event Grid allow more.
 NAME = re.compile(r"[a-z][a-z0-9_]{0,23}")
 EVENT_NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,47}")
-RESERVED_AGENTS = ("entry", "request", "runtime")
+RESERVED_AGENTS = ("entry", "request", RUNTIME)
 
 Scopes = tuple[str, ...]
 

@@ -1,5 +1,9 @@
-"""schemathesis calls everything in the served OpenAPI document, rightly and wrongly, and finds nothing."""
+"""schemathesis calls everything in the served OpenAPI document, rightly and wrongly, and finds nothing.
 
+What the calls began is waited for: no request is stuck, no event is lost.
+"""
+
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,17 +16,38 @@ from hypothesis.errors import Unsatisfiable
 from hypothesis.stateful import run_state_machine_as_test
 from local_process import running
 from schemathesis import GenerationMode
-from serving import served
+from serving import PATIENCE_S, served
+
+from local.process import LocalProcess
 
 Document = Any  # of a class that schemathesis does not export
+_OPEN = "SELECT request FROM request WHERE status != 'settled' UNION ALL SELECT agent FROM queue"
 FEW = settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
-def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Document]:
-    """The document of a server at work."""
-    with running(tmp_path_factory.mktemp("store")) as process, served(process) as server:
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalProcess]:
+    """A process at work."""
+    with running(tmp_path_factory.mktemp("store")) as at_work:
+        yield at_work
+
+
+@pytest.fixture(scope="module")
+def document(process: LocalProcess) -> Iterator[Document]:
+    """The document of its server."""
+    with served(process) as server:
         yield schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+
+
+@pytest.fixture(autouse=True)
+def _all_ends(process: LocalProcess) -> Iterator[None]:
+    """What a test began comes to its end, and nothing went wrong on the way."""
+    yield
+    until = time.monotonic() + PATIENCE_S
+    while open_ := process._store.read(_OPEN):
+        assert time.monotonic() < until, f"stuck: {open_}"
+        time.sleep(0.05)
+    assert process._store.read("SELECT agent, reason, error FROM dead_letter") == []
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])

@@ -203,6 +203,12 @@ def test_bytes_nested_without_end_are_malformed() -> None:
         ({"part": "g:0/1:99999999999999999999:"}, "no lineage"),
         ({"part": "g:0/1:0:A"}, "no lineage"),
         ({"part": ":0/1:0:"}, "no lineage"),
+        ({"part": "g:0/1:-99999999999:"}, "a deadline in the year 1966"),
+        ({"part": "g:0/1:0:Rejected=-5"}, "fewer than 0 times"),
+        ({"time": "0001-01-01T00:00:00+14:00"}, "time is in the year 1, not from 1970"),
+        ({"deadline": "9999-12-31T23:59:59-14:00"}, "deadline is in the year 9999, not from 1970"),
+        ({"target": "runtime"}, "no event is meant for it"),
+        ({"conversation": "c" * 20_000}, "its attributes take more than 16384 bytes"),
     ],
     ids=str,
 )
@@ -210,6 +216,11 @@ def test_what_is_wrong_with_an_envelope_is_said(change: dict[str, object], said:
     raw = json.dumps(json.loads(encode(FIRST)) | change).encode()
     with pytest.raises(MalformedEnvelopeError, match=re.escape(said)):
         decode(raw)
+
+
+def test_only_the_data_may_be_large() -> None:
+    data = msgspec.Raw(b'{"text":"%s"}' % (b"x" * 100_000))
+    assert decode(encode(msgspec.structs.replace(FIRST, data=data))).data == data
 
 
 def test_everything_wrong_is_said_at_once() -> None:

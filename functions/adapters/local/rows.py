@@ -7,13 +7,13 @@ import msgspec
 
 from functions.adapters.local.due import Entry
 from functions.adapters.local.fair import Flow
-from functions.events.envelope import Envelope, digest, encode
+from functions.events.envelope import RUNTIME, Envelope, decode, digest, encode
 from functions.events.event import PRIORITIES
 from functions.ports.state import Timer
 from functions.runtime.outputs import fork_timer
 from functions.runtime.workflow import Plan, Route
 
-DEADLINE = "runtime"  # who the row of a request's deadline is for; no agent may be named so
+DEADLINE = RUNTIME  # who the row of a request's deadline is for
 
 
 class Routes:
@@ -81,14 +81,32 @@ def add_row(  # noqa: PLR0913, PLR0917 - each is a column, or decides one
 ) -> Entry | None:
     """Add the row of one agent; None where it is there already, or is not for this process."""
     holder = routes.holder(envelope)
+    row = (envelope.id, envelope.generation, agent, envelope.priority, due, raw, envelope.planversion, holder)
+    receipt = _insert(connection, row)
+    if receipt is None and _is_of_another(connection, envelope, agent):
+        receipt = _insert(connection, (digest(envelope.tenant, envelope.request, envelope.id), *row[1:]))
+    if receipt is None or not holder:
+        return None
+    return Entry(due, rank(envelope.priority), receipt, agent, raw=raw, flow=flow_of(envelope))
+
+
+def _insert(connection: sqlite3.Connection, row: tuple[object, ...]) -> int | None:
     cursor = connection.execute(
         "INSERT OR IGNORE INTO queue (envelope_id, generation, agent, priority, due, envelope, planversion, holder)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (envelope.id, envelope.generation, agent, envelope.priority, due, raw, envelope.planversion, holder),
+        row,
     )
-    if not cursor.rowcount or cursor.lastrowid is None or not holder:
-        return None
-    return Entry(due, rank(envelope.priority), cursor.lastrowid, agent, raw=raw, flow=flow_of(envelope))
+    return cursor.lastrowid if cursor.rowcount else None
+
+
+def _is_of_another(connection: sqlite3.Connection, envelope: Envelope, agent: str) -> bool:
+    """Whether the row that has this id is of another request: somebody made an id that is no hash."""
+    (raw,) = connection.execute(
+        "SELECT envelope FROM queue WHERE envelope_id = ? AND generation = ? AND agent = ?",
+        (envelope.id, envelope.generation, agent),
+    ).fetchone()
+    there = decode(raw)
+    return (there.tenant, there.request) != (envelope.tenant, envelope.request)
 
 
 def set_timer(connection: sqlite3.Connection, routes: Routes, timer: Timer) -> list[Entry]:

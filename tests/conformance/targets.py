@@ -1,0 +1,24 @@
+"""The targets that the suite knows, and those that it cannot run here."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from cloudlike_target import CloudlikeTarget
+from harness import Clock
+from local_target import LocalTarget
+from target import Troupe
+
+from functions.runtime.workflow import Workflow
+
+#: By name, in the order of the page.
+TARGETS = {"local": LocalTarget, "memory": CloudlikeTarget}
+#: Why no test runs on them.
+ABSENT = dict.fromkeys(("aws", "gcp", "azure"), "no adapters")
+
+
+@contextmanager
+def deployed(name: str, folder: Path, clock: Clock, *workflows: Workflow) -> Iterator[Troupe]:
+    """A deployment of these workflows, taken down at the end."""
+    with closing(TARGETS[name](folder, clock, *workflows)) as target:
+        yield Troupe(target)
