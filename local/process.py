@@ -1,6 +1,7 @@
 """Everything on one machine: the store, the bus, the agents and their capabilities, put together in one place."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -10,10 +11,12 @@ from typing import Self
 
 import msgspec
 
+from functions.adapters.actions.settings import Action
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.conversations import LocalAppend, LocalConversations, LocalHistory
 from functions.adapters.local.due import Entry
+from functions.adapters.local.effects import LocalEffects
 from functions.adapters.local.growing import LocalGrowing
 from functions.adapters.local.requests import LocalRequests
 from functions.adapters.local.retention import Sweeper
@@ -27,6 +30,7 @@ from functions.api.target import Target
 from functions.errors import TroupeError
 from functions.events.envelope import open_request
 from functions.events.event import Event
+from functions.ports.actions import ActionNames, Invoke
 from functions.ports.conversations import Append, History
 from functions.ports.documents import Ingest
 from functions.ports.models import LanguageModel
@@ -60,6 +64,7 @@ class LocalProcess:
         workflows: What to run.
         collections: By the resource name that the workflows declare.
         chat: The language model; without one, agents go the way without.
+        actions: What may be asked of servers outside, by name; without any, nothing.
         workers: How many deliveries are worked on at a time.
         now: The time, in UTC.
 
@@ -75,6 +80,7 @@ class LocalProcess:
         collections: Mapping[str, Collection],
         *,
         chat: Chat | None = None,
+        actions: Mapping[str, Action] | None = None,
         workers: int = WORKERS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -82,6 +88,7 @@ class LocalProcess:
         _refuse_missing(workflows, collections)
         self._collections = collections
         self._chat = chat
+        self._actions = actions or {}
         self._now = now
         self._store = store
         self._by_version = {plan.version: plan for plan in self.plans.values()}
@@ -110,6 +117,8 @@ class LocalProcess:
             Append: lambda _, binding: LocalAppend(store, now, binding),
             History: lambda _, binding: LocalHistory(store, now, binding),
             LanguageModel: lambda _, binding: self._model(binding),
+            ActionNames: lambda _, __: self._action_names(),
+            Invoke: lambda _, binding: self._invoke(binding),
         }
 
     def __enter__(self) -> Self:
@@ -242,6 +251,21 @@ class LocalProcess:
                 tenant=tenant, conversation=binding.conversation, workflow=binding.workflow
             ),
         )
+
+    def _action_names(self) -> ActionNames | None:
+        if not self._actions:
+            return None
+        from functions.adapters.actions.bound import ActionList  # noqa: PLC0415 - slow, and not for all
+
+        return ActionList(self._actions)
+
+    def _invoke(self, binding: Binding) -> Invoke | None:
+        if not self._actions:
+            return None
+        from functions.adapters.actions.bound import BoundActions  # noqa: PLC0415 - slow, and not for all
+
+        effects = LocalEffects(self._store, self._now, tenant=binding.tenant)
+        return BoundActions(self._actions, effects=effects, binding=binding, environment=os.environ, now=self._now)
 
     def _lease_s(self, agent: str) -> float:
         specs = [plan.nodes[agent].spec for plan in self.plans.values() if agent in plan.nodes]

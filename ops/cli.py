@@ -28,6 +28,7 @@ from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
 from functions.workflows.catalog import WORKFLOWS
 from ops import stopping
+from ops.effects import effects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,6 +51,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(effects, name="effects")
 Docs = Annotated[
     str | None,
     typer.Option(

@@ -46,6 +46,8 @@ class RequestView(msgspec.Struct, frozen=True, kw_only=True):
         accepted: When it came in.
         settled: When it was settled; None before.
         settlement: The envelope of its answer, or of its `AgentFailed`; None before.
+        origin: The request that it redrives; empty for one that somebody asked.
+        redriven_as: The newest request that redrives this one; empty where there is none.
     """
 
     request: str
@@ -58,6 +60,8 @@ class RequestView(msgspec.Struct, frozen=True, kw_only=True):
     settlement: Envelope | None
     tokens: int = 0
     micros: int = 0
+    origin: str = ""
+    redriven_as: str = ""
 
 
 class TokensView(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,6 +34,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         key: The idempotency key of the delivery.
+        origin: The same, but for that a redrive does not change it: what was done is not done again by one.
         agent: Whose delivery it is.
         attempt: 1 at the first try.
         until: When the attempt must be over: at the agent's time limit, or at the deadline of its work.
@@ -45,6 +46,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
     conversation: str
     request: str
     key: str
+    origin: str
     agent: str
     attempt: int
     until: datetime
@@ -253,6 +255,7 @@ def _call(plan: Plan, spec: AgentSpec, arrival: Arrival, ports: Ports, attempt: 
         conversation=arrival.envelope.conversation,
         request=arrival.envelope.request,
         key=arrival.key,
+        origin=arrival.origin,
         agent=spec.name,
         attempt=attempt,
         until=min(arrival.deadline, ports.now() + timedelta(seconds=spec.timeout_s)),

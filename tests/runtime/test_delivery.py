@@ -1,7 +1,7 @@
 """What a delivery promises, over the shipped SQLite store, one delivery at a time."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -40,7 +40,7 @@ from functions.errors import PermanentError
 from functions.events.envelope import CLAIM_CHECK_BYTES, Envelope, Frame, decode, digest, encode, open_request, pack
 from functions.events.event import AgentFailed, Event
 from functions.ports.models import LanguageModel
-from functions.ports.state import Begun, Finish, Part, State, Task
+from functions.ports.state import Begun, Finish, Gathered, Part, State, Task
 from functions.runtime.agent import agent
 from functions.runtime.arrival import claim_checked, claimed
 from functions.runtime.dead_letters import given_up
@@ -709,9 +709,9 @@ class _Reversing:
     def __getattr__(self, name: str) -> object:
         return getattr(self._state, name)
 
-    def gather(self, part: Part) -> Sequence[Envelope] | None:
+    def gather(self, part: Part) -> Gathered | None:
         found = self._state.gather(part)
-        return found and list(reversed(found))
+        return found and Gathered(generation=found.generation, parts=list(reversed(found.parts)))
 
 
 def test_after_its_join_a_request_has_its_whole_deadline_again(process: Opens) -> None:
@@ -1256,6 +1256,7 @@ def _binding(troupe: Harness, key: str, tenant: str, conversation: str) -> Bindi
         conversation=conversation,
         request="r1",
         key=key,
+        origin=key,
         agent="work",
         attempt=1,
         until=troupe.clock(),

@@ -109,13 +109,15 @@ class LocalRequests:
     def view(self, request: str, *, tenant: str) -> RequestView | None:
         """See `Requests.view`."""
         rows = self._store.read(
-            "SELECT conversation, workflow, status, accepted, deadline, settled, settlement, tokens, micros"
+            "SELECT conversation, workflow, status, accepted, deadline, settled, settlement, tokens, micros, origin,"
+            " (SELECT later.request FROM request AS later WHERE later.tenant = request.tenant"
+            " AND later.origin = request.request AND later.origin != '' ORDER BY later.sequence DESC LIMIT 1)"
             " FROM request WHERE tenant = ? AND request = ?",
             (tenant, request),
         )
         if not rows:
             return None
-        conversation, workflow, status, accepted, deadline, settled, settlement, tokens, micros = rows[0]
+        conversation, workflow, status, accepted, deadline, settled, settlement, tokens, micros, *linked = rows[0]
         return RequestView(
             request=request,
             conversation=conversation,
@@ -127,6 +129,8 @@ class LocalRequests:
             settlement=None if settlement is None else decode(settlement),
             tokens=tokens,
             micros=micros,
+            origin=linked[0],
+            redriven_as=linked[1] or "",
         )
 
     def deliveries(self, request: str, *, tenant: str) -> Sequence[DeliveryView]:

@@ -40,9 +40,13 @@ _BY_AGE = {
     "dead_letter": ("key", f"at < :oldest AND NOT EXISTS ({_HAS_REQUEST})"),
     "pace": ("tenant, conversation", "minute < :minute"),
 }
-# None is settled before it is accepted, so what comes later in the table is too young as well.
+# None is settled before it is accepted, so what comes later in the table is too young as well. A request that was
+# redriven is kept as long as the last of those that carry on: they count on its parts.
 _ACCEPTED = """
-SELECT sequence, settled, tenant, request FROM request WHERE sequence > ? AND accepted < ? ORDER BY sequence LIMIT 100
+SELECT sequence, tenant, request, settled < :oldest AND NOT EXISTS (
+    SELECT 1 FROM request AS later WHERE later.tenant = request.tenant AND later.origin = request.request
+    AND later.origin != '' AND ifnull(later.settled >= :oldest, 1))
+FROM request WHERE sequence > :sequence AND accepted < :oldest ORDER BY sequence LIMIT 100
 """
 
 
@@ -97,9 +101,9 @@ def passes(store: Store, blobs: LocalBlobs, now: datetime) -> Iterator[int]:
 
 def _settled(store: Store, oldest: float) -> Iterator[list[dict[str, str]]]:
     sequence = 0
-    while rows := store.read(_ACCEPTED, (sequence, oldest)):
+    while rows := store.read(_ACCEPTED, {"sequence": sequence, "oldest": oldest}):
         sequence = rows[-1][0]
-        yield [{"tenant": row[2], "request": row[3]} for row in rows if row[1] is not None and row[1] < oldest]
+        yield [{"tenant": tenant, "request": request} for _, tenant, request, is_over in rows if is_over]
 
 
 def _removed(store: Store, requests: Sequence[Mapping[str, str]]) -> Iterator[int]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from functions.adapters.local.due import Entry
+from functions.adapters.local.redriving import begin
 from functions.adapters.local.rows import Routes, drop_deadline, enqueue, remove, set_timer
 from functions.adapters.local.stops import found_in, keys
 from functions.adapters.local.store import utc
@@ -111,6 +112,8 @@ def start_next(  # noqa: PLR0913 - whose conversation it is, and what its first 
     if not routes.agents(first):  # it was accepted under a plan that is no longer there
         reason = "it began under an older deployment: ask again"
         return settle(connection, routes, ended(first, reason, utc(now)), now)
+    if first.generation:
+        return begin(connection, routes, first, utc(now))
     entries: list[Entry] = []
     if publish is None:
         entries += enqueue(connection, routes, first, now)

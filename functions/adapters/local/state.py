@@ -5,7 +5,7 @@ Outputs need no copy of their own here: storing them, publishing them and markin
 
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
@@ -13,11 +13,10 @@ import msgspec
 from functions.adapters.local.ahead import Publication, begin
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
-from functions.adapters.local.joins import gather, mark_joined, parts
+from functions.adapters.local.joins import close, gather, is_outrun
 from functions.adapters.local.rows import enqueue, postpone, remove, set_timer
 from functions.adapters.local.settling import keep, park, settle
-from functions.events.envelope import Envelope
-from functions.ports.state import Begun, DeadLetter, Finish, Part, Task
+from functions.ports.state import Begun, DeadLetter, Finish, Gathered, Part, Task
 from functions.runtime.arrival import Started, task_of
 
 
@@ -63,25 +62,18 @@ class LocalState:
         standing = msgspec.structs.replace(started.begun.standing, stopped=str(stop))
         return msgspec.structs.replace(started, begun=msgspec.structs.replace(started.begun, standing=standing))
 
-    def gather(self, part: Part) -> Sequence[Envelope] | None:
+    def gather(self, part: Part) -> Gathered | None:
         """See `State.gather`; an incomplete join acknowledges the part."""
+        return self._store.write(lambda connection: self._found(connection, gather(connection, part)))
 
-        def step(connection: sqlite3.Connection) -> list[Envelope] | None:
-            found = gather(connection, part)
-            if found is None:
-                remove(connection, self._receipt)
-            return found
+    def close(self, part: Part) -> Gathered | None:
+        """See `State.close`; the timer of an older generation is acknowledged."""
+        return self._store.write(lambda connection: self._found(connection, close(connection, part)))
 
-        return self._store.write(step)
-
-    def close(self, part: Part) -> Sequence[Envelope]:
-        """See `State.close`."""
-
-        def step(connection: sqlite3.Connection) -> list[Envelope]:
-            mark_joined(connection, part)
-            return parts(connection, part)
-
-        return self._store.write(step)
+    def _found(self, connection: sqlite3.Connection, found: Gathered | None) -> Gathered | None:
+        if found is None:
+            remove(connection, self._receipt)
+        return found
 
     def begin(self, task: Task) -> Begun:
         """See `State.begin`."""
@@ -154,7 +146,7 @@ class LocalState:
             connection.execute("DELETE FROM queue WHERE envelope_id = ?", (timer_id,))
         if finish.letter:
             keep(connection, finish.letter)
-        if finish.settlement:
+        if finish.settlement and not is_outrun(connection, finish.settlement):
             published.waiting += settle(connection, self._bus.routes, finish.settlement, now)
         return published
 
