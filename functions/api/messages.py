@@ -18,7 +18,7 @@ from functions.runtime.arrival import claim_checked
 from functions.runtime.workflow import Plan
 
 RETRY_AFTER_S = 1  # a request takes well under a second; who comes too early is told again
-MENDED_AFTER_S = 60  # what waits for a person
+MENDED_AFTER_S = 60  # a full disk waits for a person
 
 
 class NewMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,7 +65,7 @@ def accept(  # noqa: PLR0913, PLR0917 - each is something that only the caller k
     """Take a request of a workflow; the same one again is answered as it was the first time.
 
     Raises:
-        ProblemError: 422 where the idempotency key stands for another body, 429 where too much is open, 503 where
+        ProblemError: 422 where the idempotency key stands for another body, 429 where too much is open, 409 where
             it is stopped, 507 where there is no room to keep it.
     """
     now = target.now()
@@ -105,7 +105,7 @@ def _refuse_stopped(target: Target, envelope: Envelope) -> None:
     """What is stopped takes nothing new; a repeat is answered as it was the first time."""
     stop = target.stops.found(tenant=envelope.tenant, conversation=envelope.conversation, workflow=envelope.workflow)
     if stop is not None and target.requests.first(envelope.request, tenant=envelope.tenant) is None:
-        raise ProblemError(503, f"{stop}: come again", headers={"retry-after": str(MENDED_AFTER_S)})
+        raise ProblemError(409, f"{stop}: nothing is taken until somebody resumes it")
 
 
 def _refuse_large_where_full(target: Target, envelope: Envelope) -> None:

@@ -485,5 +485,9 @@ def test_limits_come_from_the_environment_and_wrong_ones_are_all_named() -> None
     found = read_limits({"TROUPE_MAX_OPEN": " 7 ", "TROUPE_MAX_OPEN_PER_CONVERSATION": "2"}, tenants=0)
     assert found == Limits(open=7, of_tenant=7, of_conversation=2)
     assert read_limits({}, tenants=2) == Limits(of_tenant=200)
+    room = {"TROUPE_MAX_EVENTS": "5", "TROUPE_MAX_STORE_MB": "50", "TROUPE_MIN_FREE_MB": "1"}
+    assert read_limits(room, tenants=1) == Limits(events=5, store_mb=50, free_mb=1)
     with pytest.raises(TroupeError, match=r"TROUPE_MAX_OPEN .*; TROUPE_MAX_OPEN_PER_CONVERSATION "):
         read_limits({"TROUPE_MAX_OPEN": "many", "TROUPE_MAX_OPEN_PER_CONVERSATION": "0"}, tenants=1)
+    with pytest.raises(TroupeError, match=r"TROUPE_MAX_EVENTS .*; TROUPE_MAX_STORE_MB .*; TROUPE_MIN_FREE_MB "):
+        read_limits(dict.fromkeys(room, "-1"), tenants=1)

@@ -180,12 +180,26 @@ def test_side_branches_are_done_whether_or_not_they_are_begun_ahead(process: Ope
     assert sorted(call for call in troupe.script.calls if call.startswith("keep")) == ["keep A", "keep B"]
 
 
-def test_a_stopped_conversation_refuses_what_was_begun_ahead(process: Opens) -> None:
+@pytest.mark.parametrize("scope", ["conversation#default#c1", "workflow#fanned", "stack"])
+def test_what_was_begun_ahead_is_refused_where_it_is_stopped_before_a_worker_comes_to_it(
+    process: Opens, scope: str
+) -> None:
     troupe = process(FANNED, places=1)
     troupe.start(ListAsked(texts=("a",)))
-    troupe.requests.stop("conversation#default#c1", "enough")
+    assert begun(troupe) == [("split", 1)]
+    troupe.requests.stop(scope, "enough")
     troupe.run()
-    assert "handle a" not in troupe.script.calls
+    assert troupe.script.calls == []
+    assert troupe.letters() == [("split", "stopped")]
+
+
+def test_what_was_begun_ahead_goes_on_where_the_stop_is_over_before_a_worker_comes_to_it(process: Opens) -> None:
+    troupe = process(FANNED, places=1)
+    troupe.start(ListAsked(texts=("a",)))
+    troupe.requests.stop("stack", "enough")
+    troupe.requests.resume("stack")
+    troupe.run()
+    assert troupe.settlement() == Answered(texts=("A",))
 
 
 def test_an_end_that_is_not_written_publishes_nothing_and_frees_its_places(

@@ -1,6 +1,7 @@
 """Who goes next: told by the order in which deliveries are taken, never by the time that they take."""
 
 import threading
+import time
 from collections.abc import Iterable
 
 from harness import START, Clock
@@ -12,6 +13,7 @@ from functions.adapters.local.fair import OLD, Flow
 from functions.events.envelope import MAX_PARTS
 
 PLACES = 4
+PATIENCE_S = 60.0  # how long a test waits for what must happen
 NOW = START.timestamp()
 NORMAL, LOW = 1, 2
 
@@ -156,17 +158,21 @@ def test_a_delivery_gives_way_to_one_of_a_lower_priority_that_got_old() -> None:
 def test_no_more_is_begun_ahead_than_idle_workers_take_at_once() -> None:
     line = Line(places=100)
     taken: list[Entry | None] = []
-    workers = [threading.Thread(target=lambda: taken.append(line.queue.take())) for _ in range(3)]
+    workers = [threading.Thread(target=lambda: taken.append(line.queue.take()), daemon=True) for _ in range(3)]
     for worker in workers:
         worker.start()
-    while line.queue._idle < len(workers):
-        pass
-    assert line.queue.reserve(50) == len(workers)
-    assert line.queue.reserve(50) == 0, "they are spoken for"
-    line.queue.hand((), reserved=len(workers))
-    line.queue.stop()
-    for worker in workers:
-        worker.join()
+    try:
+        until = time.monotonic() + PATIENCE_S
+        while line.queue._idle < len(workers):
+            assert time.monotonic() < until, "a worker never came to wait"
+            time.sleep(0)
+        assert line.queue.reserve(50) == len(workers)
+        assert line.queue.reserve(50) == 0, "they are spoken for"
+        line.queue.hand((), reserved=len(workers))
+    finally:
+        line.queue.stop()
+        for worker in workers:
+            worker.join(PATIENCE_S)
     assert taken == [None] * 3
 
 
