@@ -236,7 +236,7 @@ def with_local_class() -> Callable[..., Any]:
         (returns_reserved, "the return is PartEnded, which the runtime keeps to itself"),
         (returns_two_lists, "two list alternatives are returned"),
         (returns_twice, "Found is returned both alone and in a list: return it in one way"),
-        (wants_number, "the parameter 'limit' is int, which is no capability: use one of Append, "),
+        (wants_number, "the parameter 'limit' is int, which is no capability: use one of ActionNames, "),
         (wants_either, "the parameter 'both' is "),
         (wants_context_maybe, "which is no capability: use one of"),
         (wants_for_checkers, "'OnlyForTypeCheckers' is not known when the module is imported"),
