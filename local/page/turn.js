@@ -11,7 +11,7 @@ import { Waterfall } from "./waterfall.js";
 import { counted, duration, readable } from "./words.js";
 
 const TICK_MS = 250;
-const SHARE_OF_DRAWING = 0.6; // of the window's height
+const SHARE_OF_DRAWING = 0.68; // of the window's height
 const STANDING = {
   sent: "Taken",
   waiting: "Waits for the message before it",

@@ -152,7 +152,7 @@ def test_the_topology_names_every_agent_and_event(troupe: Troupe) -> None:
         (["ask", OPENS, "--conversation", os.fsdecode(b"\xff")], "the conversation's name is not valid UTF-8"),
         (["ask", OPENS, "--workflow", "nope"], "there is no workflow 'nope': use one of answer"),
         (["topology", "--workflow", "[bold]"], "there is no workflow '[bold]': use one of answer"),
-        (["explain", "nope"], "answer has no agent 'nope': use one of action, citation"),
+        (["explain", "nope"], "answer has no agent 'nope': use one of action, caller, citation"),
         (["explain", os.fsdecode(b"\xff")], "answer has no agent"),
     ],
     ids=lambda given: given[:30] if isinstance(given, str) else ascii(" ".join(given))[:30],

@@ -14,6 +14,7 @@ from functions.events.answer import ResponseReady, UserMessage
 from functions.events.common import Passage, Work
 from functions.events.event import AgentFailed
 from functions.events.research import DraftWritten, FindingsCollected, SourcesCited
+from functions.ports.actions import ActionNames
 from functions.ports.conversations import Append, History, Message
 from functions.ports.models import LanguageModel
 from functions.ports.vectors import Lookup, Search
@@ -97,7 +98,7 @@ def opened(process: Open, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Open
 
     def bind(_: Harness, grant: Grant, binding: Binding) -> object:
         del binding
-        if grant.capability is LanguageModel:
+        if grant.capability in (LanguageModel, ActionNames):
             return None
         assert grant.capability in (Append, History, Search, Lookup)
         return Nothing() if grant.resource == "memories" else shelf

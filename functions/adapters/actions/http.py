@@ -97,7 +97,6 @@ class Connection:
             NoAnswerError: The connection was lost or the time was over before a status came.
         """
         client = HTTPConnection(self._target.host, self._target.port)
-        client.auto_open = 0  # or it would look for the host itself, if the server closed the connection
         client.sock = self._socket
         try:
             client.putrequest(method, self._target.path, skip_host=True, skip_accept_encoding=True)
