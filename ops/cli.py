@@ -27,6 +27,8 @@ from functions.ports.requests import Limits
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
 from functions.workflows.catalog import WORKFLOWS
+from ops import dead_letters
+from ops.usage import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,6 +51,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(dead_letters.app, name="dead-letters")
 Docs = Annotated[
     str | None,
     typer.Option(
@@ -59,10 +62,6 @@ Docs = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 WorkflowName = Annotated[str, typer.Option("--workflow", help="Which workflow.")]
-
-
-class UsageError(TroupeError):
-    """An argument that cannot be used."""
 
 
 def main() -> None:
