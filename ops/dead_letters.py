@@ -20,7 +20,6 @@ from functions.ports.dead_letters import LetterFilter, LetterView, Redrive
 from functions.ports.state import DeadLetter
 from functions.runtime.arrival import claimed
 from functions.runtime.topology import topology
-
 from functions.workflows.catalog import WORKFLOWS
 from ops.usage import UsageError, per_second, seconds
 

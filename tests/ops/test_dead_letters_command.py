@@ -13,8 +13,6 @@ from memory_collection import DOCUMENTS, MemoryCollection
 from functions.adapters.local.store import Store
 from functions.errors import PermanentError
 from functions.events.answer import ResponseReady, UserMessage
-from functions.events.event import AgentFailed
-from functions.runtime.delivery import Binding
 from functions.workflows.catalog import WORKFLOWS
 from local.process import LocalProcess
 from ops import dead_letters
@@ -111,7 +109,7 @@ def test_no_letters_are_no_error(troupe: Troupe) -> None:
     ],
 )
 def test_letters_are_found_by_what_is_known_of_them(
-    troupe: Troupe, failed: MemoryCollection, options: list[str], found: bool
+    troupe: Troupe, failed: MemoryCollection, options: list[str], *, found: bool
 ) -> None:
     del failed
     letters = troupe("dead-letters", "list", "--json", *options).json()
@@ -220,7 +218,8 @@ def test_what_cannot_be_redriven_is_named_and_the_others_go_on(
     with sqlite3.connect(home / "troupe.sqlite") as connection:
         connection.execute(
             "INSERT INTO dead_letter (key, agent, reason, error, trace, attempt, age_s, at, tenant, conversation,"
-            " request, event) VALUES ('bad', 'retriever', 'malformed envelope', 'no JSON', '', 1, 0, 1, '', '', '', x'3f')"
+            " request, event)"
+            " VALUES ('bad', 'retriever', 'malformed envelope', 'no JSON', '', 1, 0, 1, '', '', '', x'3f')"
         )
     connection.close()
     ran = troupe("dead-letters", "redrive", "--everything", "--rate", "1000/s", COLUMNS="300")

@@ -1,12 +1,13 @@
 """Redrives: what was given up goes through its agent again, and the answer is what it would have been."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from harness import Harness
 from redriving import carried_on, find, letters_of, redrive, redrive_beside
+from rounds_workflow import HUNTED, HUNTED_ANSWER, HUNTED_STEPS, Hunt
 from sample_workflows import (
     BOOK,
     BOOK_ANSWER,
@@ -22,7 +23,8 @@ from sample_workflows import (
 )
 
 from functions.errors import PermanentError
-from functions.events.event import AgentFailed
+from functions.events.event import AgentFailed, Event
+from functions.runtime.workflow import Workflow
 
 Opens = Callable[..., Harness]
 
@@ -374,15 +376,21 @@ BOOK_STEPS = (
 )
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_once_all_letters_are_redriven_after_a_fix_the_answer_is_the_calm_one(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize(
+    ("workflow", "entry", "steps", "answer"),
+    [(BOOK, BookAsked(), BOOK_STEPS, BOOK_ANSWER), (HUNTED, Hunt(), HUNTED_STEPS, HUNTED_ANSWER)],
+    ids=["nested", "rounds"],
+)
+def test_once_all_letters_are_redriven_after_a_fix_the_answer_is_the_calm_one(  # noqa: PLR0913, PLR0917
+    tmp_path: Path, seed: int, workflow: Workflow, entry: Event, steps: Sequence[str], answer: Answered
+) -> None:
     chance = random.Random(seed)  # noqa: S311 - a seed, so that a failure comes again
-    troupe = Harness(tmp_path, BOOK, places=chance.choice((0, 4)))
+    troupe = Harness(tmp_path, workflow, places=chance.choice((0, 4)))
     try:
-        broken_steps = chance.sample(BOOK_STEPS, chance.randint(1, 6))
-        for step in broken_steps:
+        for step in chance.sample(steps, chance.randint(1, 6)):
             broken(troupe, step, times=chance.randint(1, 3))
-        troupe.start(BookAsked(), deadline_s=600.0)
+        troupe.start(entry, deadline_s=600.0)
         _run_some(troupe, chance)
         for _ in range(chance.randint(0, 6)):
             _redrive_some(troupe, chance)
@@ -393,10 +401,56 @@ def test_once_all_letters_are_redriven_after_a_fix_the_answer_is_the_calm_one(tm
             assert not any(each.refused for each in letters_of(troupe).redrive(open_letters))
             troupe.run()
         last = troupe.view().redriven_as or "r1"
-        assert troupe.settlement(last) == BOOK_ANSWER
+        assert troupe.settlement(last) == answer
         assert troupe.leases() == []
     finally:
         troupe.store.close()
+
+
+def test_what_failed_behind_a_join_is_done_again_by_the_part_that_failed_before_it(process: Opens) -> None:
+    troupe = process(HUNTED)
+    broken(troupe, "look 1a", "look 2b")
+    troupe.start(Hunt())
+    troupe.run()
+    assert troupe.settlement() == Answered(texts=("1b", "2a", "3a", "3b"))
+    redrives = redrive(troupe)
+    assert sorted(each.published for each in redrives) == [False, True]
+    again = carried_on(redrives)
+    troupe.run()
+    assert troupe.settlement(again) == HUNTED_ANSWER
+
+
+def test_what_an_earlier_redrive_did_again_needs_no_redrive_of_its_own(process: Opens) -> None:
+    troupe = process(HUNTED)
+    broken(troupe, "look 1a", "look 2b")
+    troupe.start(Hunt())
+    troupe.run()
+    earlier, later = find(troupe)
+    again = carried_on(letters_of(troupe).redrive([earlier]))
+    troupe.run()
+    assert troupe.settlement(again) == HUNTED_ANSWER
+    (done,) = letters_of(troupe).redrive([later])
+    assert (done.request, done.published) == (again, False)
+    assert troupe.queued() == []
+
+
+def test_a_part_that_fails_again_behind_a_repeated_join_goes_before_what_failed_in_the_first_way(
+    process: Opens,
+) -> None:
+    troupe = process(HUNTED)
+    broken(troupe, "look 1a")
+    broken(troupe, "look 2b", times=2)
+    troupe.start(Hunt())
+    troupe.run()
+    troupe.run()
+    earlier, later = find(troupe)
+    letters_of(troupe).redrive([earlier])
+    troupe.run()
+    newer = next(each for each in find(troupe) if each.key != later.key)
+    redrives = {each.key: each.published for each in letters_of(troupe).redrive([later, newer])}
+    assert redrives == {later.key: False, newer.key: True}
+    troupe.run()
+    assert troupe.settlement(troupe.view().redriven_as) == HUNTED_ANSWER
 
 
 def _run_some(troupe: Harness, chance: random.Random) -> None:
