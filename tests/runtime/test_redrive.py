@@ -141,6 +141,48 @@ def test_a_slow_part_of_before_completes_the_join_that_a_redrive_waits_at(proces
     assert troupe.script.calls.count("collect") == 1
 
 
+def test_the_timer_of_before_does_not_close_the_join_that_a_redrive_waits_at(process: Opens) -> None:
+    troupe = process(FANNED)
+    broken(troupe, "handle b")
+    troupe.start(ListAsked(texts=("a", "b", "c")), deadline_s=60.0)
+    troupe.step("split")
+    slow = troupe.take("handle")
+    drain(troupe)
+    troupe.clock.advance(40.0)
+    assert carried_on(redrive(troupe)) == "r1"
+    redriven = troupe.take("handle")
+    troupe.clock.advance(9.0)  # the first timer was due at 48 s, that of the redrive is due at 56 s
+    drain(troupe)
+    troupe.deliver(redriven)
+    troupe.deliver(slow)
+    drain(troupe)
+    settled = troupe.settlement()
+    assert isinstance(settled, Answered)
+    assert settled.texts == ("B", "C")
+    assert "the deadline was" in settled.missing[0], "the slow part was waited for, and came too late itself"
+    assert troupe.script.calls.count("collect") == 1
+
+
+def test_a_part_that_a_timer_gave_up_does_not_hold_up_the_next_redrive(process: Opens) -> None:
+    troupe = process(FANNED)
+    broken(troupe, "handle b", "handle c")
+    troupe.start(ListAsked(texts=("a", "b", "c")), deadline_s=60.0)
+    for agent in ("split", "handle", "handle", "handle"):
+        troupe.step(agent)
+    first, second = find(troupe)
+    letters_of(troupe).redrive([first])
+    troupe.take("handle")  # and never delivers it
+    troupe.script.failures["collect"] = [ValueError("busy")]
+    troupe.clock.advance(48.0)
+    drain(troupe)
+    assert troupe.view().status == "running"
+    assert carried_on(letters_of(troupe).redrive([second])) == "r1"
+    drain(troupe)
+    settled = troupe.settlement()
+    assert isinstance(settled, Answered), "without moving the clock"
+    assert len(settled.texts) == 2
+
+
 def test_an_answer_of_before_does_not_overtake_the_redrive(process: Opens) -> None:
     troupe = process(FANNED)
     broken(troupe, "handle b")
@@ -351,6 +393,23 @@ def test_a_redrive_after_one_that_never_came_back_does_not_wait_for_it(process: 
     again = carried_on(letters_of(troupe).redrive([second]))
     drain(troupe)
     assert isinstance(troupe.settlement(again), Answered), "without moving the clock"
+
+
+def test_a_request_whose_deadline_nobody_kept_is_settled_before_a_new_one_carries_on(process: Opens) -> None:
+    troupe = process(FANNED)
+    broken(troupe, "handle a", "handle b")
+    troupe.start(ListAsked(texts=("a", "b")))
+    troupe.run()
+    first, second = find(troupe)
+    late = carried_on(letters_of(troupe).redrive([first]))
+    troupe.clock.advance(61.0)
+    again = carried_on(letters_of(troupe).redrive([second]))
+    assert again != late
+    drain(troupe)
+    assert isinstance(troupe.settlement(late), AgentFailed)
+    settled = troupe.settlement(again)
+    assert isinstance(settled, Answered), "without moving the clock"
+    assert len(settled.texts) == 1
 
 
 def test_a_fix_that_comes_with_a_new_process_answers_what_was_given_up(process: Opens) -> None:

@@ -4,14 +4,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from functions.adapters.local.ahead import Publication
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
 from functions.adapters.local.rows import DEADLINE, remove, set_deadline
-from functions.adapters.local.settling import ended, park, settle, start_next
+from functions.adapters.local.settling import overdue, park, settle, start_next
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, MalformedEnvelopeError, decode, encode
 from functions.ports.requests import Change, DeliveryView, Depth, Limits, RequestView, TokensView
@@ -138,7 +137,7 @@ class LocalRequests:
         """
         now = self._bus.now()
         try:
-            error = _overdue(decode(raw), now)
+            error = overdue(decode(raw), now)
         except MalformedEnvelopeError as malformed:
             letter = unreadable(DEADLINE, raw, malformed, now)
             self._store.write(lambda connection: park(connection, letter, receipt))
@@ -213,8 +212,3 @@ def _counted(conversation: str, tenant: str) -> tuple[str, str, str]:
 
 def _depth(row: Sequence[int]) -> Depth:
     return Depth(open=row[0], of_tenant=row[1], of_conversation=row[2])
-
-
-def _overdue(envelope: Envelope, now: datetime) -> Envelope:
-    reason = f"no answer before the deadline ({envelope.deadline:%H:%M:%S} UTC): ask again, or allow more time"
-    return ended(envelope, reason, now)
