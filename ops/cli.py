@@ -27,8 +27,9 @@ from functions.ports.requests import Limits
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
 from functions.workflows.catalog import WORKFLOWS
-from ops import stopping
+from ops import dead_letters, stopping
 from ops.effects import effects
+from ops.usage import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(effects, name="effects")
+app.add_typer(dead_letters.app, name="dead-letters")
 Docs = Annotated[
     str | None,
     typer.Option(
@@ -62,10 +64,6 @@ Docs = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 WorkflowName = Annotated[str, typer.Option("--workflow", help="Which workflow.")]
-
-
-class UsageError(TroupeError):
-    """An argument that cannot be used."""
 
 
 def main() -> None:

@@ -24,6 +24,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         answer: The workflow's answer event, once there is one; null before, and where there is none.
         error: Why there is none, once that is settled.
         deliveries: What each agent did for it so far, in the order in which it was emitted.
+        origin: The request whose dead letters it redrives; empty for one that was asked.
+        redriven_as: The newest request that redrives this one; empty where none does.
     """
 
     request: str
@@ -38,6 +40,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     answer: msgspec.Raw
     error: AgentFailed | None
     deliveries: Sequence[DeliveryView]
+    origin: str = ""
+    redriven_as: str = ""
 
 
 def existing(target: Target, request: str, tenant: str) -> RequestView:
@@ -68,6 +72,8 @@ def shown(target: Target, view: RequestView, tenant: str) -> Request:
         answer=answer,
         error=error,
         deliveries=target.requests.deliveries(view.request, tenant=tenant),
+        origin=view.origin,
+        redriven_as=view.redriven_as,
     )
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from api_fakes import PASSAGE, Caller, data
 from harness import START
+from redriving import carried_on, redrive
 
 from functions.api.http import HttpResponse, Wait
 from functions.errors import PermanentError
@@ -46,6 +47,19 @@ def test_a_request_that_fails_shows_its_error_and_no_answer(caller: Caller) -> N
     assert shown["error"]["agent"] == "tell"
     assert "no ink" in shown["error"]["reason"]
     assert shown["deliveries"][0]["error"]
+
+
+def test_a_request_that_was_redriven_names_the_one_that_carries_on(caller: Caller) -> None:
+    request = caller.say("hello").request
+    caller.harness.script.failures["hello"] = [PermanentError("no ink")]
+    caller.harness.run()
+    again = carried_on(redrive(caller.harness))
+    caller.harness.run()
+    first, second = data(caller.get(f"/requests/{request}")), data(caller.get(f"/requests/{again}"))
+    assert (first["origin"], first["redriven_as"]) == ("", again)
+    assert (second["origin"], second["redriven_as"]) == (request, "")
+    assert second["answer"] == {"texts": ["hello"], "missing": []}
+    assert first["answer"] is None, "it keeps what it was settled with"
 
 
 def test_an_answer_too_large_to_travel_is_shown_whole(caller: Caller) -> None:

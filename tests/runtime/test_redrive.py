@@ -1,12 +1,13 @@
 """Redrives: what was given up goes through its agent again, and the answer is what it would have been."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from harness import Harness
 from redriving import carried_on, find, letters_of, redrive, redrive_beside
+from rounds_workflow import HUNTED, HUNTED_ANSWER, HUNTED_STEPS, Hunt
 from sample_workflows import (
     BOOK,
     BOOK_ANSWER,
@@ -22,7 +23,8 @@ from sample_workflows import (
 )
 
 from functions.errors import PermanentError
-from functions.events.event import AgentFailed
+from functions.events.event import AgentFailed, Event
+from functions.runtime.workflow import Workflow
 
 Opens = Callable[..., Harness]
 
@@ -137,6 +139,48 @@ def test_a_slow_part_of_before_completes_the_join_that_a_redrive_waits_at(proces
     troupe.run()
     assert troupe.settlement() == Answered(texts=("A", "B", "C"))
     assert troupe.script.calls.count("collect") == 1
+
+
+def test_the_timer_of_before_does_not_close_the_join_that_a_redrive_waits_at(process: Opens) -> None:
+    troupe = process(FANNED)
+    broken(troupe, "handle b")
+    troupe.start(ListAsked(texts=("a", "b", "c")), deadline_s=60.0)
+    troupe.step("split")
+    slow = troupe.take("handle")
+    drain(troupe)
+    troupe.clock.advance(40.0)
+    assert carried_on(redrive(troupe)) == "r1"
+    redriven = troupe.take("handle")
+    troupe.clock.advance(9.0)  # the first timer was due at 48 s, that of the redrive is due at 56 s
+    drain(troupe)
+    troupe.deliver(redriven)
+    troupe.deliver(slow)
+    drain(troupe)
+    settled = troupe.settlement()
+    assert isinstance(settled, Answered)
+    assert settled.texts == ("B", "C")
+    assert "the deadline was" in settled.missing[0], "the slow part was waited for, and came too late itself"
+    assert troupe.script.calls.count("collect") == 1
+
+
+def test_a_part_that_a_timer_gave_up_does_not_hold_up_the_next_redrive(process: Opens) -> None:
+    troupe = process(FANNED)
+    broken(troupe, "handle b", "handle c")
+    troupe.start(ListAsked(texts=("a", "b", "c")), deadline_s=60.0)
+    for agent in ("split", "handle", "handle", "handle"):
+        troupe.step(agent)
+    first, second = find(troupe)
+    letters_of(troupe).redrive([first])
+    troupe.take("handle")  # and never delivers it
+    troupe.script.failures["collect"] = [ValueError("busy")]
+    troupe.clock.advance(48.0)
+    drain(troupe)
+    assert troupe.view().status == "running"
+    assert carried_on(letters_of(troupe).redrive([second])) == "r1"
+    drain(troupe)
+    settled = troupe.settlement()
+    assert isinstance(settled, Answered), "without moving the clock"
+    assert len(settled.texts) == 2
 
 
 def test_an_answer_of_before_does_not_overtake_the_redrive(process: Opens) -> None:
@@ -351,6 +395,23 @@ def test_a_redrive_after_one_that_never_came_back_does_not_wait_for_it(process: 
     assert isinstance(troupe.settlement(again), Answered), "without moving the clock"
 
 
+def test_a_request_whose_deadline_nobody_kept_is_settled_before_a_new_one_carries_on(process: Opens) -> None:
+    troupe = process(FANNED)
+    broken(troupe, "handle a", "handle b")
+    troupe.start(ListAsked(texts=("a", "b")))
+    troupe.run()
+    first, second = find(troupe)
+    late = carried_on(letters_of(troupe).redrive([first]))
+    troupe.clock.advance(61.0)
+    again = carried_on(letters_of(troupe).redrive([second]))
+    assert again != late
+    drain(troupe)
+    assert isinstance(troupe.settlement(late), AgentFailed)
+    settled = troupe.settlement(again)
+    assert isinstance(settled, Answered), "without moving the clock"
+    assert len(settled.texts) == 1
+
+
 def test_a_fix_that_comes_with_a_new_process_answers_what_was_given_up(process: Opens) -> None:
     troupe = process(BOOK)
     broken(troupe, "write 0.0 0", "close_chapter", "spell 1.1", "source 1.1")
@@ -374,15 +435,21 @@ BOOK_STEPS = (
 )
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_once_all_letters_are_redriven_after_a_fix_the_answer_is_the_calm_one(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize(
+    ("workflow", "entry", "steps", "answer"),
+    [(BOOK, BookAsked(), BOOK_STEPS, BOOK_ANSWER), (HUNTED, Hunt(), HUNTED_STEPS, HUNTED_ANSWER)],
+    ids=["nested", "rounds"],
+)
+def test_once_all_letters_are_redriven_after_a_fix_the_answer_is_the_calm_one(  # noqa: PLR0913, PLR0917
+    tmp_path: Path, seed: int, workflow: Workflow, entry: Event, steps: Sequence[str], answer: Answered
+) -> None:
     chance = random.Random(seed)  # noqa: S311 - a seed, so that a failure comes again
-    troupe = Harness(tmp_path, BOOK, places=chance.choice((0, 4)))
+    troupe = Harness(tmp_path, workflow, places=chance.choice((0, 4)))
     try:
-        broken_steps = chance.sample(BOOK_STEPS, chance.randint(1, 6))
-        for step in broken_steps:
+        for step in chance.sample(steps, chance.randint(1, 6)):
             broken(troupe, step, times=chance.randint(1, 3))
-        troupe.start(BookAsked(), deadline_s=600.0)
+        troupe.start(entry, deadline_s=600.0)
         _run_some(troupe, chance)
         for _ in range(chance.randint(0, 6)):
             _redrive_some(troupe, chance)
@@ -393,10 +460,56 @@ def test_once_all_letters_are_redriven_after_a_fix_the_answer_is_the_calm_one(tm
             assert not any(each.refused for each in letters_of(troupe).redrive(open_letters))
             troupe.run()
         last = troupe.view().redriven_as or "r1"
-        assert troupe.settlement(last) == BOOK_ANSWER
+        assert troupe.settlement(last) == answer
         assert troupe.leases() == []
     finally:
         troupe.store.close()
+
+
+def test_what_failed_behind_a_join_is_done_again_by_the_part_that_failed_before_it(process: Opens) -> None:
+    troupe = process(HUNTED)
+    broken(troupe, "look 1a", "look 2b")
+    troupe.start(Hunt())
+    troupe.run()
+    assert troupe.settlement() == Answered(texts=("1b", "2a", "3a", "3b"))
+    redrives = redrive(troupe)
+    assert sorted(each.published for each in redrives) == [False, True]
+    again = carried_on(redrives)
+    troupe.run()
+    assert troupe.settlement(again) == HUNTED_ANSWER
+
+
+def test_what_an_earlier_redrive_did_again_needs_no_redrive_of_its_own(process: Opens) -> None:
+    troupe = process(HUNTED)
+    broken(troupe, "look 1a", "look 2b")
+    troupe.start(Hunt())
+    troupe.run()
+    earlier, later = find(troupe)
+    again = carried_on(letters_of(troupe).redrive([earlier]))
+    troupe.run()
+    assert troupe.settlement(again) == HUNTED_ANSWER
+    (done,) = letters_of(troupe).redrive([later])
+    assert (done.request, done.published) == (again, False)
+    assert troupe.queued() == []
+
+
+def test_a_part_that_fails_again_behind_a_repeated_join_goes_before_what_failed_in_the_first_way(
+    process: Opens,
+) -> None:
+    troupe = process(HUNTED)
+    broken(troupe, "look 1a")
+    broken(troupe, "look 2b", times=2)
+    troupe.start(Hunt())
+    troupe.run()
+    troupe.run()
+    earlier, later = find(troupe)
+    letters_of(troupe).redrive([earlier])
+    troupe.run()
+    newer = next(each for each in find(troupe) if each.key != later.key)
+    redrives = {each.key: each.published for each in letters_of(troupe).redrive([later, newer])}
+    assert redrives == {later.key: False, newer.key: True}
+    troupe.run()
+    assert troupe.settlement(troupe.view().redriven_as) == HUNTED_ANSWER
 
 
 def _run_some(troupe: Harness, chance: random.Random) -> None:

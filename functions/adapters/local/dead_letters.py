@@ -11,7 +11,7 @@ from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.due import Entry
 from functions.adapters.local.redriving import publish
 from functions.adapters.local.rows import Routes, set_deadline
-from functions.adapters.local.settling import start_next
+from functions.adapters.local.settling import overdue, settle, start_next
 from functions.adapters.local.store import Store, utc
 from functions.events.envelope import Envelope, decode, digest, encode, pack, unpack
 from functions.ports.dead_letters import LetterFilter, LetterView, Redrive
@@ -210,11 +210,11 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True):
         earlier = self._earlier()
         left = [letter for letter in letters if not any(each.does(letter) for each in earlier)]
         leaders = leading(left) if left else []
+        entries = self._settle_overdue()
         carrier = self._open() or (self._link(leaders[0]) if leaders else self._newest(earlier))
         keys = {letter.key for letter in leaders}
         for letter in letters:
             self._mark(letter, carrier.request, carrier.generation if letter.key in keys else 0)
-        entries: list[Entry] = []
         if carrier.status == "running":
             for letter in leaders:
                 entries += self._publish(letter, carrier.request, carrier.deadline)
@@ -233,12 +233,19 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True):
         ]
         return [each for each in letters if not each.letter.node.side]
 
+    def _settle_overdue(self) -> list[Entry]:
+        """End the request of this origin whose deadline nobody was there to keep."""
+        row = self.connection.execute(_OPEN_OF_ORIGIN, self._named()).fetchone()
+        if row is None or utc(row[2]) > self.now:
+            return []
+        return settle(self.connection, self.routes, overdue(decode(row[4]), self.now), self.now.timestamp())
+
     def _open(self) -> _Carrier | None:
         """The request of this origin that is not settled; where it waits, it begins with these letters as well."""
         row = self.connection.execute(_OPEN_OF_ORIGIN, self._named()).fetchone()
         if row is None:
             return None
-        request, status, deadline, generation = row
+        request, status, deadline, generation, _ = row
         return _Carrier(
             request=request,
             status=status,
@@ -353,7 +360,7 @@ SELECT request FROM request WHERE tenant = :tenant AND request = :origin
 UNION ALL SELECT request FROM request WHERE tenant = :tenant AND origin = :origin AND origin != ''
 """
 _OPEN_OF_ORIGIN = f"""
-SELECT request, status, deadline, generation FROM request
+SELECT request, status, deadline, generation, envelope FROM request
 WHERE tenant = :tenant AND request IN ({_OF_ORIGIN}) AND status != 'settled'
 """  # noqa: S608
 _REDRIVEN_OF_ORIGIN = f"""

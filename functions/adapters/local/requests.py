@@ -4,14 +4,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from functions.adapters.local.ahead import Publication
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
 from functions.adapters.local.rows import DEADLINE, remove, set_deadline
-from functions.adapters.local.settling import ended, park, settle, start_next
+from functions.adapters.local.settling import overdue, park, settle, start_next
 from functions.adapters.local.stops import scope_of
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, MalformedEnvelopeError, decode, encode
@@ -153,7 +152,7 @@ class LocalRequests:
         """
         now = self._bus.now()
         try:
-            error = _overdue(decode(raw), now)
+            error = overdue(decode(raw), now)
         except MalformedEnvelopeError as malformed:
             letter = unreadable(DEADLINE, raw, malformed, now)
             self._store.write(lambda connection: park(connection, letter, receipt))
@@ -220,8 +219,3 @@ def _delivery(row: Sequence[Any]) -> DeliveryView:
 
 def _counted(conversation: str, tenant: str) -> tuple[str, str, str]:
     return tenant, tenant, conversation
-
-
-def _overdue(envelope: Envelope, now: datetime) -> Envelope:
-    reason = f"no answer before the deadline ({envelope.deadline:%H:%M:%S} UTC): ask again, or allow more time"
-    return ended(envelope, reason, now)

@@ -127,3 +127,9 @@ def start_next(  # noqa: PLR0913 - whose conversation it is, and what its first 
 def ended(envelope: Envelope, reason: str, now: datetime) -> Envelope:
     """What ends the request of this first envelope without an answer."""
     return request_failed(envelope, envelope_id=digest(envelope.id, "ended"), agent="runtime", reason=reason, now=now)
+
+
+def overdue(envelope: Envelope, now: datetime) -> Envelope:
+    """What ends the request of this first envelope at its deadline."""
+    reason = f"no answer before the deadline ({envelope.deadline:%H:%M:%S} UTC): ask again, or allow more time"
+    return ended(envelope, reason, now)

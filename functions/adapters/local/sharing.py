@@ -69,6 +69,12 @@ def _entry(due: float, priority: str, receipt: int, agent: str, *flow: object) -
     return Entry(due, rank(priority), receipt, agent, flow=Flow(*map(str, flow)))
 
 
+def at_work(store: Store) -> list[int]:
+    """The process ids of those that deliver what is in a store."""
+    living = store.member.living()
+    return [living[member] for (member,) in store.read("SELECT id FROM process") if member in living]
+
+
 def _list(texts: Iterable[str]) -> str:
     """As one parameter that `json_each` takes apart."""
     return json.dumps(sorted(texts))

@@ -1,0 +1,260 @@
+"""`troupe dead-letters`: what agents gave up, to be looked at, redriven or dropped, also beside a running process."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from functions.adapters.local.blobs import LocalBlobs
+from functions.adapters.local.dead_letters import LocalDeadLetters
+from functions.adapters.local.rows import Routes
+from functions.adapters.local.sharing import at_work
+from functions.adapters.local.store import Store
+from functions.errors import TroupeError
+from functions.events.envelope import MalformedEnvelopeError, decode
+from functions.ports.dead_letters import LetterFilter, LetterView, Redrive
+from functions.ports.state import DeadLetter
+from functions.runtime.arrival import claimed
+from functions.runtime.topology import topology
+from functions.workflows.catalog import WORKFLOWS
+from ops.usage import UsageError, per_second, seconds
+
+EXIT_REFUSED = 1
+
+app = typer.Typer(help="What agents gave up: look at it, redrive it, or drop it.", no_args_is_help=True)
+
+Keys = Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="The letters' keys.", show_default=False)]
+Agent = Annotated[str, typer.Option("--agent", help="Only those that this agent gave up.")]
+Reason = Annotated[str, typer.Option("--reason", help="Only those with this reason, e.g. `attempts exhausted`.")]
+Conversation = Annotated[str, typer.Option("--conversation", help="Only those of this conversation.")]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Only those of this tenant; without it, everybody's.")]
+Older = Annotated[str, typer.Option("--older-than", help="Only those given up longer ago: 90s, 10m, 2h, 3d.")]
+Newer = Annotated[str, typer.Option("--newer-than", help="Only those given up since then: 90s, 10m, 2h, 3d.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class _Opened:
+    """The store with its dead letters, opened beside whoever is at work on it."""
+
+    def __init__(self, store: Store) -> None:
+        self.plans = topology(*WORKFLOWS.values())
+        self.blobs = LocalBlobs(store.folder / "blobs")
+        self.letters = LocalDeadLetters(store, Routes(self.plans.values()), self.blobs, _now)
+        self._store = store
+
+    def at_work(self) -> list[int]:
+        """The processes that deliver what is redriven here."""
+        return at_work(self._store)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@contextmanager
+def _opened() -> Iterator[_Opened]:
+    from local.workspace import home_folder
+
+    store = Store(home_folder())
+    try:
+        yield _Opened(store)
+    finally:
+        store.close()
+
+
+@app.command("list")
+def list_letters(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    agent: Agent = "",
+    reason: Reason = "",
+    conversation: Conversation = "",
+    older_than: Older = "",
+    newer_than: Newer = "",
+    tenant: Tenant = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that were redriven.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List dead letters, the oldest first."""
+    from ops import show_letters
+
+    wanted = msgspec.structs.replace(
+        _filter(None, agent, reason, conversation, older_than, newer_than, tenant), redriven=everything
+    )
+    with _opened() as opened:
+        found = _found(opened, wanted)
+    if as_json:
+        _print_json(found)
+    else:
+        show_letters.show_list(show_letters.console(), found, _now())
+
+
+@app.command("show")
+def show_letter(
+    key: Annotated[str, typer.Argument(help="The letter's key.")], tenant: Tenant = None, as_json: Json = False
+) -> None:
+    """Show a dead letter: why it was given up, and the event."""
+    from ops import show_letters
+
+    with _opened() as opened:
+        (view,) = _found(opened, LetterFilter(tenant=tenant, keys=(key,), redriven=True))
+        letter = opened.letters.letter(view.key, tenant=tenant)
+        if letter is None:
+            raise TroupeError(f"the letter {key} was dropped meanwhile")
+        event = _event(opened, letter)
+    if as_json:
+        told = msgspec.structs.asdict(letter) | {"event": event}
+        _print_json(told | {"origin": view.origin, "redriven": view.redriven, "redriven_as": view.redriven_as})
+    else:
+        show_letters.show_one(show_letters.console(), view, letter, event)
+
+
+@app.command("redrive")
+def redrive_letters(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    keys: Keys = None,
+    agent: Agent = "",
+    reason: Reason = "",
+    conversation: Conversation = "",
+    older_than: Older = "",
+    newer_than: Newer = "",
+    tenant: Tenant = None,
+    everything: Annotated[bool, typer.Option("--everything", help="Every letter that was not redriven.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also those that were redriven already.")] = False,
+    rate: Annotated[str, typer.Option(help="How many letters in which time: 10/s, 600/m, 100/h.")] = "10/s",
+    as_json: Json = False,
+) -> None:
+    """Send events through their agents again, in a new generation with fresh attempts."""
+    from ops import show_letters
+
+    pace = per_second(rate, "--rate")
+    wanted = _filter(keys, agent, reason, conversation, older_than, newer_than, tenant)
+    if wanted == LetterFilter(tenant=tenant) and not everything:
+        raise UsageError("say which letters: keys, --agent, --reason, --conversation, an age, or --everything")
+    with _opened() as opened:
+        views = _found(opened, msgspec.structs.replace(wanted, redriven=again))
+        redrives = [each for batch in _paced(views, pace) for each in _redrive(opened, batch, quiet=as_json)]
+        at_work = opened.at_work()
+    if as_json:
+        _print_json({"letters": redrives, "at_work": at_work})
+    else:
+        show_letters.show_redriven(show_letters.console(), redrives, at_work)
+    if any(each.refused for each in redrives):
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _redrive(opened: _Opened, batch: Sequence[LetterView], *, quiet: bool) -> Sequence[Redrive]:
+    from ops import show_letters
+
+    redrives = opened.letters.redrive(batch)
+    if not quiet:
+        for each in redrives:
+            show_letters.show_redrive(show_letters.console(), each)
+    return redrives
+
+
+def _paced(views: Sequence[LetterView], pace: float) -> Iterator[Sequence[LetterView]]:
+    """Those of one origin together; the next ones once the time of those before is over."""
+    origins: dict[tuple[str, str], list[LetterView]] = {}
+    for view in views:
+        origins.setdefault((view.tenant, view.origin), []).append(view)
+    for number, together in enumerate(origins.values(), 1):
+        yield together
+        if number < len(origins):
+            time.sleep(len(together) / pace)
+
+
+@app.command("drop")
+def drop_letters(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    keys: Keys = None,
+    agent: Agent = "",
+    reason: Reason = "",
+    conversation: Conversation = "",
+    older_than: Older = "",
+    newer_than: Newer = "",
+    tenant: Tenant = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that were redriven.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Drop what the options name.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove dead letters for good: those whose keys are given, or with --yes those that the options name."""
+    from ops import show_letters
+
+    wanted = _filter(keys, agent, reason, conversation, older_than, newer_than, tenant)
+    if wanted == LetterFilter(tenant=tenant):
+        raise UsageError("say which letters: keys, --agent, --reason, --conversation or an age")
+    with _opened() as opened:
+        views = _found(opened, msgspec.structs.replace(wanted, redriven=everything or bool(keys)))
+        if views and not keys and not yes:
+            raise UsageError(
+                f"{len(views)} letters would be dropped for good: look at them with `troupe dead-letters list`, "
+                "then say --yes"
+            )
+        dropped = opened.letters.drop(views)
+    kept = [view.key for view in views if view not in dropped]
+    if as_json:
+        _print_json({"dropped": [view.key for view in dropped], "kept": kept})
+    else:
+        show_letters.show_dropped(show_letters.console(), len(dropped), kept)
+    if kept:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _filter(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    keys: Sequence[str] | None,
+    agent: str,
+    reason: str,
+    conversation: str,
+    older_than: str,
+    newer_than: str,
+    tenant: str | None,
+) -> LetterFilter:
+    now = _now()
+    return LetterFilter(
+        tenant=tenant,
+        keys=tuple(keys or ()),
+        agent=agent,
+        reason=reason,
+        conversation=conversation,
+        before=now - timedelta(seconds=seconds(older_than, "--older-than")) if older_than else None,
+        after=now - timedelta(seconds=seconds(newer_than, "--newer-than")) if newer_than else None,
+    )
+
+
+def _found(opened: _Opened, wanted: LetterFilter) -> Sequence[LetterView]:
+    """The letters that are meant; a name that no letter has is told with those that there are."""
+    found = opened.letters.find(wanted)
+    if len(found) < max(1, len(wanted.keys)):
+        _refuse_unknown(opened, wanted, found)
+    return found
+
+
+def _refuse_unknown(opened: _Opened, wanted: LetterFilter, found: Sequence[LetterView]) -> None:
+    every = opened.letters.find(LetterFilter(tenant=wanted.tenant, redriven=True))
+    if missing := [key for key in wanted.keys if key not in {view.key for view in every}]:
+        raise UsageError(f"there is no dead letter {', '.join(missing)}: `troupe dead-letters list --all` has them all")
+    held = [key for key in wanted.keys if key not in {view.key for view in found}]
+    if held:
+        raise UsageError(f"{', '.join(held)}: redriven already, or not what the options name; --again redrives again")
+    agents = {view.agent for view in every} | {name for plan in opened.plans.values() for name in plan.nodes}
+    if wanted.agent and wanted.agent not in agents:
+        raise UsageError(f"there is no agent {wanted.agent!r}: use one of {', '.join(sorted(agents))}")
+    reasons = {view.reason for view in every}
+    if wanted.reason and reasons and wanted.reason not in reasons:
+        raise UsageError(f"no letter has the reason {wanted.reason!r}: use one of {', '.join(sorted(reasons))}")
+
+
+def _event(opened: _Opened, letter: DeadLetter) -> Any:  # noqa: ANN401 - whatever the event holds
+    """The event as JSON, its data with it; where it is none, what could be read of it."""
+    try:
+        envelope = decode(letter.event)
+    except MalformedEnvelopeError:
+        return letter.event.decode(errors="replace")
+    with suppress(KeyError):  # the data is no longer kept, and its reference says so
+        envelope = claimed(envelope, opened.blobs)
+    return msgspec.to_builtins(msgspec.json.decode(msgspec.json.encode(envelope)))
+
+
+def _print_json(data: object) -> None:
+    typer.echo(msgspec.json.format(msgspec.json.encode(data)).decode())
