@@ -1,0 +1,78 @@
+"""What comes between a delivery and its ports: points where something may go wrong, and who holds which lease."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from functions.events.envelope import Envelope
+from functions.ports.state import Begun, DeadLetter, Finish, Part, State, Task
+
+Point = Callable[[str], None]
+T = TypeVar("T")
+
+
+class _WithPoints:
+    def __init__(self, port: object, name: str, point: Point) -> None:
+        self._port = port
+        self._name = name
+        self._point = point
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the port has
+        found = getattr(self._port, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: object, **named: object) -> object:
+            self._point(f"before {self._name}.{name}")
+            result = found(*arguments, **named)
+            self._point(f"after {self._name}.{name}")
+            return result
+
+        return call
+
+
+def with_points(port: T, name: str, point: Point) -> T:
+    """The port, with a point before and after each of its calls."""
+    return _WithPoints(port, name, point)  # type: ignore[return-value]  # it has what the port has
+
+
+class Watched:
+    """A `State` that tells which delivery a worker is at, and until when it may be.
+
+    Attributes:
+        key: Of the delivery; empty until it has begun.
+        until: When its lease ends.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self.key = ""
+        self.until: datetime | None = None
+
+    def begun(self, key: str, begun: Begun) -> None:
+        """It was begun."""
+        if begun.status == "leased":
+            self.key, self.until = key, begun.until
+
+    def begin(self, task: Task) -> Begun:
+        begun = self._state.begin(task)
+        self.begun(task.key, begun)
+        return begun
+
+    def gather(self, part: Part) -> Sequence[Envelope] | None:
+        return self._state.gather(part)
+
+    def close(self, part: Part) -> Sequence[Envelope]:
+        return self._state.close(part)
+
+    def finish(self, finish: Finish) -> None:
+        self._state.finish(finish)
+
+    def release(self, task: Task, *, error: str, due: datetime) -> None:
+        self._state.release(task, error=error, due=due)
+
+    def supersede(self, task: Task) -> None:
+        self._state.supersede(task)
+
+    def park(self, letter: DeadLetter) -> None:
+        self._state.park(letter)
