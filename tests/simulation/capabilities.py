@@ -77,7 +77,7 @@ class Capabilities:
     def _model(self, binding: Binding) -> BoundModel:
         assert self.world is not None
         return BoundModel(
-            SpendingChat(),
+            SpendingChat(self._point),
             spending=self.world.spending(binding),
             growing=Unseen(),
             budget=binding.budget,
@@ -119,7 +119,11 @@ class SpendingChat:
     model = "spender"
     price = Price(read=1, written=1)
 
+    def __init__(self, point: Point) -> None:
+        self._point = point
+
     def complete(self, call: Call) -> str:
+        self._point("while the model writes")
         call.book(0, call.max_tokens)
         return "said"
 

@@ -8,7 +8,9 @@ from simulation.running import Broken, Run
 from simulation.scenarios import PATIENT_S
 from simulation.topologies import CALL_TOKENS
 
+from functions.adapters.local.bus import DEADLINE
 from functions.events.envelope import Envelope, decode, digest, unpack
+from functions.events.event import ScopeExpired
 
 LATE = timedelta(seconds=3)  # a sweep that fails is made again
 
@@ -31,6 +33,20 @@ def nobody_waits_for_a_deadline_where_nothing_was_lost(run: Run, _calm: Run) -> 
         view = run.world.view(envelope)
         if view and view.settled and view.settled - view.accepted > timedelta(seconds=PATIENT_S / 4):
             yield f"{request} waited until {view.settled}"
+
+
+def a_lost_part_costs_only_a_part(run: Run, _calm: Run) -> Iterator[str]:
+    """What is lost inside a scope is missing there: its timer closes the join, and the request has its answer."""
+    if run.scenario.deadline_s != PATIENT_S or any(_is_at_the_root(run, *each) for each in run.lost):
+        return
+    for request, settlement in run.settled.items():
+        if decode(settlement).source == DEADLINE:
+            yield f"{request} has no answer, and all that was lost is {sorted(run.lost)}"
+
+
+def _is_at_the_root(run: Run, event: str, agent: str) -> bool:
+    envelope = run.goals[event, 0, agent]
+    return len(unpack(envelope.part)) == 1 or envelope.name == ScopeExpired.__name__
 
 
 def every_event_ends(run: Run, _calm: Run) -> Iterator[str]:
@@ -115,6 +131,7 @@ INVARIANTS: tuple[Callable[[Run, Run], Iterator[str]], ...] = (
     every_request_is_settled_before_its_deadline,
     every_event_ends,
     nobody_waits_for_a_deadline_where_nothing_was_lost,
+    a_lost_part_costs_only_a_part,
     no_lease_is_left,
     every_letter_says_why,
     every_effect_happens_once,

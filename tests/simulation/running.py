@@ -5,7 +5,7 @@ pass its lease. A worker that dies unwinds its frame; a process that dies unwind
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,15 +13,15 @@ from typing import Any
 
 import msgspec
 from simulation.capabilities import Capabilities
-from simulation.observed import Watched
+from simulation.observed import Observer, Watched
 from simulation.scenarios import Asking, Scenario
 from simulation.schedule import Schedule
 from simulation.worlds import AGAIN_S, HIDDEN_S, LocalWorld, MemoryWorld, Message, World, lease_s
 
 from functions.errors import PermanentError
 from functions.events.envelope import Envelope, decode, digest, encode, open_request
-from functions.events.event import Event
-from functions.ports.state import State
+from functions.events.event import All, Event
+from functions.ports.state import Finish, Part, State
 from functions.runtime.agent import AgentSpec
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
@@ -29,10 +29,11 @@ from functions.runtime.workflow import Plan
 MOST_STEPS = 4000  # of one run: what takes more goes round in circles
 DEEPEST = 3  # workers at work at the same time
 PLACES = 3
+LONGEST_DELAY_S = 100.0
 
 # How likely each fault is, at every point of its kind.
 AT_A_POINT = {"fail": 0.012, "crash": 0.01, "die": 0.004, "stall": 0.003, "meanwhile": 0.03}
-AT_AN_AGENT = AT_A_POINT | {"raise": 0.04, "refuse": 0.002, "stall": 0.012, "meanwhile": 0.1}
+AT_AN_AGENT = AT_A_POINT | {"raise": 0.04, "refuse": 0.003, "stall": 0.01, "hang": 0.006, "meanwhile": 0.1}
 AT_HANDING_OUT = {"duplicate": 0.1, "delay": 0.05, "vanish": 0.03}
 AT_LOSING = AT_HANDING_OUT | {"lose": 0.03}
 
@@ -41,6 +42,7 @@ SEEN = {
     "crash": "workers died",
     "die": "processes died",
     "stall": "workers stalled past their lease",
+    "hang": "agents hung, and then gave up",
     "meanwhile": "deliveries inside another",
     "raise": "agents failed",
     "refuse": "agents gave up",
@@ -94,9 +96,9 @@ class Worker:
         self.given_up = False
         self.state: Watched | None = None
 
-    def watch(self, state: State) -> Watched:
+    def watch(self, state: State, observer: Observer) -> Watched:
         """The state as this worker uses it."""
-        self.state = Watched(state)
+        self.state = Watched(state, observer)
         return self.state
 
 
@@ -129,6 +131,9 @@ class Run:
         self._taken: set[str] = set()
         self._taken_before: dict[str, set[str]] = {}
         self._at_work_on: set[str] = set()
+        self._given: dict[str, bytes] = {}
+        self._newest: Counter[str] = Counter()
+        self._joined: dict[tuple[str, int], tuple[str, ...]] = {}
         self._coming = {asking.request: asking.after_s for asking in scenario.askings}
         self.plan = self._observed(topology(scenario.workflow)[scenario.workflow.name])
         self.world = self._world(folder)
@@ -201,7 +206,8 @@ class Run:
                 self.world.lose(message)
                 return
             case "delay":
-                self.world.give_back(message, 1.0 + 20.0 * self.schedule.chance("delay", message.label))
+                longest = min(self.scenario.deadline_s, LONGEST_DELAY_S)
+                self.world.give_back(message, longest * self.schedule.chance("delay", message.label))
                 return
             case "vanish":
                 self.world.give_back(message, self._lease_s(message))
@@ -214,7 +220,7 @@ class Run:
         lease_s = self._lease_s(message)
         with self._at_work(message.label, message, self._now() + lease_s) as worker:
             try:
-                outcome = self.world.deliver(message, worker.watch)
+                outcome = self.world.deliver(message, lambda state: worker.watch(state, self))
             except WorkerDiedError:
                 again_s = lease_s
             except PortError:
@@ -306,6 +312,10 @@ class Run:
             case "stall":
                 self._stall()
                 self._meanwhile()
+            case "hang":
+                self._stall()
+                self._meanwhile()
+                raise PermanentError(f"{who} gave up late", reason="told to")
             case "meanwhile":
                 self._meanwhile()
 
@@ -338,8 +348,8 @@ class Run:
         return msgspec.structs.replace(plan, nodes=nodes)
 
     def _watched(self, spec: AgentSpec, *, is_side: bool) -> Callable[..., Any]:
-        def call(event: Event, **extra: object) -> object:
-            self._see_call(spec, is_side=is_side)
+        def call(event: Event | All[Event], **extra: object) -> object:
+            self._see_call(spec, event, is_side=is_side)
             self._go_wrong("before the agent", AT_AN_AGENT)
             made = spec.call(event, **extra)
             self._go_wrong("after the agent", AT_AN_AGENT)
@@ -349,7 +359,7 @@ class Run:
 
     # ------------------------------------------------------------------------------------- what must hold here
 
-    def _see_call(self, spec: AgentSpec, *, is_side: bool) -> None:
+    def _see_call(self, spec: AgentSpec, event: Event | All[Event], *, is_side: bool) -> None:
         """An agent is called."""
         worker = self._workers[-1]
         assert worker.state is not None
@@ -361,7 +371,12 @@ class Run:
         holds = worker.state.until is not None and worker.state.until > now
         if holds and (digest(key, spec.name, 0), 0) in self.published:
             raise Broken("no agent is called again once its outputs are out", worker.name)
+        given = msgspec.json.encode((event.parts, event.missing) if isinstance(event, All) else event)
+        if self._given.setdefault(key, given) != given:
+            raise Broken("every try of a delivery is given the same", worker.name)
         if not is_side and worker.message:
+            if worker.state.was_settled:
+                raise Broken("nobody begins work for a request that is settled", worker.name)
             self._see_order(decode(worker.message.raw).request, worker.name)
 
     def _see_order(self, request: str, name: str) -> None:
@@ -369,13 +384,40 @@ class Run:
         conversation = self.accepted[request].conversation
         for other, envelope in self.accepted.items():
             before = other in self._at_work_on or other in self._taken_before[request]
-            if other != request and before and envelope.conversation == conversation and not self._is_settled(envelope):
+            if other != request and before and envelope.conversation == conversation and not self.is_settled(envelope):
                 raise Broken("the messages of a conversation come one after the other", f"{name} before {other}")
         self._at_work_on.add(request)
 
-    def _is_settled(self, envelope: Envelope) -> bool:
+    def is_settled(self, envelope: Envelope) -> bool:
+        """See `Observer.is_settled`."""
         view = self.world.view(envelope)
         return view is not None and view.status == "settled"
+
+    def begins(self, key: str, attempt: int) -> None:
+        """See `Observer.begins`."""
+        self._newest[key] = max(attempt, self._newest[key])
+
+    def joins(self, part: Part, parts: Sequence[Envelope]) -> None:
+        """See `Observer.joins`."""
+        found = tuple(sorted(each.id for each in parts))
+        if self._joined.setdefault((part.join, part.generation), found) != found:
+            raise Broken("a join that is closed stays as it is", f"{part.agent}, {len(found)} of {part.total} parts")
+
+    def gives_up(self, finish: Finish, watched: Watched) -> Callable[[], None]:
+        """See `Observer.gives_up`."""
+        key, agent = finish.task.key, finish.task.agent
+        if watched.was_settled and not self.plan.nodes[agent].side:
+            raise Broken("what is superseded is not given up", agent)
+        is_late = watched.attempt < self._newest[key] and not self._has_letter(key)
+
+        def look() -> None:
+            if is_late and self._has_letter(key):
+                raise Broken("who gives up holds the lease", f"{agent}, attempt {watched.attempt}")
+
+        return look
+
+    def _has_letter(self, key: str) -> bool:
+        return any(letter.key == key for letter in self.world.letters())
 
     def _publish(self, agent: str, raw: bytes) -> None:
         """Something goes over the bus; called inside a write, where nothing may be raised."""

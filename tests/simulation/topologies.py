@@ -20,7 +20,7 @@ from functions.runtime.workflow import Budget, Workflow
 CONTRACT = Delivery(attempts=5, backoff=Backoff(minimum_s=0.2, maximum_s=2.0), max_age_s=3600.0)
 MOST_AGENTS = 12
 CALL_TOKENS = 100  # what a model may write in one call
-BUDGET = Budget(tokens=700, micros=1_000_000)
+BUDGET = Budget(tokens=300, micros=1_000_000)
 
 Kind = type[Event]
 Made = Event | list[Event] | None
@@ -63,7 +63,7 @@ class _Growth:
         self.agents: list[Callable[..., Any]] = []
         self.bounds: dict[Kind, int] = {}
         self.resources: dict[str, str] = {}
-        self.spends = schedule.chance("spends") < 0.2
+        self.spends = schedule.chance("spends") < 0.3
 
     def event(self, stem: str = "Event") -> Kind:
         self._events += 1
@@ -160,7 +160,7 @@ class _Growth:
             def act(event: Any, *, context: Context) -> Made:  # noqa: ANN401 - whatever event it takes
                 return work(event, _text(name, event), context)
 
-        elif self.spends and roll < 0.5:
+        elif self.spends and roll < 0.8:
             hints["model"] = LanguageModel
             self.resources["model"] = "model"
 
