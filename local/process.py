@@ -1,6 +1,7 @@
 """Everything on one machine: the store, the bus, the agents and their capabilities, put together in one place."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -10,23 +11,26 @@ from typing import Self
 
 import msgspec
 
+from functions.adapters.actions.settings import Action
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.conversations import LocalAppend, LocalConversations, LocalHistory
 from functions.adapters.local.due import Entry
+from functions.adapters.local.effects import LocalEffects
 from functions.adapters.local.growing import LocalGrowing
 from functions.adapters.local.requests import LocalRequests
-from functions.adapters.local.retention import sweep
+from functions.adapters.local.retention import Sweeper
 from functions.adapters.local.spending import LocalSpending
 from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store, StoreError
 from functions.adapters.local.watchers import Watchers
 from functions.adapters.models.bound import BoundModel, Chat
-from functions.adapters.vectors.bound import TenantLookup, TenantSearch, TenantUpsert
+from functions.adapters.vectors.bound import TenantLookup, TenantSearch, TenantUpsert, Time
 from functions.api.target import Target
 from functions.errors import TroupeError
 from functions.events.envelope import open_request
 from functions.events.event import Event
+from functions.ports.actions import ActionNames, Invoke
 from functions.ports.conversations import Append, History
 from functions.ports.documents import Ingest
 from functions.ports.models import LanguageModel
@@ -43,6 +47,7 @@ from local.uploads import TenantIngest, Uploads
 WORKERS = 8  # agents mostly wait: for the encoder, the vector store, or a model
 PLACES_A_WORKER = 4  # whose end is being written while their worker is at the next one: what a commit gathers
 STOP_S = 10.0
+LOOK_AROUND_S = 0.1  # how long what another process wrote may go unnoticed
 
 log = logging.getLogger("troupe.process")
 
@@ -52,13 +57,14 @@ class UnknownWorkflowError(TroupeError, LookupError):
 
 
 class LocalProcess:
-    """One process that takes requests and runs every agent, with its state in one folder.
+    """A process that takes requests and runs every agent, alone on its store or beside others.
 
     Args:
         store: Opened by the caller, who also closes it.
         workflows: What to run.
         collections: By the resource name that the workflows declare.
         chat: The language model; without one, agents go the way without.
+        actions: What may be asked of servers outside, by name; without any, nothing.
         workers: How many deliveries are worked on at a time.
         now: The time, in UTC.
 
@@ -74,6 +80,7 @@ class LocalProcess:
         collections: Mapping[str, Collection],
         *,
         chat: Chat | None = None,
+        actions: Mapping[str, Action] | None = None,
         workers: int = WORKERS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -81,6 +88,7 @@ class LocalProcess:
         _refuse_missing(workflows, collections)
         self._collections = collections
         self._chat = chat
+        self._actions = actions or {}
         self._now = now
         self._store = store
         self._by_version = {plan.version: plan for plan in self.plans.values()}
@@ -89,26 +97,43 @@ class LocalProcess:
         self.requests = LocalRequests(self._bus)
         self._pool = Pool(self._bus, self._deliver, self._lease_s, workers)
         self._deadlines = threading.Thread(target=self._expire_overdue, name="deadlines", daemon=True)
+        self._others = threading.Thread(target=self._look_around, name="others", daemon=True)
+        self._sweeper = Sweeper(store, self._blobs, now)
+        self._stopping = threading.Event()
         self._uploads = Uploads(store)
         self._capabilities: Mapping[type, Callable[[str, Binding], object]] = {
-            Search: lambda resource, binding: TenantSearch(self._collections[resource], binding.tenant),
-            Upsert: lambda resource, binding: TenantUpsert(self._collections[resource], binding.tenant),
-            Lookup: lambda resource, binding: TenantLookup(self._collections[resource], binding.tenant),
-            Ingest: lambda resource, binding: TenantIngest(self._uploads, self._collections[resource], binding.tenant),
+            Search: lambda resource, binding: TenantSearch(
+                self._collections[resource], binding.tenant, Time(binding.until, now)
+            ),
+            Upsert: lambda resource, binding: TenantUpsert(
+                self._collections[resource], binding.tenant, Time(binding.until, now)
+            ),
+            Lookup: lambda resource, binding: TenantLookup(
+                self._collections[resource], binding.tenant, Time(binding.until, now)
+            ),
+            Ingest: lambda resource, binding: TenantIngest(
+                self._uploads, self._collections[resource], binding.tenant, Time(binding.until, now)
+            ),
             Append: lambda _, binding: LocalAppend(store, now, binding),
             History: lambda _, binding: LocalHistory(store, now, binding),
             LanguageModel: lambda _, binding: self._model(binding),
+            ActionNames: lambda _, __: self._action_names(),
+            Invoke: lambda _, binding: self._invoke(binding),
         }
 
     def __enter__(self) -> Self:
-        sweep(self._store, self._blobs, self._now())
+        self._sweeper.start()
         self._pool.start()
         self._deadlines.start()
+        self._others.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stopping.set()
+        self._others.join()
+        self._sweeper.stop()
         if not self._pool.stop(STOP_S):
             log.warning("an agent was still at work after %g s: its delivery is tried again at the next start", STOP_S)
         self._deadlines.join()
@@ -156,6 +181,7 @@ class LocalProcess:
             conversations=LocalConversations(self._store, self._now),
             collections=self._collections,
             blobs=self._blobs,
+            stops=self._bus.stops,
             now=self._now,
             limits=limits,
             secured=secured,
@@ -175,8 +201,7 @@ class LocalProcess:
 
     def _outcome(self, entry: Entry, state: LocalState, ports: Ports) -> Outcome:
         if entry.started is not None:
-            state.take_over(entry.started)
-            return carry_on(entry.started, ports)
+            return carry_on(state.take_over(entry.started), ports)
         raw = entry.raw or self._bus.envelope(entry)
         return ACKNOWLEDGED if raw is None else deliver(entry.agent, raw, ports)
 
@@ -196,8 +221,18 @@ class LocalProcess:
                 log.exception("a request is past its deadline and could not be settled, which is tried again")
                 self._bus.announce([entry._replace(due=self._now().timestamp() + BROKEN_PORT_DELAY_S)])
 
+    def _look_around(self) -> None:
+        while not self._stopping.wait(LOOK_AROUND_S):
+            try:
+                self._bus.look_around()
+            except Exception:
+                log.exception("what other processes did could not be looked at, which is tried again")
+
     def _bind(self, grant: Grant, binding: Binding) -> object:
         return self._capabilities[grant.capability](grant.resource, binding)
+
+    def _bound(self, resource: str, binding: Binding) -> tuple[Collection, str, Time]:
+        return self._collections[resource], binding.tenant, Time(binding.until, self._now)
 
     def _model(self, binding: Binding) -> BoundModel | None:
         if self._chat is None:
@@ -212,7 +247,25 @@ class LocalProcess:
             budget=binding.budget,
             until=binding.until,
             now=self._now,
+            stopped=lambda: self._bus.stops.known(
+                tenant=tenant, conversation=binding.conversation, workflow=binding.workflow
+            ),
         )
+
+    def _action_names(self) -> ActionNames | None:
+        if not self._actions:
+            return None
+        from functions.adapters.actions.bound import ActionList  # noqa: PLC0415 - slow, and not for all
+
+        return ActionList(self._actions)
+
+    def _invoke(self, binding: Binding) -> Invoke | None:
+        if not self._actions:
+            return None
+        from functions.adapters.actions.bound import BoundActions  # noqa: PLC0415 - slow, and not for all
+
+        effects = LocalEffects(self._store, self._now, tenant=binding.tenant)
+        return BoundActions(self._actions, effects=effects, binding=binding, environment=os.environ, now=self._now)
 
     def _lease_s(self, agent: str) -> float:
         specs = [plan.nodes[agent].spec for plan in self.plans.values() if agent in plan.nodes]

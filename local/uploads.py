@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from functions.adapters.local.ledger import LocalLedger
 from functions.adapters.local.store import Store
+from functions.adapters.vectors.bound import OutOfTimeError, Time
 from functions.documents.reader_process import ReaderProcess
 from functions.documents.uploads import ingest
 from functions.events.ingest import DocumentOutcome, SentDocument
@@ -26,11 +27,21 @@ class Uploads:
         self._parser = ReaderProcess(max_seconds=MAX_SECONDS)
         self._reading = threading.Lock()
 
-    def ingest(self, documents: Sequence[SentDocument], collection: Collection, tenant: str) -> list[DocumentOutcome]:
-        """Bring documents of a tenant into a collection."""
+    def ingest(
+        self, documents: Sequence[SentDocument], collection: Collection, tenant: str, time: Time
+    ) -> list[DocumentOutcome]:
+        """Bring documents of a tenant into a collection.
+
+        Raises:
+            OutOfTimeError: Others took all the time.
+        """
         ledger = upload_ledger(self._store, collection, tenant)
-        with self._reading:
+        if not self._reading.acquire(timeout=time.left_s()):
+            raise OutOfTimeError("others had their documents read until the attempt's time was over")
+        try:
             return list(ingest(documents, collection, ledger, self._parser, tenant=tenant))
+        finally:
+            self._reading.release()
 
     def close(self) -> None:
         """Stop the process that parses."""
@@ -40,11 +51,12 @@ class Uploads:
 class TenantIngest:
     """The `Ingest` capability of one collection and one tenant."""
 
-    def __init__(self, uploads: Uploads, collection: Collection, tenant: str) -> None:
+    def __init__(self, uploads: Uploads, collection: Collection, tenant: str, time: Time) -> None:
         self._uploads = uploads
         self._collection = collection
         self._tenant = tenant
+        self._time = time
 
     def ingest(self, documents: Sequence[SentDocument]) -> Sequence[DocumentOutcome]:
         """See `Ingest.ingest`."""
-        return self._uploads.ingest(documents, self._collection, self._tenant)
+        return self._uploads.ingest(documents, self._collection, self._tenant, self._time)

@@ -1,15 +1,17 @@
 """The folder in which one machine keeps everything, opened whole: store, encoder, collections, documents."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextlib import closing as closed_with
 from pathlib import Path
 
 import msgspec
 
+from functions.adapters.actions.settings import Action, action_settings
 from functions.adapters.encoders.minilm import built_encoder
 from functions.adapters.local.ledger import LocalLedger
+from functions.adapters.local.members import LockedError, locked
 from functions.adapters.local.store import Store
 from functions.adapters.models.bound import Chat
 from functions.adapters.models.breaker import Breaker
@@ -50,11 +52,18 @@ class Corpus(msgspec.Struct, frozen=True, kw_only=True):
 class Workspace:
     """What `workspace` opened; it closes everything when its `with` statement ends."""
 
-    def __init__(
-        self, store: Store, corpus: Corpus, documents: EdgeCollection, memories: EdgeCollection, chat: Chat | None
+    def __init__(  # noqa: PLR0913, PLR0917 - one for each thing that was opened
+        self,
+        store: Store,
+        corpus: Corpus,
+        documents: EdgeCollection,
+        memories: EdgeCollection,
+        chat: Chat | None,
+        actions: Mapping[str, Action],
     ) -> None:
         self._store = store
         self._chat = chat
+        self._actions = actions
         self.corpus = corpus
         self.documents = documents
         self._memories = memories
@@ -69,7 +78,7 @@ class Workspace:
     def process(self) -> LocalProcess:
         """A process over this workspace that runs every workflow."""
         collections = {"documents": self.documents, "memories": self._memories}
-        return LocalProcess(self._store, WORKFLOWS, collections, chat=self._chat)
+        return LocalProcess(self._store, WORKFLOWS, collections, chat=self._chat, actions=self._actions)
 
 
 def home_folder() -> Path:
@@ -82,20 +91,20 @@ def workspace(home: Path, docs: str | None) -> Iterator[Workspace]:
     """Open the workspace in a folder, for the user's documents or for those of the standard library.
 
     Raises:
+        ActionSettingsError: The environment names a file of actions that cannot be used.
         ModelSettingsError: The environment asks for a model that cannot be used.
-        StoreError: The store is in use, damaged, or of a newer version.
-        TroupeError: The folder cannot be made or written, the documents folder cannot be read, or the encoder
-            cannot be built.
+        StoreError: The store is damaged, or of a newer version.
+        TroupeError: Another process uses the folder, it cannot be made or written, the documents folder cannot be
+            read, or the encoder cannot be built.
     """
-    model = model_settings(os.environ)
+    model, actions = model_settings(os.environ), action_settings(os.environ)
     with ExitStack() as closing:
         corpus = _folder_corpus(docs, closing) if docs else _python_corpus()
-        store = _store(home)
-        closing.callback(store.close)
+        store = _store(home, closing)
         encoder = built_encoder(home / "encoders")
         documents = _collection(home, corpus.name, encoder, closing)
         memories = _collection(home, "memories", encoder, closing)
-        yield Workspace(store, corpus, documents, memories, _chat(model, closing))
+        yield Workspace(store, corpus, documents, memories, _chat(model, closing), actions)
 
 
 def _chat(model: ModelSettings | None, closing: ExitStack) -> Chat | None:
@@ -106,13 +115,23 @@ def _chat(model: ModelSettings | None, closing: ExitStack) -> Chat | None:
     return Breaker(closing.enter_context(closed_with(OpenAICompatible(model))))
 
 
-def _store(home: Path) -> Store:
+def _store(home: Path, closing: ExitStack) -> Store:
+    """A store may be shared, but the collections beside it are one process's at a time."""
     try:
-        return Store(home)
+        home.mkdir(parents=True, exist_ok=True)
+        closing.enter_context(locked(home / "workspace.lock"))
+        store = Store(home)
+    except LockedError as error:
+        raise TroupeError(
+            f"{home} is in use by process {error}: stop that one, ask it with `--url`, or name another folder in "
+            "TROUPE_HOME"
+        ) from error
     except OSError as error:
         raise TroupeError(
             f"{home} cannot be used to keep things in ({error.strerror or error}): name another folder in TROUPE_HOME"
         ) from error
+    closing.callback(store.close)
+    return store
 
 
 def _python_corpus() -> Corpus:

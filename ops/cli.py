@@ -27,6 +27,8 @@ from functions.ports.requests import Limits
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
 from functions.workflows.catalog import WORKFLOWS
+from ops import stopping
+from ops.effects import effects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,6 +51,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(effects, name="effects")
 Docs = Annotated[
     str | None,
     typer.Option(
@@ -255,6 +258,11 @@ def explain(
         _print_json(explanation)
     else:
         show.show_explanation(show.console(), explanation)
+
+
+app.command()(stopping.stop)
+app.command()(stopping.resume)
+app.command("stops")(stopping.list_stops)
 
 
 def _plan(workflow: str) -> Plan:

@@ -14,6 +14,7 @@ from functions.documents.chunks import clean
 from functions.documents.sync import Report
 from functions.events.answer import Making, ResponseReady
 from functions.events.common import Passage
+from functions.ports.effects import UNSETTLED, Effect
 from functions.runtime.workflow import Plan
 from ops.explain import Explanation
 
@@ -157,6 +158,22 @@ def show_passages(console: Console, passages: Sequence[Passage]) -> None:
         console.print()
     if not passages:
         console.print("Nothing was found.")
+
+
+def show_effects(console: Console, effects: Sequence[Effect]) -> None:
+    """What servers outside were asked to do, as a table, and what to do about what is in doubt."""
+    table = _table("key", "action", "status", "first sent", "conversation")
+    for effect in effects:
+        style = "red" if effect.status in UNSETTLED else ""
+        at = f"{effect.at:%Y-%m-%d %H:%M:%S} UTC"
+        texts = (effect.key, effect.action, effect.status, at, effect.conversation)
+        table.add_row(*(_plain(text, style=style) for text in texts))
+    if not effects:
+        console.print("Nothing was asked of a server outside.")
+        return
+    console.print(table)
+    if any(effect.status in UNSETTLED for effect in effects):
+        console.print("Look whether what is in doubt was done, then: troupe effects settle KEY --done or --not-done")
 
 
 def show_topology(console: Console, plan: Plan) -> None:

@@ -12,7 +12,7 @@ from functions.runtime.workflow import Workflow
 @pytest.fixture(autouse=True)
 def _no_language_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests may have set one."""
-    for name in ("TROUPE_MODEL_URL", "TROUPE_MODEL", "TROUPE_MODEL_KEY", "TROUPE_MODEL_PRICE"):
+    for name in ("TROUPE_MODEL_URL", "TROUPE_MODEL", "TROUPE_MODEL_KEY", "TROUPE_MODEL_PRICE", "TROUPE_ACTIONS"):
         monkeypatch.delenv(name, raising=False)
 
 

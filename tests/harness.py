@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from functions.adapters.local.blobs import LocalBlobs
-from functions.adapters.local.bus import DEADLINE, Bus, enqueue
+from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
 from functions.adapters.local.requests import LocalRequests
+from functions.adapters.local.rows import DEADLINE, enqueue
 from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store
 from functions.events.envelope import Envelope, decode, open_request
@@ -176,8 +177,7 @@ class Harness:
         """The same for bytes that the bus handed out: a duplicate may come after its row is gone."""
         state = LocalState(self.bus, entry.receipt, entry if self.places else None)
         if entry.started is not None:
-            state.take_over(entry.started)
-            outcome = carry_on(entry.started, self._ports(wrap(state)))
+            outcome = carry_on(state.take_over(entry.started), self._ports(wrap(state)))
         else:
             outcome = deliver(entry.agent, raw, self._ports(wrap(state)))
         if outcome.due is not None:

@@ -12,14 +12,15 @@ from typing import Any
 import msgspec
 from harness import Clock, Log, Script
 
-from functions.adapters.local.bus import DEADLINE, Routes
-from functions.adapters.local.settling import conversation_scope, ended, workflow_scope
+from functions.adapters.local.rows import DEADLINE, Routes
+from functions.adapters.local.settling import ended
+from functions.adapters.local.stops import keys
 from functions.events.envelope import Envelope, decode, encode, open_request
 from functions.events.event import Event
 from functions.ports.conversations import Message
 from functions.ports.requests import DeliveryView, Depth, Limits, RequestView
 from functions.ports.spending import Spent
-from functions.ports.state import Begun, DeadLetter, Finish, Part, Standing, State, Task
+from functions.ports.state import Begun, DeadLetter, Finish, Gathered, Part, Standing, State, Task
 from functions.runtime.agent import Grant
 from functions.runtime.arrival import LEASE_MARGIN_S, claimed
 from functions.runtime.delivery import Binding, Outcome, Ports, deliver
@@ -159,11 +160,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 class Joined(msgspec.Struct, frozen=True):
     """A join that is closed, with the keys of the parts that count: a part that comes later changes nothing."""
 
+    generation: int
     parts: tuple[str, ...]
 
 
 class MemoryState:
-    """The `State` port for one delivery."""
+    """The `State` port for one delivery; nothing here awaits what is redriven."""
 
     def __init__(self, table: Table, bus: MemoryBus, requests: "MemoryRequests", now: Callable[[], datetime]) -> None:
         self._table = table
@@ -172,37 +174,47 @@ class MemoryState:
         self._now = now
         self._attempt = 0
 
-    def gather(self, part: Part) -> Sequence[Envelope] | None:
+    def gather(self, part: Part) -> Gathered | None:
         """See `State.gather`."""
-        joined = self._table.get(_join(part), _closed(part))
+        generation = self._newest(part)
+        joined = self._table.get(_join(part), _closed(generation))
         if joined is None:
             if part.total:
                 self._table.put_if_absent(_join(part), f"part#{part.generation:07}#{part.index:05}", part)
-            newest = self._newest(part)
-            if len(newest) < part.total:
+            found = self._arrived(part)
+            if len(found) < part.total and not self._closed(part):
                 return None
-            joined = self._joined(part, newest)
-        return self._parts(part, joined)
+            joined = self._joined(part, generation, found)
+        return self._gathered(part, generation, joined)
 
-    def close(self, part: Part) -> Sequence[Envelope]:
+    def close(self, part: Part) -> Gathered | None:
         """See `State.close`."""
-        return self._parts(part, self._joined(part, self._newest(part)))
+        if self._newest(part) > part.generation:
+            return None
+        return self._gathered(part, part.generation, self._joined(part, part.generation, self._arrived(part)))
 
-    def _newest(self, part: Part) -> dict[int, str]:
-        """The key of the newest part of each index, up to this generation."""
-        return {
-            item.index: key
-            for key, item in self._table.query(_join(part))
-            if isinstance(item, Part) and item.generation <= part.generation
-        }
+    def _newest(self, part: Part) -> int:
+        """The generation in which the join stands."""
+        parts = [item.generation for _, item in self._table.query(_join(part)) if isinstance(item, Part)]
+        return max([part.generation, *parts, *self._closed(part)])
 
-    def _joined(self, part: Part, newest: dict[int, str]) -> Joined:
-        self._table.put_if_absent(_join(part), _closed(part), Joined(tuple(newest.values())))
-        joined: Joined = self._table.get(_join(part), _closed(part))
+    def _closed(self, part: Part) -> list[int]:
+        """In which generations the join was closed."""
+        return [item.generation for _, item in self._table.query(_join(part)) if isinstance(item, Joined)]
+
+    def _arrived(self, part: Part) -> dict[int, str]:
+        """The key of the newest part of each index."""
+        return {item.index: key for key, item in self._table.query(_join(part)) if isinstance(item, Part)}
+
+    def _joined(self, part: Part, generation: int, found: dict[int, str]) -> Joined:
+        closed = Joined(generation, tuple(found.values()))
+        self._table.put_if_absent(_join(part), _closed(generation), closed)
+        joined: Joined = self._table.get(_join(part), _closed(generation))
         return joined
 
-    def _parts(self, part: Part, joined: Joined) -> list[Envelope]:
-        return [self._table.get(_join(part), key).envelope for key in joined.parts]
+    def _gathered(self, part: Part, generation: int, joined: Joined) -> Gathered:
+        parts = [self._table.get(_join(part), key).envelope for key in joined.parts]
+        return Gathered(generation=generation, parts=parts)
 
     def begin(self, task: Task) -> Begun:
         """See `State.begin`."""
@@ -292,8 +304,8 @@ def _join(part: Part) -> str:
     return f"join#{part.join}"
 
 
-def _closed(part: Part) -> str:
-    return f"closed#{part.generation:07}"
+def _closed(generation: int) -> str:
+    return f"closed#{generation:07}"
 
 
 # ---------------------------------------------------------------------------------------------- the requests
@@ -407,7 +419,7 @@ class MemoryRequests:
     def standing(self, envelope: Envelope) -> Standing:
         """How the request of an envelope stands."""
         item = self._item(envelope)
-        scopes = (conversation_scope(envelope.tenant, envelope.conversation), workflow_scope(envelope.workflow))
+        scopes = keys(envelope.tenant, envelope.conversation, envelope.workflow)
         stopped = [reason for scope in scopes if (reason := self._table.get("stopped", scope))]
         spent = self.spent(envelope.request, tenant=envelope.tenant)
         return Standing(

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
 from functions.events.answer import (
+    ActionAnswered,
     ActionCompleted,
+    ActionNotFound,
     AnswerReady,
     Citation,
     CitedSentence,
@@ -20,21 +22,39 @@ from functions.runtime.text import counted
 
 NOTHING_FOUND = "I found nothing in the documents that answers this."
 NEAREST = 3
+ANSWER_CUT = "The server's answer is longer than what is shown, or did not come whole."
 SEARCH_FAILED = "I could not search the documents."
 
 
 @agent(memory_mb=256, timeout_s=10)
 def response_builder(
-    ready: AnswerReady | ActionCompleted, *, conversation: Annotated[Append, "conversations"]
+    ready: AnswerReady | ActionCompleted | ActionAnswered | ActionNotFound,
+    *,
+    conversation: Annotated[Append, "conversations"],
 ) -> ResponseReady:
     """Number the citations, say what failed, and store the answer in the conversation."""
-    response = _done(ready) if isinstance(ready, ActionCompleted) else _answered(ready)
+    response = _answered(ready) if isinstance(ready, AnswerReady) else _of_an_action(ready)
     conversation.append("assistant", response.text)
     return response
 
 
-def _done(completed: ActionCompleted) -> ResponseReady:
-    return ResponseReady(text=f"Remembered: {completed.remembered}", making=Making(method="action"))
+def _of_an_action(ended: ActionCompleted | ActionAnswered | ActionNotFound) -> ResponseReady:
+    if isinstance(ended, ActionNotFound):
+        known = ", ".join(f"/{name}" for name in ended.known)
+        text = f"There is no action /{ended.action}. There are: {known}."
+        return ResponseReady(text=text, making=Making(method="extractive"))
+    if isinstance(ended, ActionCompleted):
+        return ResponseReady(text=f"Remembered: {ended.remembered}", making=Making(method="action"))
+    notes = (ANSWER_CUT,) if ended.cut else ()
+    return ResponseReady(text=_server_said(ended), notes=notes, making=Making(method="action"))
+
+
+def _server_said(answered: ActionAnswered) -> str:
+    if answered.status is None:
+        return f"/{answered.action} is done, as a person found out: what the server answered is not known."
+    return f"/{answered.action} is done. The server answered {answered.status}" + (
+        f": {answered.text}" if answered.text else "."
+    )
 
 
 def _answered(ready: AnswerReady) -> ResponseReady:

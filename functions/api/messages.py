@@ -13,11 +13,12 @@ from functions.api.target import Target, takes_messages
 from functions.events.answer import MessageText
 from functions.events.envelope import CLAIM_CHECK_BYTES, Envelope, digest, open_request
 from functions.events.event import Event
-from functions.ports.requests import Depth, QueueFullError
+from functions.ports.requests import QueueFullError, StoreFullError
 from functions.runtime.arrival import claim_checked
 from functions.runtime.workflow import Plan
 
 RETRY_AFTER_S = 1  # a request takes well under a second; who comes too early is told again
+MENDED_AFTER_S = 60  # what waits for a person
 
 
 class NewMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,7 +65,8 @@ def accept(  # noqa: PLR0913, PLR0917 - each is something that only the caller k
     """Take a request of a workflow; the same one again is answered as it was the first time.
 
     Raises:
-        ProblemError: 422 where the idempotency key stands for another body, 429 where too much is open.
+        ProblemError: 422 where the idempotency key stands for another body, 429 where too much is open, 503 where
+            it is stopped, 507 where there is no room to keep it.
     """
     now = target.now()
     envelope = open_request(
@@ -79,12 +81,16 @@ def accept(  # noqa: PLR0913, PLR0917 - each is something that only the caller k
         now=now,
         deadline=now + timedelta(seconds=plan.workflow.deadline_s),
     )
+    _refuse_stopped(target, envelope)
     try:
         _refuse_large_where_full(target, envelope)
         envelope = claim_checked(envelope, target.blobs)
         is_new = target.requests.accept(envelope, limits=target.limits)
     except QueueFullError as error:
         raise ProblemError(429, f"{error}: come again", headers={"retry-after": str(RETRY_AFTER_S)}) from error
+    except StoreFullError as error:
+        detail = f"{error}: free space there, or raise the limit"
+        raise ProblemError(507, detail, headers={"retry-after": str(MENDED_AFTER_S)}) from error
     if not is_new:
         _refuse_another_body(target, envelope)
     return _accepted(envelope)
@@ -95,6 +101,13 @@ def _request_id(call: Call, conversation: str) -> str:
     return digest(call.tenant, conversation, key) if key else uuid.uuid4().hex
 
 
+def _refuse_stopped(target: Target, envelope: Envelope) -> None:
+    """What is stopped takes nothing new; a repeat is answered as it was the first time."""
+    stop = target.stops.found(tenant=envelope.tenant, conversation=envelope.conversation, workflow=envelope.workflow)
+    if stop is not None and target.requests.first(envelope.request, tenant=envelope.tenant) is None:
+        raise ProblemError(503, f"{stop}: come again", headers={"retry-after": str(MENDED_AFTER_S)})
+
+
 def _refuse_large_where_full(target: Target, envelope: Envelope) -> None:
     """What is too large to travel is stored before it is accepted, so look for room first; a repeat needs none."""
     if len(bytes(envelope.data)) <= CLAIM_CHECK_BYTES:
@@ -103,7 +116,12 @@ def _refuse_large_where_full(target: Target, envelope: Envelope) -> None:
         return
     depth = target.requests.depth(envelope.conversation, tenant=envelope.tenant)
     target.limits.refuse(
-        Depth(open=depth.open + 1, of_tenant=depth.of_tenant + 1, of_conversation=depth.of_conversation + 1)
+        msgspec.structs.replace(
+            depth,
+            open=depth.open + 1,
+            of_tenant=depth.of_tenant + 1,
+            of_conversation=depth.of_conversation + 1,
+        )
     )
 
 

@@ -36,7 +36,7 @@ ROUTES: tuple[Route, ...] = (
         headers=(IDEMPOTENCY_KEY,),
         body=NewMessage,
         answers=(ACCEPTED,),
-        problems=(408, 413, 415, 422, 429),
+        problems=(408, 413, 415, 422, 429, 507),
     ),
     Route(
         name="getMessages",
@@ -100,7 +100,7 @@ ROUTES: tuple[Route, ...] = (
         headers=(IDEMPOTENCY_KEY,),
         body=NewDocuments,
         answers=(ACCEPTED,),
-        problems=(404, 408, 413, 415, 422, 429),
+        problems=(404, 408, 413, 415, 422, 429, 507),
     ),
     Route(
         name="getPassage",

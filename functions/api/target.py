@@ -7,6 +7,7 @@ from datetime import datetime
 from functions.ports.blobs import Blobs
 from functions.ports.conversations import Conversations
 from functions.ports.requests import Limits, Requests
+from functions.ports.stops import Stops
 from functions.ports.vectors import Collection
 from functions.runtime.workflow import Plan
 
@@ -27,6 +28,7 @@ class Target:
     conversations: Conversations
     collections: Mapping[str, Collection]
     blobs: Blobs
+    stops: Stops
     now: Callable[[], datetime]
     limits: Limits
     secured: bool

@@ -103,6 +103,30 @@ class MemoryRequested(Event):
     earlier: tuple[str, ...] = ()
 
 
+class ActionRequested(Event):
+    """The user asked for an action by its name.
+
+    Attributes:
+        action: The name.
+        text: What the user wrote after it; empty where that is all.
+    """
+
+    action: str
+    text: str
+
+
+class ActionNotFound(Event):
+    """The user asked for an action that there is none of.
+
+    Attributes:
+        action: What the user called it.
+        known: The names that there are.
+    """
+
+    action: str
+    known: tuple[str, ...]
+
+
 class PlanCreated(Event):
     """A query of a plan; a plan of n queries is n of these."""
 
@@ -184,6 +208,22 @@ class ActionCompleted(Event):
     """What was asked to be done is done."""
 
     remembered: str
+
+
+class ActionAnswered(Event):
+    """What a server was asked to do is done.
+
+    Attributes:
+        action: The name.
+        status: What the server answered, of HTTP; None where a person said that it is done.
+        text: Of the answer.
+        cut: Whether there was more of it.
+    """
+
+    action: str
+    status: int | None
+    text: str = ""
+    cut: bool = False
 
 
 class Citation(msgspec.Struct, frozen=True, kw_only=True):

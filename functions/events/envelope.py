@@ -33,6 +33,8 @@ class Frame(msgspec.Struct, frozen=True):
         total: How many parts there are; 0 for a fan-out of nothing.
         deadline: The deadline outside the scope, which counts again after the join.
         rounds: How often each bounded event was emitted inside this scope.
+        joins: The generations in which the scopes that were opened inside this one were joined, in order: which of
+            two events of one request comes after the other, over all its redrives.
     """
 
     group: str
@@ -40,6 +42,7 @@ class Frame(msgspec.Struct, frozen=True):
     total: int
     deadline: datetime
     rounds: tuple[tuple[str, int], ...] = ()
+    joins: tuple[int, ...] = ()
 
     def counted(self, events: frozenset[str]) -> "Frame":
         """This frame, with one more round of each of these events."""
@@ -47,6 +50,10 @@ class Frame(msgspec.Struct, frozen=True):
         for event in events:
             rounds[event] = rounds.get(event, 0) + 1
         return msgspec.structs.replace(self, rounds=tuple(sorted(rounds.items())))
+
+    def joined(self, generation: int) -> "Frame":
+        """This frame, after a scope inside it was joined in this generation."""
+        return msgspec.structs.replace(self, joins=(*self.joins, generation))
 
 
 Lineage = tuple[Frame, ...]
@@ -157,10 +164,14 @@ def _problems(envelope: Envelope) -> list[str]:
 
 
 def pack(lineage: Lineage) -> str:
-    """A lineage as one string: `group:index/total:deadline:Event=rounds,…` a frame, `;` between them."""
+    """A lineage as one string: `group:index/total:deadline:Event=rounds,…` a frame, `;` between them.
+
+    Where scopes were joined inside a frame, `:generation,…` follows.
+    """
     return ";".join(
         f"{frame.group}:{frame.index}/{frame.total}:{round(frame.deadline.timestamp() * 1000)}:"
         + ",".join(f"{event}={count}" for event, count in frame.rounds)
+        + (":" + ",".join(map(str, frame.joins)) if frame.joins else "")
         for frame in lineage
     )
 
@@ -184,9 +195,10 @@ def unpack(part: str) -> Lineage:
 
 
 def _frame(text: str) -> Frame:
-    group, place, deadline, rounds = text.split(":")
+    group, place, deadline, rounds, *more = text.split(":")
     if not group:
         raise ValueError("a scope without an id")
+    (joins,) = more or ("",)
     index, total = place.split("/")
     counts = [each.split("=") for each in rounds.split(",") if each]
     return Frame(
@@ -195,12 +207,27 @@ def _frame(text: str) -> Frame:
         int(total),
         datetime.fromtimestamp(int(deadline) / 1000, UTC),
         tuple((event, int(count)) for event, count in counts),
+        tuple(int(generation) for generation in joins.split(",") if generation),
     )
 
 
 def digest(*parts: object) -> str:
     """A deterministic id: the first 128 bits of a SHA-256, in hexadecimal. Other parts, another id."""
     return hashlib.sha256(_ENCODER.encode(parts)).hexdigest()[:ID_CHARACTERS]
+
+
+def derived_id(made_of: str, first: str, *parts: object) -> str:
+    """The id of what is made of something that would be `first` if nothing had been redriven.
+
+    Where the two differ, what its own id would be follows after a dot: so it is known through any number of events.
+    """
+    own = digest(made_of, *parts)
+    return own if made_of == first else f"{own}.{digest(first, *parts)}"
+
+
+def first_id(made: str) -> str:
+    """The id that an event or a scope would have if nothing had been redriven."""
+    return made.rpartition(".")[2]
 
 
 def type_of(event: type[Event]) -> str:

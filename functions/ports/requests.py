@@ -46,6 +46,8 @@ class RequestView(msgspec.Struct, frozen=True, kw_only=True):
         accepted: When it came in.
         settled: When it was settled; None before.
         settlement: The envelope of its answer, or of its `AgentFailed`; None before.
+        origin: The request that it redrives; empty for one that somebody asked.
+        redriven_as: The newest request that redrives this one; empty where there is none.
     """
 
     request: str
@@ -58,6 +60,8 @@ class RequestView(msgspec.Struct, frozen=True, kw_only=True):
     settlement: Envelope | None
     tokens: int = 0
     micros: int = 0
+    origin: str = ""
+    redriven_as: str = ""
 
 
 class TokensView(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,26 +93,55 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Depth(msgspec.Struct, frozen=True, kw_only=True):
-    """How many requests are not settled yet: of every tenant together, of one, and of one conversation of it."""
+    """How much there is to do, and how much is kept.
+
+    Attributes:
+        open: Requests that are not settled yet, of every tenant together.
+        of_tenant: Those of one tenant.
+        of_conversation: Those of one conversation of it.
+        events: Events that wait for an agent.
+        store_mb: Megabytes that the store holds.
+        free_mb: Megabytes that are free on its disk; None where nobody can tell.
+    """
 
     open: int
     of_tenant: int
     of_conversation: int
+    events: int = 0
+    store_mb: int = 0
+    free_mb: int | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How many requests may be open: so few that each can still be answered before its deadline.
+    """How much may be open: so little that each request can still be answered before its deadline, and kept.
 
     Attributes:
         of_tenant: Fewer than `open` where there are several tenants, so that one alone leaves room for the others.
+        events: That may wait for an agent.
+        store_mb: Megabytes that the store may hold.
+        free_mb: Megabytes that must be free on its disk: what is at work needs room to end.
     """
 
     open: int = 400
     of_tenant: int = 400
     of_conversation: int = 50
+    events: int = 100_000
+    store_mb: int = 10_000
+    free_mb: int = 200
 
     def refuse(self, depth: Depth) -> None:
-        """Raises `QueueFullError` where more is open than may be."""
+        """Look for room for one more.
+
+        Raises:
+            QueueFullError: More is open or waits than may be.
+            StoreFullError: The store holds more than it may, or its disk is nearly full.
+        """
+        if depth.store_mb >= self.store_mb:
+            raise StoreFullError(f"the store holds {depth.store_mb} MB, and may hold {self.store_mb}")
+        if depth.free_mb is not None and depth.free_mb < self.free_mb:
+            raise StoreFullError(f"{depth.free_mb} MB are free on the store's disk, and {self.free_mb} must be")
+        if depth.events >= self.events:
+            raise QueueFullError(f"{depth.events} events wait, and more are not taken")
         if depth.open > self.open:
             raise QueueFullError(f"{self.open} requests are open, and more are not taken")
         if depth.of_tenant > self.of_tenant:
@@ -122,6 +155,10 @@ class QueueFullError(TroupeError):
     """A request was not taken: too many are open."""
 
 
+class StoreFullError(TroupeError):
+    """A request was not taken: there is no room to keep it."""
+
+
 class Requests(Protocol):
     """The requests of one tenant are invisible to the others."""
 
@@ -132,6 +169,7 @@ class Requests(Protocol):
 
         Raises:
             QueueFullError: With it, more than the limits allow would be open; nothing was kept of it.
+            StoreFullError: There is no room for it; nothing was kept of it.
         """
         ...
 

@@ -34,15 +34,17 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         settled: It has its answer or its error.
-        stopped: The reason that was given to the stop switch of its conversation or workflow; else empty.
+        stopped: Who stopped what, and why, where it is stopped; else empty.
         tokens: Spent so far.
         micros: Spent so far, in millionths of a US dollar.
+        events: How many deliveries of its conversation began in this minute, this one included.
     """
 
     settled: bool = False
     stopped: str = ""
     tokens: int = 0
     micros: int = 0
+    events: int = 0
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +74,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         agent: Who joins.
         index: Of this part.
         total: How many parts complete the set; 0 is complete at once.
-        generation: A later generation counts the parts of the earlier ones where it has none of its own.
+        generation: Of the redrive that it came from; 0 before any.
         envelope: The part.
     """
 
@@ -82,6 +84,17 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     generation: int
     envelope: Envelope
+
+
+class Gathered(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of a join that is complete or closed: of each position the one of the newest generation.
+
+    Attributes:
+        generation: In which the join stands.
+    """
+
+    generation: int
+    parts: Sequence[Envelope]
 
 
 class Timer(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,15 +159,23 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
 class State(Protocol):
     """One delivery's view of the state store."""
 
-    def gather(self, part: Part) -> Sequence[Envelope] | None:
+    def gather(self, part: Part) -> Gathered | None:
         """Record a part; all of them, once it completes the set or the join is closed, else None.
 
-        The first write of an index wins. A part that arrives after the join was closed changes nothing.
+        The join stands in the newest generation that it knows of: of a part, or of a redrive that awaits one. It is
+        complete once every part that a redrive awaits is there, and every other index has one, of whatever generation;
+        where the join was complete or closed in an earlier generation, an index that has none stays without.
+
+        The first write of an index in a generation wins. A part that arrives after the join was closed in the
+        generation in which it stands changes nothing.
         """
         ...
 
-    def close(self, part: Part) -> Sequence[Envelope]:
-        """Close a join with the parts that are there; a join that is complete or closed stays as it is."""
+    def close(self, part: Part) -> Gathered | None:
+        """Close a join with the parts that are there; None where it stands in a later generation, with its own timer.
+
+        A join that is complete or closed stays as it is.
+        """
         ...
 
     def begin(self, task: Task) -> Begun:
@@ -162,7 +183,11 @@ class State(Protocol):
         ...
 
     def finish(self, finish: Finish) -> None:
-        """Store the outputs if there are none yet, publish what is stored, settle, mark done."""
+        """Store the outputs if there are none yet, publish what is stored, settle, mark done.
+
+        Where a redrive has taken the request back to an earlier point, what an older generation makes does not settle
+        it.
+        """
         ...
 
     def release(self, task: Task, *, error: str, due: datetime) -> None:

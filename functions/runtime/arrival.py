@@ -1,6 +1,5 @@
 """Where a delivery stands: its inputs, its place in the lineage, and its join."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -12,13 +11,15 @@ from functions.events.envelope import (
     Frame,
     Lineage,
     MalformedEnvelopeError,
+    derived_id,
     digest,
+    first_id,
     type_of,
     unpack,
 )
 from functions.events.event import AgentFailed, Event, PartEnded, ScopeExpired
 from functions.ports.blobs import Blobs
-from functions.ports.state import Begun, Part, State, Task
+from functions.ports.state import Begun, Gathered, Part, State, Task
 from functions.runtime.workflow import Node, Plan
 
 COUNTED = (AgentFailed, PartEnded, ScopeExpired)  # what a join takes beside its parts
@@ -31,8 +32,9 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         key: Of the delivery.
+        origin: The key that it would have if nothing had been redriven: effects count once by it.
         inputs: The event; for a join, its parts by index.
-        envelope: What the outputs inherit from: the input, or the part with the lowest index of this generation.
+        envelope: What the outputs inherit from: the input, or the part with the lowest index of the join's generation.
         lineage: The scopes that are open while the agent works.
         deadline: Of the innermost of them.
         hop: How many agents the input passed through.
@@ -42,6 +44,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     key: str
+    origin: str
     inputs: tuple[Envelope, ...]
     envelope: Envelope
     lineage: Lineage
@@ -89,9 +92,7 @@ def arrive(node: Node, envelope: Envelope, state: State, blobs: Blobs) -> Arriva
     if not node.spec.joins:
         return place(node, envelope)
     part = part_of(node, claim_checked(envelope, blobs))
-    if envelope.name == ScopeExpired.__name__:
-        return complete(node, envelope, state.close(part))
-    found = state.gather(part)
+    found = state.close(part) if envelope.name == ScopeExpired.__name__ else state.gather(part)
     return None if found is None else complete(node, envelope, found)
 
 
@@ -114,6 +115,7 @@ def place(node: Node, envelope: Envelope) -> Arrival:
         deadline = scope_deadline(envelope.time, deadline)
     return Arrival(
         key=digest(envelope.id, node.spec.name, envelope.generation),
+        origin=digest(first_id(envelope.id), node.spec.name, 0),
         inputs=(envelope,),
         envelope=envelope,
         lineage=lineage,
@@ -165,17 +167,18 @@ def part_of(node: Node, envelope: Envelope) -> Part:
     )
 
 
-def complete(node: Node, envelope: Envelope, found: Sequence[Envelope]) -> Arrival:
+def complete(node: Node, envelope: Envelope, found: Gathered) -> Arrival:
     """Where the delivery of a join stands that this event completed or closed, with the parts that were found."""
-    *outer, scope = unpack(envelope.part)
-    inputs = tuple(sorted(found, key=part_index))
-    # of this generation, since a redrive of a settled request carries on under another request
-    first = next((each for each in inputs if each.generation == envelope.generation), envelope)
+    inputs = tuple(sorted(found.parts, key=part_index))
+    # of the join's generation: its request, its deadlines; an older part may be what it waited for
+    first = next((each for each in inputs if each.generation == found.generation), envelope)
+    *outer, around, scope = unpack(first.part)
     return Arrival(
-        key=digest(scope.group, node.spec.name, envelope.generation),
+        key=digest(scope.group, node.spec.name, found.generation),
+        origin=digest(first_id(scope.group), node.spec.name, 0),
         inputs=inputs,
         envelope=first,
-        lineage=tuple(outer),
+        lineage=(*outer, around.joined(found.generation)),
         deadline=scope.deadline,
         hop=max((each.hop for each in inputs), default=envelope.hop),
         emitted=max((each.time for each in inputs), default=envelope.time),
@@ -201,4 +204,4 @@ def timer_id(group: str) -> str:
 
 def fork_group(envelope_id: str) -> str:
     """The id of the scope that a forked event opens."""
-    return digest(envelope_id, "fork")
+    return derived_id(envelope_id, first_id(envelope_id), "fork")

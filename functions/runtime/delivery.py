@@ -34,20 +34,24 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         key: The idempotency key of the delivery.
+        origin: The same, but for that a redrive does not change it: what was done is not done again by one.
         agent: Whose delivery it is.
         attempt: 1 at the first try.
         until: When the attempt must be over: at the agent's time limit, or at the deadline of its work.
         budget: Of the workflow: what its request may spend on models.
+        workflow: Its name.
     """
 
     tenant: str
     conversation: str
     request: str
     key: str
+    origin: str
     agent: str
     attempt: int
     until: datetime
     budget: Budget
+    workflow: str = ""
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,10 +255,12 @@ def _call(plan: Plan, spec: AgentSpec, arrival: Arrival, ports: Ports, attempt: 
         conversation=arrival.envelope.conversation,
         request=arrival.envelope.request,
         key=arrival.key,
+        origin=arrival.origin,
         agent=spec.name,
         attempt=attempt,
         until=min(arrival.deadline, ports.now() + timedelta(seconds=spec.timeout_s)),
         budget=plan.workflow.budget,
+        workflow=plan.workflow.name,
     )
     extra: dict[str, Any] = {grant.parameter: ports.bind(grant, binding) for grant in spec.grants}
     if spec.context:

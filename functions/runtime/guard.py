@@ -18,9 +18,9 @@ def refuse(plan: Plan, node: Node, arrival: Arrival, standing: Standing, now: da
     """Pass, or say why this delivery must not go on. A side branch may outlive its request's deadline.
 
     Raises:
-        RefusedError: It passed through too many agents, its deadline is over, somebody stopped its conversation
-            or workflow, or its request has passed its budget and the agent does nothing without a model. An agent
-            that can do without is let through: the model is what refuses it.
+        RefusedError: It passed through too many agents, its deadline is over, it is stopped, its conversation
+            works at too high a rate, or its request has passed its budget and the agent does nothing without a
+            model. An agent that can do without is let through: the model is what refuses it.
     """
     workflow, budget, deadline = plan.workflow, plan.workflow.budget, arrival.deadline
     if arrival.hop >= workflow.max_hops:
@@ -30,7 +30,13 @@ def refuse(plan: Plan, node: Node, arrival: Arrival, standing: Standing, now: da
             reason="hops",
         )
     if standing.stopped:
-        raise RefusedError(f"stopped: {standing.stopped}", reason="stopped")
+        raise RefusedError(standing.stopped, reason="stopped")
+    if standing.events > workflow.max_events_per_minute:
+        raise RefusedError(
+            f"{standing.events} events of this conversation in a minute, and {workflow.name} allows "
+            f"{workflow.max_events_per_minute}: look for a fan-out that grows, or raise max_events_per_minute",
+            reason="rate",
+        )
     if now > deadline and not node.side:
         raise RefusedError(f"the deadline was {deadline:%H:%M:%S}, and it is {now:%H:%M:%S} (UTC)", reason="deadline")
     is_spent = standing.tokens > budget.tokens or standing.micros > budget.micros

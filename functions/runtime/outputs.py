@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from functions.errors import PermanentError
-from functions.events.envelope import MAX_PARTS, Envelope, Frame, Lineage, digest, pack, type_of, unpack
+from functions.events.envelope import MAX_PARTS, Envelope, Frame, Lineage, derived_id, pack, type_of, unpack
 from functions.events.event import AgentFailed, Event, PartEnded, ScopeExpired
 from functions.ports.state import Timer
 from functions.runtime.arrival import Arrival, fork_group, scope_deadline, timer_id
@@ -61,7 +61,7 @@ def timers(plan: Plan, node: Node, outputs: Sequence[Envelope]) -> tuple[Timer, 
         lineage = unpack(output.part)
         opened = len(lineage) - 1 > len(node.scopes)  # the root's frame is no scope
         if opened and not node.side and lineage[-1].total:
-            found[lineage[-1].group] = _timer(output, lineage, plan.closers[fan_out_scope(node.spec)])
+            found[lineage[-1].group] = scope_timer(output, lineage, plan.closers[fan_out_scope(node.spec)])
         if output.name in plan.forks:
             found[output.id] = fork_timer(plan, output)
     return tuple(found.values())
@@ -71,7 +71,7 @@ def fork_timer(plan: Plan, envelope: Envelope) -> Timer:
     """The timer of the scope that a forked event opens; whoever starts a request whose entry forks sets it too."""
     frame = Frame(fork_group(envelope.id), 0, plan.forks[envelope.name], envelope.deadline)
     forked = msgspec.structs.replace(envelope, deadline=scope_deadline(envelope.time, envelope.deadline))
-    return _timer(forked, (*unpack(envelope.part), frame), plan.closers[f"fork {envelope.name}"])
+    return scope_timer(forked, (*unpack(envelope.part), frame), plan.closers[f"fork {envelope.name}"])
 
 
 def _check(plan: Plan, node: Node, arrival: Arrival, made: Event | Sequence[Event] | None) -> None:
@@ -99,7 +99,7 @@ def _check(plan: Plan, node: Node, arrival: Arrival, made: Event | Sequence[Even
 
 
 def _fan_out(plan: Plan, node: Node, arrival: Arrival, made: Sequence[Event], now: datetime) -> tuple[Envelope, ...]:
-    group = digest(arrival.key, "each")
+    group = derived_id(arrival.key, arrival.origin, "each")
     lineage = _counted(plan, arrival.lineage, made)
     place = msgspec.structs.replace(
         _envelope(node, arrival, PartEnded(), now), plan=group, deadline=scope_deadline(now, arrival.deadline)
@@ -110,7 +110,7 @@ def _fan_out(plan: Plan, node: Node, arrival: Arrival, made: Sequence[Event], no
     return tuple(
         msgspec.structs.replace(
             place,
-            id=digest(arrival.key, node.spec.name, index),
+            id=derived_id(arrival.key, arrival.origin, node.spec.name, index),
             type=type_of(type(event)),
             data=_data(event, node),
             part=pack((*lineage, Frame(group, index, len(made), arrival.deadline))),
@@ -135,7 +135,7 @@ def _envelope(node: Node, arrival: Arrival, event: Event, now: datetime, *, targ
     """An output that stays inside the scopes its agent works in."""
     return msgspec.structs.replace(
         arrival.envelope,
-        id=digest(arrival.key, node.spec.name, 0),
+        id=derived_id(arrival.key, arrival.origin, node.spec.name, 0),
         source=node.spec.name,
         type=type_of(type(event)),
         time=now,
@@ -162,7 +162,8 @@ def _data(event: Event, node: Node) -> msgspec.Raw:
     return msgspec.Raw(raw)
 
 
-def _timer(output: Envelope, lineage: Lineage, closer: str) -> Timer:
+def scope_timer(output: Envelope, lineage: Sequence[Frame], closer: str) -> Timer:
+    """The timer of the innermost scope of a lineage: it closes when this output is no longer of use."""
     *outer, scope = lineage
     envelope = msgspec.structs.replace(
         output,

@@ -198,6 +198,8 @@ def _limits(workflow: Workflow) -> Iterator[str]:
         yield f"deadline_s is {workflow.deadline_s}: give a number of seconds above 0"
     if not 1 <= workflow.max_hops <= MAX_COUNT:
         yield f"max_hops is {workflow.max_hops}: give 1 to {MAX_COUNT}"
+    if not 1 <= workflow.max_events_per_minute <= MAX_COUNT:
+        yield f"max_events_per_minute is {workflow.max_events_per_minute}: give 1 to {MAX_COUNT}"
     if min(workflow.budget.tokens, workflow.budget.micros) < 0:
         yield f"the budget is {workflow.budget}: give 0 or more of each"
 

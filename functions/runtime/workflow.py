@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from functions.events.envelope import MAX_PARTS
 from functions.events.event import Event, Where
 from functions.runtime.agent import AgentSpec
 
@@ -33,6 +34,8 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
         resources: What the agents' capabilities act on: name -> kind, e.g. `documents` -> `collection`.
         deadline_s: How long a request may take, in seconds.
         max_hops: How many agents an event may pass through.
+        max_events_per_minute: How many events of one conversation agents may take in a minute, side branches and
+            retries included. By default, six agents for each part of the largest fan-out (`MAX_PARTS`).
         budget: What a request may spend on models.
     """
 
@@ -44,6 +47,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
     resources: Mapping[str, str] = {}
     deadline_s: float = 60.0
     max_hops: int = 64
+    max_events_per_minute: int = 6 * MAX_PARTS
     budget: Budget = Budget()
 
 

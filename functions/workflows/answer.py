@@ -4,6 +4,7 @@ What asks for research goes the way of the `research` workflow, through the same
 """
 
 from functions.agents.action import action
+from functions.agents.caller import caller
 from functions.agents.citation import citation
 from functions.agents.collector import collector
 from functions.agents.editor import editor
@@ -22,7 +23,7 @@ from functions.runtime.workflow import Workflow
 answer = Workflow(
     name="answer",
     agents=(
-        *(orchestrator, planner, retriever, validator, action, summarizer, response_builder),
+        *(orchestrator, planner, retriever, validator, action, caller, summarizer, response_builder),
         *(researcher, searcher, collector, citation, synthesizer, editor),
     ),
     entry=UserMessage,
@@ -33,5 +34,6 @@ answer = Workflow(
         "memories": "collection",
         "conversations": "conversations",
         "model": "model",
+        "actions": "action",
     },
 )

@@ -9,6 +9,7 @@ import msgspec
 from functions.events.answer import DocsRetrieved, Evidence, QuestionAsked, Validation, ValidationComplete
 from functions.events.common import Passage
 from functions.events.event import AgentFailed, All
+from functions.ports.actions import ActionResult
 from functions.ports.conversations import Message
 from functions.runtime.agent import Context
 
@@ -79,6 +80,25 @@ def complete(*kept: Evidence, **given: Any) -> ValidationComplete:
 
 def context(left: int = 1) -> Context:
     return Context(key="key", left={"QuestionAsked": left})
+
+
+class Actions:
+    """The actions of a stack: answers each with what a test says, and keeps what was asked.
+
+    Attributes:
+        invoked: The names and texts.
+    """
+
+    def __init__(self, **answers: ActionResult) -> None:
+        self.answers = answers
+        self.invoked: list[tuple[str, str]] = []
+
+    def names(self) -> Sequence[str]:
+        return sorted(self.answers)
+
+    def invoke(self, action: str, text: str) -> ActionResult:
+        self.invoked.append((action, text))
+        return self.answers[action]
 
 
 class Model:

@@ -1,8 +1,10 @@
 import pytest
-from agent_fakes import Talk, complete, context
+from agent_fakes import Actions, Talk, complete, context
 
 from functions.agents.orchestrator import EARLIER_MESSAGES, orchestrator
 from functions.events.answer import (
+    ActionNotFound,
+    ActionRequested,
     MemoryRequested,
     QuestionAsked,
     SupportLacking,
@@ -11,13 +13,12 @@ from functions.events.answer import (
     ValidationComplete,
 )
 from functions.events.research import ResearchRequested
+from functions.ports.actions import ActionResult
 
 
-def said(
-    text: str, talk: Talk | None = None
-) -> MemoryRequested | QuestionAsked | ValidationComplete | ResearchRequested:
+def said(text: str, talk: Talk | None = None) -> object:
     talk = talk or Talk()
-    return orchestrator(UserMessage(text=text), history=talk, conversation=talk, context=context())
+    return orchestrator(UserMessage(text=text), history=talk, conversation=talk, actions=None, context=context())
 
 
 def test_a_message_is_stored_as_it_was_written() -> None:
@@ -94,6 +95,43 @@ def test_what_only_looks_like_research_is_a_question(text: str) -> None:
     assert said(text) == QuestionAsked(question=text)
 
 
+def commanded(text: str, *names: str) -> object:
+    talk, actions = Talk(), Actions(**dict.fromkeys(names, ActionResult(status=200)))
+    return orchestrator(UserMessage(text=text), history=talk, conversation=talk, actions=actions, context=context())
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "rest"),
+    [
+        ("/notify the deploy is done", "notify", "the deploy is done"),
+        (" /notify   two words \n", "notify", "two words"),
+        ("/notify", "notify", ""),
+        ("/notify\nline one\nline two", "notify", "line one\nline two"),
+        ("/open-ticket Remember that tea is at five", "open-ticket", "Remember that tea is at five"),
+    ],
+)
+def test_an_action_is_asked_for_by_its_name_and_gets_the_words_after_it(text: str, name: str, rest: str) -> None:
+    assert commanded(text, "notify", "open-ticket") == ActionRequested(action=name, text=rest)
+
+
+@pytest.mark.parametrize("name", ["notif", "Notify", "notify2", "rm"])
+def test_nobody_guesses_an_action_and_the_names_that_exist_are_said(name: str) -> None:
+    assert commanded(f"/{name} all", "open-ticket", "notify") == ActionNotFound(
+        action=name, known=("notify", "open-ticket")
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["/etc/hosts is what?", "What is /notify for?", "/ notify", "//notify x", "notify all"]
+)
+def test_what_only_looks_like_an_action_is_a_question(text: str) -> None:
+    assert commanded(text, "notify") == QuestionAsked(question=text)
+
+
+def test_without_declared_actions_a_slash_means_nothing() -> None:
+    assert said("/notify what is this?") == QuestionAsked(question="/notify what is this?")
+
+
 def lacking(**given: object) -> SupportLacking:
     asked = QuestionAsked(question="How are lists sorted?", earlier=("Hello",), remembered="tea at five")
     values = {"asked": asked, "tried": ("how are lists sorted",), "validation": Validation()}
@@ -103,7 +141,7 @@ def lacking(**given: object) -> SupportLacking:
 def test_too_little_support_asks_once_more_with_what_was_tried_and_what_failed() -> None:
     talk = Talk()
     event = lacking(validation=Validation(missing=("the store is away",)))
-    again = orchestrator(event, history=talk, conversation=talk, context=context(left=1))
+    again = orchestrator(event, history=talk, conversation=talk, actions=None, context=context(left=1))
     assert again == QuestionAsked(
         question="How are lists sorted?",
         earlier=("Hello",),
@@ -117,7 +155,9 @@ def test_too_little_support_asks_once_more_with_what_was_tried_and_what_failed()
 
 def test_once_the_bound_is_reached_what_there_is_goes_on_as_insufficient() -> None:
     talk, validation = Talk(), complete().validation
-    ended = orchestrator(lacking(validation=validation), history=talk, conversation=talk, context=context(left=0))
+    ended = orchestrator(
+        lacking(validation=validation), history=talk, conversation=talk, actions=None, context=context(left=0)
+    )
     assert ended == ValidationComplete(
         rounds=1,
         queries=("how are lists sorted",),

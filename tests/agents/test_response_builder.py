@@ -1,9 +1,18 @@
 import re
 
+import pytest
 from agent_fakes import Talk, complete, evidence, passage
 
-from functions.agents.response_builder import NOTHING_FOUND, SEARCH_FAILED, response_builder
-from functions.events.answer import ActionCompleted, AnswerReady, Evidence, ResponseReady, ValidationComplete
+from functions.agents.response_builder import ANSWER_CUT, NOTHING_FOUND, SEARCH_FAILED, response_builder
+from functions.events.answer import (
+    ActionAnswered,
+    ActionCompleted,
+    ActionNotFound,
+    AnswerReady,
+    Evidence,
+    ResponseReady,
+    ValidationComplete,
+)
 
 
 def built(*sentences: Evidence, of: ValidationComplete | None = None) -> ResponseReady:
@@ -101,3 +110,32 @@ def test_a_fact_alone_is_confirmed() -> None:
     assert response.text == "Remembered: tea at five"
     assert response.making.method == "action"
     assert talk.appended == [("assistant", response.text)]
+
+
+@pytest.mark.parametrize(
+    ("ended", "text", "notes"),
+    [
+        (ActionAnswered(action="notify", status=200), "/notify is done. The server answered 200.", ()),
+        (
+            ActionAnswered(action="notify", status=201, text="number 7", cut=True),
+            "/notify is done. The server answered 201: number 7",
+            (ANSWER_CUT,),
+        ),
+        (
+            ActionAnswered(action="notify", status=None),
+            "/notify is done, as a person found out: what the server answered is not known.",
+            (),
+        ),
+        (ActionNotFound(action="rm", known=("a", "b")), "There is no action /rm. There are: /a, /b.", ()),
+    ],
+)
+def test_what_came_of_an_action_is_said_and_stored(
+    ended: ActionAnswered | ActionNotFound, text: str, notes: tuple[str, ...]
+) -> None:
+    talk = Talk()
+    response = response_builder(ended, conversation=talk)
+    assert (response.text, response.notes) == (text, notes)
+    assert (response.making.method == "action") is isinstance(ended, ActionAnswered), (
+        "nothing was done, nothing is said"
+    )
+    assert talk.appended == [("assistant", text)]

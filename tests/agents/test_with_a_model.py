@@ -112,10 +112,10 @@ def test_how_it_was_planned_reaches_the_answer_through_every_round() -> None:
     assert isinstance(validated, ValidationComplete)
     assert (validated.planning, validated.question) == (use, "how are lists sorted")
     lacking = SupportLacking(asked=part.asked, tried=("a",), validation=validated.validation)
-    again = orchestrator(lacking, history=Talk(), conversation=Talk(), context=context(left=1))
+    again = orchestrator(lacking, history=Talk(), conversation=Talk(), actions=None, context=context(left=1))
     assert isinstance(again, QuestionAsked)
     assert again.planning == use
-    ended = orchestrator(lacking, history=Talk(), conversation=Talk(), context=context(left=0))
+    ended = orchestrator(lacking, history=Talk(), conversation=Talk(), actions=None, context=context(left=0))
     assert isinstance(ended, ValidationComplete)
     assert ended.planning == use
 

@@ -66,6 +66,7 @@ class Caller:
                 conversations=LocalConversations(harness.store, harness.clock),
                 collections={"documents": OnePassage()},  # type: ignore[dict-item] - what the API reads of one
                 blobs=harness.blobs,
+                stops=harness.bus.stops,
                 now=harness.clock,
                 limits=limits,
                 secured=False,

@@ -13,7 +13,7 @@ from local_fakes import PATIENCE_S, answer_to, asked, settled, wait_for
 from memory_collection import DOCUMENTS, MemoryCollection
 
 from functions.adapters.encoders.minilm import built_encoder
-from functions.adapters.local.store import Store, StoreError
+from functions.adapters.local.store import Store
 from functions.adapters.vectors.qdrant_edge import EdgeCollection
 from functions.agents.response_builder import NOTHING_FOUND, SEARCH_FAILED
 from functions.errors import PermanentError, TroupeError
@@ -244,14 +244,6 @@ def test_what_was_said_and_remembered_survives_a_restart(start: Start) -> None:
         asked(process, SORT)
     with start() as process:
         assert asked(process, "Is it stable?").making.queries == (f"Is it stable? {SORT}",)
-
-
-def test_a_second_process_on_one_store_is_refused_with_the_first_ones_number(
-    process: LocalProcess, tmp_path: Path
-) -> None:
-    assert process
-    with pytest.raises(StoreError, match=rf"in use by process {os.getpid()}\b"):
-        Store(tmp_path / "store")
 
 
 # -------------------------------------------------------------------------------------------------- refusals

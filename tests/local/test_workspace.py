@@ -9,7 +9,6 @@ import pytest
 from local_fakes import asked, settled
 from small_encoder import SmallEncoder
 
-from functions.adapters.local.store import StoreError
 from functions.adapters.models.breaker import Breaker
 from functions.agents.response_builder import NOTHING_FOUND
 from functions.documents.sync import Report
@@ -140,7 +139,7 @@ def test_everything_is_closed_when_something_in_it_fails(home: Path) -> None:
 def test_a_workspace_in_use_is_refused(home: Path) -> None:
     with (
         workspace(home, None),
-        pytest.raises(StoreError, match=f"in use by process {os.getpid()}"),
+        pytest.raises(TroupeError, match=f"in use by process {os.getpid()}: stop that one, ask it with `--url`"),
         workspace(home, None),
     ):
         pass

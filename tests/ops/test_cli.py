@@ -9,6 +9,7 @@ import pytest
 from command import Troupe
 from model_server import KEY, NAME, ModelServer, decided, refusal, text
 
+from functions.adapters.local.members import locked
 from functions.adapters.local.schema import SCHEMA_VERSION
 from functions.adapters.local.store import Store
 from functions.adapters.vectors.qdrant_edge import EdgeCollection
@@ -216,11 +217,9 @@ def test_the_longest_question_is_answered(troupe: Troupe) -> None:
 
 
 def test_a_store_in_use_is_refused_with_who_uses_it(troupe: Troupe, tmp_path: Path) -> None:
-    store = Store(tmp_path / "home")
-    try:
+    (tmp_path / "home").mkdir(exist_ok=True)
+    with locked(tmp_path / "home" / "workspace.lock"):
         ran = troupe("ask", OPENS)
-    finally:
-        store.close()
     assert ran.code == 1
     assert f"in use by process {os.getpid()}" in ran.err
     assert ran.err.count("\n") == 1

@@ -7,8 +7,8 @@ import pytest
 from harness import Harness
 from sample_workflows import BOOK, BOOK_ANSWER, Answered, BookAsked
 
-from functions.adapters.local.bus import DEADLINE
 from functions.adapters.local.due import Entry
+from functions.adapters.local.rows import DEADLINE
 from functions.events.event import AgentFailed
 from functions.ports.state import State
 from functions.runtime.workflow import Workflow

@@ -1,7 +1,7 @@
 """What a delivery promises, over the shipped SQLite store, one delivery at a time."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,17 +30,17 @@ from sample_workflows import (
 )
 
 from functions.adapters.local.blobs import LocalBlobs
-from functions.adapters.local.bus import DEADLINE
 from functions.adapters.local.conversations import LocalAppend, LocalHistory
 from functions.adapters.local.retention import sweep
-from functions.adapters.local.settling import conversation_scope, workflow_scope
+from functions.adapters.local.rows import DEADLINE
 from functions.adapters.local.state import LocalState
+from functions.adapters.local.stops import conversation_scope, workflow_scope
 from functions.adapters.local.store import Store
 from functions.errors import PermanentError
 from functions.events.envelope import CLAIM_CHECK_BYTES, Envelope, Frame, decode, digest, encode, open_request, pack
 from functions.events.event import AgentFailed, Event
 from functions.ports.models import LanguageModel
-from functions.ports.state import Begun, Finish, Part, State, Task
+from functions.ports.state import Begun, Finish, Gathered, Part, State, Task
 from functions.runtime.agent import agent
 from functions.runtime.arrival import claim_checked, claimed
 from functions.runtime.dead_letters import given_up
@@ -271,13 +271,22 @@ def test_an_agent_that_needs_no_model_goes_on_past_the_budget(
     assert troupe.letters() == []
 
 
-@pytest.mark.parametrize("scope", [conversation_scope("default", "c1"), workflow_scope("single")])
-def test_the_stop_switch_refuses_deliveries_until_it_is_released(process: Opens, scope: str) -> None:
+@pytest.mark.parametrize(
+    ("scope", "stopped"),
+    [
+        (conversation_scope("default", "c1"), "the conversation c1"),
+        (workflow_scope("single"), "the workflow single"),
+        ("stack", "everything"),
+    ],
+)
+def test_the_stop_switch_refuses_deliveries_until_it_is_released(process: Opens, scope: str, stopped: str) -> None:
     troupe = process(SINGLE)
     troupe.requests.stop(scope, "a bad answer is going round")
     troupe.start(Asked(text="a"))
     troupe.run()
-    assert troupe.settlement() == AgentFailed(agent="work", reason="stopped: a bad answer is going round")
+    assert troupe.settlement() == AgentFailed(
+        agent="work", reason=f"{stopped} was stopped: a bad answer is going round"
+    )
     assert troupe.letters() == [("work", "stopped")]
     troupe.requests.resume(scope)
     troupe.start(Asked(text="b"), request="r2")
@@ -700,9 +709,9 @@ class _Reversing:
     def __getattr__(self, name: str) -> object:
         return getattr(self._state, name)
 
-    def gather(self, part: Part) -> Sequence[Envelope] | None:
+    def gather(self, part: Part) -> Gathered | None:
         found = self._state.gather(part)
-        return found and list(reversed(found))
+        return found and Gathered(generation=found.generation, parts=list(reversed(found.parts)))
 
 
 def test_after_its_join_a_request_has_its_whole_deadline_again(process: Opens) -> None:
@@ -1247,6 +1256,7 @@ def _binding(troupe: Harness, key: str, tenant: str, conversation: str) -> Bindi
         conversation=conversation,
         request="r1",
         key=key,
+        origin=key,
         agent="work",
         attempt=1,
         until=troupe.clock(),

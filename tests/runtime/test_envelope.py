@@ -42,13 +42,14 @@ FIRST = open_request(
 )
 
 frames = st.builds(
-    lambda group, place, seconds, rounds: Frame(
-        group, place[0], place[1], START + timedelta(milliseconds=seconds), tuple(sorted(rounds.items()))
+    lambda group, place, seconds, rounds, joins: Frame(
+        group, place[0], place[1], START + timedelta(milliseconds=seconds), tuple(sorted(rounds.items())), joins
     ),
     st.text("0123456789abcdef", min_size=1, max_size=32),
     st.integers(0, MAX_PARTS).flatmap(lambda total: st.tuples(st.integers(0, max(total - 1, 0)), st.just(total))),
     st.integers(0, 10**9),
     st.dictionaries(st.text(string.ascii_letters, min_size=1, max_size=8), st.integers(1, 99), max_size=3),
+    st.lists(st.integers(0, 99), max_size=3).map(tuple),
 )
 lineages = st.lists(frames, min_size=1, max_size=5).map(tuple)
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()

@@ -83,6 +83,7 @@ class Capabilities:
             budget=binding.budget,
             until=binding.until,
             now=self.world.clock,
+            stopped=lambda: None,
         )
 
 

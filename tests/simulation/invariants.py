@@ -8,7 +8,7 @@ from simulation.running import Broken, Run
 from simulation.scenarios import PATIENT_S
 from simulation.topologies import CALL_TOKENS
 
-from functions.adapters.local.bus import DEADLINE
+from functions.adapters.local.rows import DEADLINE
 from functions.events.envelope import Envelope, decode, digest, unpack
 from functions.events.event import ScopeExpired
 

@@ -14,8 +14,8 @@ import pytest
 from memory_target import Joined, MemoryRequests, MemoryState, Opened, Record, Table
 
 from functions.adapters.local import ahead, joins, requests, settling, state
-from functions.adapters.local.bus import Routes
 from functions.adapters.local.due import Entry
+from functions.adapters.local.rows import Routes
 from functions.adapters.models.bound import BoundModel
 from functions.events.envelope import Envelope
 from functions.ports.state import Begun, Finish, Part, Standing, Task
@@ -39,12 +39,12 @@ class Mutation(msgspec.Struct, frozen=True):
 # ---------------------------------------------------------------------------------- what every target shares
 
 
-def _counted_digest(module: Any) -> Callable[[Patch], None]:  # noqa: ANN401 - a module
+def _counted(module: Any, name: str) -> Callable[[Patch], None]:  # noqa: ANN401 - a module
     """Another id at every try."""
 
     def remove(patch: Patch) -> None:
-        original, counter = module.digest, itertools.count()
-        patch.setattr(module, "digest", lambda *parts: original(*parts, next(counter)))
+        original, counter = getattr(module, name), itertools.count()
+        patch.setattr(module, name, lambda *parts: original(*parts, next(counter)))
 
     return remove
 
@@ -96,16 +96,15 @@ def _local_done(patch: Patch) -> None:
 def _local_early_join(patch: Patch) -> None:
     original = joins._standing
 
-    def standing(connection: sqlite3.Connection, part: Part) -> tuple[int, int]:
-        joined, arrived = original(connection, part)
-        return joined, arrived + 1
+    def standing(connection: sqlite3.Connection, part: Part) -> tuple[int, bool, bool, bool, int]:
+        *stands, arrived = original(connection, part)
+        return *stands, arrived + 1
 
     patch.setattr(joins, "_standing", standing)
 
 
 def _local_closed_join(patch: Patch) -> None:
-    patch.setattr(joins, "mark_joined", lambda *_: None)
-    patch.setattr(state, "mark_joined", lambda *_: None)
+    patch.setattr(joins, "_mark_joined", lambda *_: None)
 
 
 def _local_settlement(patch: Patch) -> None:
@@ -226,9 +225,9 @@ def _cloud_done_before_published(patch: Patch) -> None:
 
 def _cloud_parts(patch: Patch) -> None:
     """A counter instead of an item a part: whoever comes twice counts twice."""
-    original = MemoryState._newest
+    original = MemoryState._arrived
 
-    def newest(self: MemoryState, part: Part) -> dict[int, str]:
+    def arrived(self: MemoryState, part: Part) -> dict[int, str]:
         counted = self._table._partitions.setdefault(f"counted#{part.join}", {})
         counted[len(counted)] = part.index
         found = original(self, part)
@@ -236,12 +235,12 @@ def _cloud_parts(patch: Patch) -> None:
             -each: key for each, key in zip(range(1, len(counted) - len(found) + 1), found.values(), strict=False)
         }
 
-    patch.setattr(MemoryState, "_newest", newest)
+    patch.setattr(MemoryState, "_arrived", arrived)
 
 
 def _cloud_closed_join(patch: Patch) -> None:
     """Nobody writes down that a join is closed."""
-    patch.setattr(MemoryState, "_joined", lambda _state, _part, newest: Joined(tuple(newest.values())))
+    patch.setattr(MemoryState, "_joined", lambda _state, _part, _generation, found: Joined(0, tuple(found.values())))
 
 
 def _cloud_settlement(patch: Patch) -> None:
@@ -305,8 +304,8 @@ def _cloud_started_before_published(patch: Patch) -> None:
 
 
 MUTATIONS = (
-    Mutation("an output's id is that of its delivery", EVERY, _counted_digest(outputs)),
-    Mutation("a delivery's key is that of its event", EVERY, _counted_digest(arrival)),
+    Mutation("an output's id is that of its delivery", EVERY, _counted(outputs, "derived_id")),
+    Mutation("a delivery's key is that of its event", EVERY, _counted(arrival, "digest")),
     Mutation("a failure is told to its join", EVERY, _untold_failures),
     Mutation("a part that ends is told to its join", EVERY, _untold_ends),
     Mutation("a timer closes a scope", EVERY, _no_timers),

@@ -1,11 +1,11 @@
 """What comes between a delivery and its ports: points where something may go wrong, and who holds which lease."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from functions.events.envelope import Envelope
-from functions.ports.state import Begun, DeadLetter, Finish, Part, State, Task
+from functions.ports.state import Begun, DeadLetter, Finish, Gathered, Part, State, Task
 
 Point = Callable[[str], None]
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class Observer(Protocol):
     def begins(self, key: str, attempt: int) -> None:
         """An attempt of a delivery begins."""
 
-    def joins(self, part: Part, parts: Sequence[Envelope]) -> None:
+    def joins(self, part: Part, gathered: Gathered) -> None:
         """A join is given its parts."""
 
     def gives_up(self, finish: Finish, watched: "Watched") -> Callable[[], None]:
@@ -82,15 +82,16 @@ class Watched:
         self.begun(task.key, begun)
         return begun
 
-    def gather(self, part: Part) -> Sequence[Envelope] | None:
+    def gather(self, part: Part) -> Gathered | None:
         found = self._state.gather(part)
         if found is not None:
             self._observer.joins(part, found)
         return found
 
-    def close(self, part: Part) -> Sequence[Envelope]:
+    def close(self, part: Part) -> Gathered | None:
         found = self._state.close(part)
-        self._observer.joins(part, found)
+        if found is not None:
+            self._observer.joins(part, found)
         return found
 
     def finish(self, finish: Finish) -> None:

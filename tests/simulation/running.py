@@ -5,7 +5,7 @@ pass its lease. A worker that dies unwinds its frame; a process that dies unwind
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from simulation.worlds import AGAIN_S, HIDDEN_S, LocalWorld, MemoryWorld, Messag
 from functions.errors import PermanentError
 from functions.events.envelope import Envelope, decode, digest, encode, open_request
 from functions.events.event import All, Event
-from functions.ports.state import Finish, Part, State
+from functions.ports.state import Finish, Gathered, Part, State
 from functions.runtime.agent import AgentSpec
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
@@ -397,10 +397,10 @@ class Run:
         """See `Observer.begins`."""
         self._newest[key] = max(attempt, self._newest[key])
 
-    def joins(self, part: Part, parts: Sequence[Envelope]) -> None:
+    def joins(self, part: Part, gathered: Gathered) -> None:
         """See `Observer.joins`."""
-        found = tuple(sorted(each.id for each in parts))
-        if self._joined.setdefault((part.join, part.generation), found) != found:
+        found = tuple(sorted(each.id for each in gathered.parts))
+        if self._joined.setdefault((part.join, gathered.generation), found) != found:
             raise Broken("a join that is closed stays as it is", f"{part.agent}, {len(found)} of {part.total} parts")
 
     def gives_up(self, finish: Finish, watched: Watched) -> Callable[[], None]:

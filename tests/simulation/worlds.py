@@ -11,10 +11,11 @@ from memory_target import LONG_AGO, Handed, MemorySpending, MemoryTalk, MemoryTa
 from simulation.observed import Point, Watched, with_points
 
 from functions.adapters.local.blobs import LocalBlobs
-from functions.adapters.local.bus import DEADLINE, Bus
+from functions.adapters.local.bus import Bus
 from functions.adapters.local.conversations import LocalAppend, LocalHistory
 from functions.adapters.local.due import Entry
 from functions.adapters.local.requests import LocalRequests
+from functions.adapters.local.rows import DEADLINE
 from functions.adapters.local.spending import LocalSpending
 from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store
@@ -212,9 +213,9 @@ class LocalWorld:
         try:
             if entry.started is None:
                 return deliver(entry.agent, message.raw, ports)
-            state.take_over(entry.started)
-            watched.begun(entry.started.arrival.key, entry.started.begun)
-            return carry_on(entry.started, ports)
+            started = state.take_over(entry.started)
+            watched.begun(started.arrival.key, started.begun)
+            return carry_on(started, ports)
         except Exception:
             state.abandon()
             raise

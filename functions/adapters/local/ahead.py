@@ -6,10 +6,11 @@ anything that waits in the queue. Otherwise its lease would run while its event 
 
 import sqlite3
 
-from functions.adapters.local.bus import Bus, add_row, postpone, remove
+from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
 from functions.adapters.local.joins import gather
-from functions.adapters.local.settling import standing
+from functions.adapters.local.rows import add_row, postpone, remove
+from functions.adapters.local.settling import count_event, standing
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, MalformedEnvelopeError, encode
 from functions.ports.state import Begun, Task
@@ -65,12 +66,12 @@ class Publication:
         self.waiting.pop()
         if begun.status == "leased":
             started = Started(plan=plan, node=node, arrival=arrival, begun=begun)
-            self.started.append(entry._replace(started=started, turn=self._now))
+            self.started.append(entry._replace(started=started, turn=self._now, raw=b""))
         elif begun.status == "busy":
             self.waiting.append(entry._replace(due=begun.until.timestamp()))
 
     def _add(self, envelope: Envelope, agent: str) -> Entry | None:
-        entry = add_row(self._connection, envelope, agent, self._now, encode(envelope))
+        entry = add_row(self._connection, self._bus.routes, envelope, agent, self._now, encode(envelope))
         if entry is not None:
             self.waiting.append(entry)
         return entry
@@ -91,10 +92,11 @@ def begin(connection: sqlite3.Connection, bus: Bus, task: Task, receipt: int) ->
     lease_until = now + task.lease_s
     leased = connection.execute(
         "INSERT INTO delivery"
-        " (key, agent, tenant, request, event, emitted, attempts, lease_until, started, changed)"
-        " VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?) ON CONFLICT (tenant, request, key) DO UPDATE SET"
+        " (key, agent, tenant, request, event, emitted, attempts, lease_until, started, changed, holder)"
+        " VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?) ON CONFLICT (tenant, request, key) DO UPDATE SET"
         " attempts = attempts + 1, lease_until = excluded.lease_until, started = excluded.started,"
-        " changed = excluded.changed WHERE finished IS NULL AND lease_until <= excluded.started RETURNING attempts",
+        " changed = excluded.changed, holder = excluded.holder"
+        " WHERE finished IS NULL AND lease_until <= excluded.started RETURNING attempts",
         (
             task.key,
             task.agent,
@@ -105,12 +107,12 @@ def begin(connection: sqlite3.Connection, bus: Bus, task: Task, receipt: int) ->
             lease_until,
             now,
             bus.next_change(),
+            bus.routes.member,
         ),
     ).fetchone()
     if leased:
-        return Begun(
-            status="leased", attempt=leased[0], until=utc(lease_until), standing=standing(connection, envelope)
-        )
+        stands = standing(connection, envelope, count_event(connection, envelope, now))
+        return Begun(status="leased", attempt=leased[0], until=utc(lease_until), standing=stands)
     attempts, lease_until, finished = connection.execute(
         "SELECT attempts, lease_until, finished FROM delivery WHERE tenant = ? AND request = ? AND key = ?",
         (envelope.tenant, envelope.request, task.key),

@@ -3,6 +3,7 @@
 import os
 import re
 import tempfile
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -40,8 +41,9 @@ class LocalBlobs:
     def remove_older(self, than: datetime) -> None:
         """Remove every blob that was written before."""
         for path in self._folder.iterdir():
-            if path.stat().st_mtime < than.timestamp():
-                path.unlink()
+            with suppress(FileNotFoundError):  # another process may be at it
+                if path.stat().st_mtime < than.timestamp():
+                    path.unlink()
 
     def _sync_folder(self) -> None:
         """A new name is on disk only once its folder is: an envelope that is committed next refers to it."""

@@ -8,13 +8,18 @@ from datetime import datetime
 from typing import Any
 
 from functions.adapters.local.ahead import Publication
-from functions.adapters.local.bus import DEADLINE, Bus, remove, set_deadline
+from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
+from functions.adapters.local.rows import DEADLINE, remove, set_deadline
 from functions.adapters.local.settling import ended, park, settle, start_next
+from functions.adapters.local.stops import scope_of
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, MalformedEnvelopeError, decode, encode
 from functions.ports.requests import Change, DeliveryView, Depth, Limits, RequestView, TokensView
+from functions.ports.stops import Stop
 from functions.runtime.dead_letters import unreadable
+
+MEGABYTE = 1_000_000
 
 
 class LocalRequests:
@@ -42,8 +47,8 @@ class LocalRequests:
         now = self._bus.now().timestamp()
         inserted = connection.execute(
             "INSERT OR IGNORE INTO request"
-            " (tenant, request, conversation, workflow, status, accepted, deadline, envelope)"
-            " VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?)",
+            " (tenant, request, conversation, workflow, status, accepted, deadline, envelope, planversion)"
+            " VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?)",
             (
                 envelope.tenant,
                 envelope.request,
@@ -52,16 +57,17 @@ class LocalRequests:
                 now,
                 envelope.deadline.timestamp(),
                 encode(envelope),
+                envelope.planversion,
             ),
         ).rowcount
         if not inserted:
             return None
         if limits is not None:
             row = connection.execute(_COUNT_OPEN, _counted(envelope.conversation, envelope.tenant)).fetchone()
-            limits.refuse(_depth(row))
+            limits.refuse(self._depth(row))
         accepted = Publication(connection, self._bus, now, places)
         publish = accepted.publish if places else None
-        accepted.waiting += set_deadline(connection, envelope)
+        accepted.waiting += set_deadline(connection, self._bus.routes, envelope)
         accepted.waiting += start_next(
             connection, self._bus.routes, envelope.tenant, envelope.conversation, now, publish=publish
         )
@@ -74,7 +80,18 @@ class LocalRequests:
 
     def depth(self, conversation: str, *, tenant: str) -> Depth:
         """See `Requests.depth`."""
-        return _depth(self._store.read(_COUNT_OPEN, _counted(conversation, tenant))[0])
+        return self._depth(self._store.read(_COUNT_OPEN, _counted(conversation, tenant))[0])
+
+    def _depth(self, row: Sequence[int]) -> Depth:
+        size = self._store.size()
+        return Depth(
+            open=row[0],
+            of_tenant=row[1],
+            of_conversation=row[2],
+            events=self._bus.waiting(),
+            store_mb=size.held // MEGABYTE,
+            free_mb=size.free // MEGABYTE,
+        )
 
     def wait(self, request: str, *, tenant: str, timeout_s: float) -> RequestView | None:
         """The request once it is settled, or as it stands after so many seconds."""
@@ -92,13 +109,15 @@ class LocalRequests:
     def view(self, request: str, *, tenant: str) -> RequestView | None:
         """See `Requests.view`."""
         rows = self._store.read(
-            "SELECT conversation, workflow, status, accepted, deadline, settled, settlement, tokens, micros"
+            "SELECT conversation, workflow, status, accepted, deadline, settled, settlement, tokens, micros, origin,"
+            " (SELECT later.request FROM request AS later WHERE later.tenant = request.tenant"
+            " AND later.origin = request.request AND later.origin != '' ORDER BY later.sequence DESC LIMIT 1)"
             " FROM request WHERE tenant = ? AND request = ?",
             (tenant, request),
         )
         if not rows:
             return None
-        conversation, workflow, status, accepted, deadline, settled, settlement, tokens, micros = rows[0]
+        conversation, workflow, status, accepted, deadline, settled, settlement, tokens, micros, *linked = rows[0]
         return RequestView(
             request=request,
             conversation=conversation,
@@ -110,6 +129,8 @@ class LocalRequests:
             settlement=None if settlement is None else decode(settlement),
             tokens=tokens,
             micros=micros,
+            origin=linked[0],
+            redriven_as=linked[1] or "",
         )
 
     def deliveries(self, request: str, *, tenant: str) -> Sequence[DeliveryView]:
@@ -147,16 +168,12 @@ class LocalRequests:
         self._bus.settlements.announce(error.request, tenant=error.tenant)
 
     def stop(self, scope: str, reason: str) -> None:
-        """Refuse every delivery of a conversation or workflow from now on, with this reason."""
-        self._store.write(
-            lambda connection: connection.execute(
-                "INSERT OR REPLACE INTO stopped (scope, reason) VALUES (?, ?)", (scope, reason)
-            )
-        )
+        """Refuse every delivery of what is kept under this key from now on, with this reason (stops.py)."""
+        self._bus.stops.stop(Stop(scope=scope_of(scope), reason=reason, by="", at=self._bus.now()))
 
     def resume(self, scope: str) -> None:
         """Let deliveries through again."""
-        self._store.write(lambda connection: connection.execute("DELETE FROM stopped WHERE scope = ?", (scope,)))
+        self._bus.stops.resume(scope_of(scope))
 
 
 # The counts are of the index `open_request`, which holds no more than what is open.
@@ -203,10 +220,6 @@ def _delivery(row: Sequence[Any]) -> DeliveryView:
 
 def _counted(conversation: str, tenant: str) -> tuple[str, str, str]:
     return tenant, tenant, conversation
-
-
-def _depth(row: Sequence[int]) -> Depth:
-    return Depth(open=row[0], of_tenant=row[1], of_conversation=row[2])
 
 
 def _overdue(envelope: Envelope, now: datetime) -> Envelope:

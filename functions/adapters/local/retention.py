@@ -1,32 +1,135 @@
-"""What is kept, and how long: 30 days for what was said, and for everything about a request that is settled."""
+"""What is kept, and how long: 30 days for what was said, and for everything about a request that is settled.
 
+It is removed in passes, each a write of a few milliseconds, so that deliveries go on between them.
+"""
+
+import logging
 import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.store import Store
 from functions.ports.conversations import TTL_DAYS
 
-# Everything that belongs to a request, by its columns `tenant` and `request`.
-_OF_A_REQUEST = ("delivery", "part", "joined", "written", "dead_letter")
+EVERY_S = 3600.0
+ROWS = 500  # that a pass removes, and no more of any table
+BLOB_DAYS = TTL_DAYS + 1  # a blob is older than the rows that name it, and none of them outlives it
+PACE_MINUTES = 10  # of which only the last one is looked at
+
+log = logging.getLogger("troupe.retention")
+
+# What belongs to a request, with the key of a row beside the columns `tenant` and `request`.
+_OF_A_REQUEST = {
+    "delivery": "key",
+    "part": "joining, generation, position",
+    "joined": "joining, generation",
+    "written": "changed",
+    "awaited": "joining, generation, position",
+    "effect": "key",
+}
+_WHOSE = "tenant = :tenant AND request = :request"
+# What goes by its own age, with its key. A dead letter waits for its request, where it has one.
+_HAS_REQUEST = (
+    "SELECT 1 FROM request WHERE request.tenant = dead_letter.tenant AND request.request = dead_letter.request"
+)
+_BY_AGE = {
+    "message": ("sequence", "at < :oldest"),
+    "dead_letter": ("key", f"at < :oldest AND NOT EXISTS ({_HAS_REQUEST})"),
+    "pace": ("tenant, conversation", "minute < :minute"),
+}
+# None is settled before it is accepted, so what comes later in the table is too young as well. A request that was
+# redriven is kept as long as the last of those that carry on: they count on its parts.
+_ACCEPTED = """
+SELECT sequence, tenant, request, settled < :oldest AND NOT EXISTS (
+    SELECT 1 FROM request AS later WHERE later.tenant = request.tenant AND later.origin = request.request
+    AND later.origin != '' AND ifnull(later.settled >= :oldest, 1))
+FROM request WHERE sequence > :sequence AND accepted < :oldest ORDER BY sequence LIMIT 100
+"""
+
+
+class Sweeper:
+    """A thread that sweeps at its start, and every hour from then on."""
+
+    def __init__(self, store: Store, blobs: LocalBlobs, now: Callable[[], datetime], every_s: float = EVERY_S) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._now = now
+        self._every_s = every_s
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it after the pass that it is at."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                for _ in passes(self._store, self._blobs, self._now()):
+                    if self._stopping.is_set():
+                        return
+            except Exception:
+                log.exception("what is older than %d days could not be removed, which is tried again", TTL_DAYS)
+            self._stopping.wait(self._every_s)
 
 
 def sweep(store: Store, blobs: LocalBlobs, now: datetime) -> int:
     """Remove what is older than 30 days; how many rows that were. Requests that are not settled stay."""
-    oldest = now - timedelta(days=TTL_DAYS)
-    removed = store.write(lambda connection: _sweep(connection, oldest.timestamp()))
-    blobs.remove_older(oldest)
-    return removed
+    return sum(passes(store, blobs, now))
 
 
-def _sweep(connection: sqlite3.Connection, oldest: float) -> int:
-    removed = connection.execute("DELETE FROM message WHERE at < ?", (oldest,)).rowcount
-    for table in _OF_A_REQUEST:
-        removed += connection.execute(
-            f"DELETE FROM {table} WHERE (tenant, request) IN"  # noqa: S608 - the names are those above
-            " (SELECT tenant, request FROM request WHERE settled < ?)",
-            (oldest,),
-        ).rowcount
-    # Letters of bytes that were no envelope belong to no request.
-    removed += connection.execute("DELETE FROM dead_letter WHERE request = '' AND at < ?", (oldest,)).rowcount
-    return removed + connection.execute("DELETE FROM request WHERE settled < ?", (oldest,)).rowcount
+def passes(store: Store, blobs: LocalBlobs, now: datetime) -> Iterator[int]:
+    """The same in steps: how many rows each pass removed."""
+    oldest = (now - timedelta(days=TTL_DAYS)).timestamp()
+    for requests in _settled(store, oldest):
+        yield from _removed(store, requests)
+    named = {"oldest": oldest, "minute": int(now.timestamp() // 60) - PACE_MINUTES}
+    for table, (key, condition) in _BY_AGE.items():
+        delete = _deleting(table, key, condition, named)
+        while removed := store.write(delete):
+            yield removed
+    blobs.remove_older(now - timedelta(days=BLOB_DAYS))
+
+
+def _settled(store: Store, oldest: float) -> Iterator[list[dict[str, str]]]:
+    sequence = 0
+    while rows := store.read(_ACCEPTED, {"sequence": sequence, "oldest": oldest}):
+        sequence = rows[-1][0]
+        yield [{"tenant": tenant, "request": request} for _, tenant, request, is_over in rows if is_over]
+
+
+def _removed(store: Store, requests: Sequence[Mapping[str, str]]) -> Iterator[int]:
+    while requests:
+        removed, ended = store.write(partial(_remove, requests=requests))
+        yield removed
+        requests = requests[ended:]
+
+
+def _remove(connection: sqlite3.Connection, requests: Sequence[Mapping[str, str]]) -> tuple[int, int]:
+    """Remove as many requests as one pass may; how many rows that were, and how many requests are gone."""
+    removed = 0
+    for ended, whose in enumerate(requests):
+        if removed >= ROWS:
+            return removed, ended
+        counts = [_deleting(table, key, _WHOSE, whose)(connection) for table, key in _OF_A_REQUEST.items()]
+        removed += sum(counts)
+        if ROWS in counts:  # there is more of it
+            return removed, ended
+        removed += _deleting("request", "sequence", _WHOSE, whose)(connection)
+    return removed, len(requests)
+
+
+def _deleting(table: str, key: str, condition: str, named: Mapping[str, object]) -> Callable[[sqlite3.Connection], int]:
+    delete = (
+        f"DELETE FROM {table} WHERE {condition}"  # noqa: S608 - the names are those above
+        f" AND ({key}) IN (SELECT {key} FROM {table} WHERE {condition} LIMIT {ROWS})"
+    )
+    return lambda connection: connection.execute(delete, named).rowcount

@@ -13,6 +13,9 @@ CREATE TABLE awaited (
     PRIMARY KEY (joining, generation, position)
 ) WITHOUT ROWID;
 CREATE INDEX awaited_of_request ON awaited (tenant, request);
+CREATE INDEX linked_request ON request (tenant, origin) WHERE origin != '';
+CREATE INDEX letter_of_request ON dead_letter (tenant, request);
+CREATE INDEX redriven_letter ON dead_letter (tenant, redriven_as) WHERE redriven_as != '';
 CREATE TABLE process (
     id TEXT PRIMARY KEY,
     pid INTEGER NOT NULL,
@@ -143,7 +146,8 @@ CREATE TABLE written (
 CREATE TABLE stopped (
     scope TEXT PRIMARY KEY,
     reason TEXT NOT NULL,
-    at REAL NOT NULL DEFAULT 0
+    at REAL NOT NULL DEFAULT 0,
+    who TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE TABLE dead_letter (
     key TEXT PRIMARY KEY,
@@ -159,7 +163,8 @@ CREATE TABLE dead_letter (
     request TEXT NOT NULL,
     event BLOB NOT NULL,
     redriven REAL,
-    redriven_as TEXT NOT NULL DEFAULT ''
+    redriven_as TEXT NOT NULL DEFAULT '',
+    generation INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE message (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -229,8 +234,10 @@ ALTER TABLE request ADD COLUMN planversion TEXT NOT NULL DEFAULT '';
 ALTER TABLE request ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 ALTER TABLE request ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE stopped ADD COLUMN at REAL NOT NULL DEFAULT 0;
+ALTER TABLE stopped ADD COLUMN who TEXT NOT NULL DEFAULT '';
 ALTER TABLE dead_letter ADD COLUMN redriven REAL;
 ALTER TABLE dead_letter ADD COLUMN redriven_as TEXT NOT NULL DEFAULT '';
+ALTER TABLE dead_letter ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
 UPDATE queue SET planversion = coalesce(json_extract(CAST(envelope AS TEXT), '$.planversion'), '')
     WHERE json_valid(CAST(envelope AS TEXT));
 UPDATE request SET planversion = coalesce(json_extract(CAST(envelope AS TEXT), '$.planversion'), '')

@@ -4,8 +4,10 @@ import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 
-from functions.adapters.local.bus import Routes, drop_deadline, enqueue, remove, set_timer
 from functions.adapters.local.due import Entry
+from functions.adapters.local.redriving import begin
+from functions.adapters.local.rows import Routes, drop_deadline, enqueue, remove, set_timer
+from functions.adapters.local.stops import found_in, keys
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, decode, digest, encode
 from functions.ports.state import DeadLetter, Standing
@@ -25,19 +27,33 @@ def settle(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, n
     return start_next(connection, routes, envelope.tenant, settled[0], now)
 
 
-def standing(connection: sqlite3.Connection, envelope: Envelope) -> Standing:
-    """How the request of an envelope stands; a request that nobody accepted here stands as new."""
-    stopped, status, tokens, micros = connection.execute(
-        "SELECT (SELECT reason FROM stopped WHERE scope IN (?, ?) LIMIT 1), status, tokens, micros"
-        " FROM (SELECT 1) LEFT JOIN request ON tenant = ? AND request = ?",
-        (
-            conversation_scope(envelope.tenant, envelope.conversation),
-            workflow_scope(envelope.workflow),
-            envelope.tenant,
-            envelope.request,
-        ),
+def count_event(connection: sqlite3.Connection, envelope: Envelope, now: float) -> int:
+    """Count a delivery that begins; how many of its conversation began in this minute."""
+    row = connection.execute(
+        "INSERT INTO pace (tenant, conversation, minute, events) VALUES (?, ?, ?, 1)"
+        " ON CONFLICT (tenant, conversation) DO UPDATE SET"
+        " events = CASE minute WHEN excluded.minute THEN events + 1 ELSE 1 END, minute = excluded.minute"
+        " RETURNING events",
+        (envelope.tenant, envelope.conversation, int(now // 60)),
     ).fetchone()
-    return Standing(settled=status == "settled", stopped=stopped or "", tokens=tokens or 0, micros=micros or 0)
+    return int(row[0])
+
+
+def standing(connection: sqlite3.Connection, envelope: Envelope, events: int) -> Standing:
+    """How the request of an envelope stands; a request that nobody accepted here stands as new."""
+    tenant, conversation, workflow = envelope.tenant, envelope.conversation, envelope.workflow
+    is_stopped, status, tokens, micros = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM stopped WHERE scope IN (?, ?, ?)), status, tokens, micros"
+        " FROM (SELECT 1) LEFT JOIN request ON tenant = ? AND request = ?",
+        (*keys(tenant, conversation, workflow), tenant, envelope.request),
+    ).fetchone()
+    return Standing(
+        settled=status == "settled",
+        stopped=str(found_in(connection, tenant, conversation, workflow)) if is_stopped else "",
+        tokens=tokens or 0,
+        micros=micros or 0,
+        events=events,
+    )
 
 
 def keep(connection: sqlite3.Connection, letter: DeadLetter) -> None:
@@ -69,16 +85,6 @@ def park(connection: sqlite3.Connection, letter: DeadLetter, receipt: int) -> No
     remove(connection, receipt)
 
 
-def conversation_scope(tenant: str, conversation: str) -> str:
-    """What the stop switch of a conversation is kept under."""
-    return f"conversation#{tenant}#{conversation}"
-
-
-def workflow_scope(workflow: str) -> str:
-    """What the stop switch of a workflow is kept under."""
-    return f"workflow#{workflow}"
-
-
 def start_next(  # noqa: PLR0913 - whose conversation it is, and what its first event is published with
     connection: sqlite3.Connection,
     routes: Routes,
@@ -99,11 +105,15 @@ def start_next(  # noqa: PLR0913 - whose conversation it is, and what its first 
     ).fetchone()
     if row is None or row[1] != "waiting":
         return []
-    connection.execute("UPDATE request SET status = 'running' WHERE sequence = ?", (row[0],))
     first = decode(row[2])
+    if routes.is_elsewhere(first):  # a process that carries its plan looks after it
+        return []
+    connection.execute("UPDATE request SET status = 'running' WHERE sequence = ?", (row[0],))
     if not routes.agents(first):  # it was accepted under a plan that is no longer there
         reason = "it began under an older deployment: ask again"
         return settle(connection, routes, ended(first, reason, utc(now)), now)
+    if first.generation:
+        return begin(connection, routes, first, utc(now))
     entries: list[Entry] = []
     if publish is None:
         entries += enqueue(connection, routes, first, now)

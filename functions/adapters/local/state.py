@@ -5,17 +5,18 @@ Outputs need no copy of their own here: storing them, publishing them and markin
 
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
+import msgspec
+
 from functions.adapters.local.ahead import Publication, begin
-from functions.adapters.local.bus import Bus, enqueue, postpone, remove, set_timer
+from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
-from functions.adapters.local.joins import gather, mark_joined, parts
+from functions.adapters.local.joins import close, gather, is_outrun
+from functions.adapters.local.rows import enqueue, flow_of, postpone, rank, remove, set_timer
 from functions.adapters.local.settling import keep, park, settle
-from functions.events.envelope import Envelope
-from functions.events.event import PRIORITIES
-from functions.ports.state import Begun, DeadLetter, Finish, Part, Task
+from functions.ports.state import Begun, DeadLetter, Finish, Gathered, Part, Task
 from functions.runtime.arrival import Started, task_of
 
 
@@ -48,30 +49,31 @@ class LocalState:
         self._task: Task | None = None
         self.ends_later = False
 
-    def take_over(self, started: Started) -> None:
-        """Take over a delivery that was begun with the end of the one before it."""
+    def take_over(self, started: Started) -> Started:
+        """Take over a delivery that was begun with the end of the one before it; it may have been stopped since."""
         self._attempt = started.begun.attempt
-        self._task = task_of(started.node, started.arrival)
+        self._task = task = task_of(started.node, started.arrival)
+        envelope = task.envelope
+        stop = self._bus.stops.known(
+            tenant=envelope.tenant, conversation=envelope.conversation, workflow=envelope.workflow
+        )
+        if stop is None:
+            return started
+        standing = msgspec.structs.replace(started.begun.standing, stopped=str(stop))
+        return msgspec.structs.replace(started, begun=msgspec.structs.replace(started.begun, standing=standing))
 
-    def gather(self, part: Part) -> Sequence[Envelope] | None:
+    def gather(self, part: Part) -> Gathered | None:
         """See `State.gather`; an incomplete join acknowledges the part."""
+        return self._store.write(lambda connection: self._found(connection, gather(connection, part)))
 
-        def step(connection: sqlite3.Connection) -> list[Envelope] | None:
-            found = gather(connection, part)
-            if found is None:
-                remove(connection, self._receipt)
-            return found
+    def close(self, part: Part) -> Gathered | None:
+        """See `State.close`; the timer of an older generation is acknowledged."""
+        return self._store.write(lambda connection: self._found(connection, close(connection, part)))
 
-        return self._store.write(step)
-
-    def close(self, part: Part) -> Sequence[Envelope]:
-        """See `State.close`."""
-
-        def step(connection: sqlite3.Connection) -> list[Envelope]:
-            mark_joined(connection, part)
-            return parts(connection, part)
-
-        return self._store.write(step)
+    def _found(self, connection: sqlite3.Connection, found: Gathered | None) -> Gathered | None:
+        if found is None:
+            remove(connection, self._receipt)
+        return found
 
     def begin(self, task: Task) -> Begun:
         """See `State.begin`."""
@@ -100,14 +102,12 @@ class LocalState:
         self.ends_later = True
 
         def written(published: Publication | None, error: BaseException | None) -> None:
-            started = [each._replace(turn=entry.turn) for each in published.started] if published else []
-            self._bus.hand(started, reserved=reserved)
-            self._bus.leave(self._receipt)
+            begun, waiting = (published.started, published.waiting) if published else ((), ())
+            begun = [each._replace(turn=entry.turn) for each in begun]
+            self._bus.replace(self._receipt, begun, waiting, reserved=reserved)
             if published is None or error is not None:
                 threading.Thread(target=self._interrupted, args=(entry, error)).start()
                 return
-            if published.waiting:
-                self._bus.announce(published.waiting)
             self._announce_end(finish)
 
         submit = self._store.submit_at_once if self._bus.is_alone() else self._store.submit
@@ -118,7 +118,7 @@ class LocalState:
         wanted = len(finish.outputs)
         if finish.settlement or not wanted:
             return 0, 0
-        own = int(self._bus.goes_on(finish.task.envelope.priority, entry.turn))
+        own = int(self._bus.goes_on(finish.task.envelope, entry.turn))
         return own, self._bus.reserve(wanted - own) if wanted > own else 0
 
     def _announce_end(self, finish: Finish) -> None:
@@ -147,14 +147,14 @@ class LocalState:
             connection.execute("DELETE FROM queue WHERE envelope_id = ?", (timer_id,))
         if finish.letter:
             keep(connection, finish.letter)
-        if finish.settlement:
+        if finish.settlement and not is_outrun(connection, finish.settlement):
             published.waiting += settle(connection, self._bus.routes, finish.settlement, now)
         return published
 
     def _later(self, connection: sqlite3.Connection, task: Task, now: float) -> Entry:
-        due, rank = now + task.lease_s, PRIORITIES.index(task.envelope.priority)
+        due = now + task.lease_s
         postpone(connection, self._receipt, due)
-        return Entry(due, rank, self._receipt, task.agent)
+        return Entry(due, rank(task.envelope.priority), self._receipt, task.agent, flow=flow_of(task.envelope))
 
     def release(self, task: Task, *, error: str, due: datetime) -> None:
         """See `State.release`; a lease that somebody took over meanwhile stays theirs."""

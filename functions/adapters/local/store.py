@@ -5,16 +5,16 @@ operations in one transaction, so that many workers share one wait for the disk.
 at once, beside the next commit.
 """
 
-import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
+from functions.adapters.local.members import OPENING_S, LockedError, Member, locked
 from functions.adapters.local.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from functions.errors import TroupeError
 
@@ -34,6 +34,13 @@ class StoreError(TroupeError):
 def utc(seconds: float) -> datetime:
     """A stored time, in seconds since 1970, as everybody else knows it."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+class Size(NamedTuple):
+    """What the store holds, and what is free on its disk, in bytes. The room of what was removed is used again."""
+
+    held: int
+    free: int
 
 
 class _Ticket(Generic[T]):
@@ -56,20 +63,22 @@ class _Ticket(Generic[T]):
 
 
 class Store:
-    """The file, its lock and its connections; safe to use from any thread.
+    """The file and its connections; safe to use from any thread, and beside other processes.
 
     Args:
-        folder: Made where it is missing. One process at a time may use it.
+        folder: Made where it is missing.
+
+    Attributes:
+        member: This process among those that use the store.
 
     Raises:
-        StoreError: Another process uses it, a newer Troupe wrote it, it is damaged, or it is something else.
+        StoreError: A newer Troupe wrote it, it is damaged, it is something else, or an older Troupe is at work on it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "troupe.sqlite"
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock_file = _lock(folder)
         self._reading = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._queued: list[_Ticket[Any]] = []
@@ -78,11 +87,8 @@ class Store:
         self._commits_left = threading.Semaphore(0)
         self._committer: threading.Thread | None = None  # commits what nobody waits for
         self._committing = threading.Lock()  # for whoever does, and for `close`
-        try:
-            self._writer = _open(self.path)
-        except BaseException:
-            self._lock_file.close()
-            raise
+        self.member, self._writer = _join(folder, self.path)
+        self._version_seen = self._version()
 
     def write(self, operation: Operation[T]) -> T:
         """Run an operation in a transaction, and return its result once that is on disk.
@@ -143,7 +149,7 @@ class Store:
         told.__cause__ = error
         return told
 
-    def read(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def read(self, query: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query, as they were when it started."""
         connection: sqlite3.Connection | None = getattr(self._reading, "connection", None)
         if connection is None:
@@ -152,13 +158,32 @@ class Store:
                 self._readers.append(connection)
         return connection.execute(query, parameters).fetchall()
 
+    def size(self) -> Size:
+        """How large it is, and how much more fits on its disk; reads no more than the first page."""
+        held = self.read(
+            "SELECT (page_count - freelist_count) * page_size"
+            " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+        )[0][0]
+        disk = os.statvfs(self.folder)
+        return Size(held=held, free=disk.f_bavail * disk.f_frsize)
+
+    def changed_elsewhere(self) -> bool:
+        """Whether another process wrote since this was asked the last time."""
+        with self._committing:
+            version = self._version()
+        seen, self._version_seen = self._version_seen, version
+        return version != seen
+
+    def _version(self) -> int:
+        return int(self._writer.execute("PRAGMA data_version").fetchone()[0])
+
     def flush(self) -> None:
         """Wait until everything that was submitted before is on disk, or its sender knows that it is not."""
         with suppress(StoreError, sqlite3.Error):
             self.write(lambda _connection: None)
 
     def close(self) -> None:
-        """Close every connection and give the lock back; what was written is on disk."""
+        """Close every connection and leave the store to the others; what was written is on disk."""
         self.flush()
         committer, self._committer = self._committer, None
         if committer is not None:
@@ -168,7 +193,7 @@ class Store:
             for connection in (*self._readers, self._writer):
                 connection.close()
             self._readers.clear()
-            self._lock_file.close()
+            self.member.leave()
 
     def _lead(self, own: _Ticket[Any] | None) -> None:
         """Commit what is queued, then let somebody lead who came meanwhile, and the others go on."""
@@ -250,13 +275,29 @@ def _run(connection: sqlite3.Connection, ticket: _Ticket[Any]) -> None:
     connection.execute("RELEASE operation")
 
 
+def _join(folder: Path, path: Path) -> tuple[Member, sqlite3.Connection]:
+    """One process after the other, so that each finds the schema as a whole; of other versions, one at a time."""
+    try:
+        with locked(folder / "lock", patience_s=OPENING_S):
+            member = Member(folder)
+            try:
+                return member, _open(path, member)
+            except BaseException:
+                member.leave()
+                raise
+    except LockedError as error:  # an older Troupe holds it as long as it runs
+        raise StoreError(
+            f"the store {folder} is in use by process {error}: stop that one, or choose another folder for this one"
+        ) from error
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     connection.execute("PRAGMA busy_timeout = 10000")
     return connection
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, member: Member) -> sqlite3.Connection:
     try:
         connection = _connect(path)
     except sqlite3.Error as error:
@@ -266,7 +307,7 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        _bring_up_to_date(connection)
+        _bring_up_to_date(connection, path, member)
     except sqlite3.OperationalError as error:  # the disk is full, the file is locked or read-only: it is not damaged
         connection.close()
         raise StoreError(
@@ -284,11 +325,17 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path, member: Member) -> None:
     """The schema of this version: made in an empty file, or of what an earlier version left, whole or not at all."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == SCHEMA_VERSION:
         return
+    others = [pid for each, pid in member.living().items() if each != member.id]
+    if version and others:
+        raise StoreError(
+            f"{path} is of store version {version}, and process {others[0]} is at work on it: stop that one, and this "
+            f"Troupe brings the store to version {SCHEMA_VERSION}"
+        )
     steps = "".join(MIGRATIONS[step] for step in range(version, SCHEMA_VERSION)) if version else SCHEMA
     connection.executescript(
         f"BEGIN; {steps} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
@@ -311,22 +358,3 @@ def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreError(
             f"{path} is damaged ({verdict}): move the folder {path.parent} away to start anew, or restore a copy of it"
         )
-
-
-def _lock(folder: Path) -> Any:  # noqa: ANN401 - a file object, held for its lock
-    """Two processes on one store would hand the same delivery to two workers."""
-    path = folder / "lock"
-    file = path.open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.seek(0)
-        holder = file.read().strip()
-        file.close()
-        raise StoreError(
-            f"the store {folder} is in use by process {holder}: stop that one, or choose another folder for this one"
-        ) from error
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file

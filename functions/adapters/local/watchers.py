@@ -28,6 +28,13 @@ class Watchers:
                 if not self._watching[key]:
                     del self._watching[key]
 
+    def announce_all(self) -> None:
+        """Any of them may have changed: another process wrote."""
+        with self._changing:
+            woken = [wake for wakes in self._watching.values() for wake in wakes]
+        for wake in woken:
+            wake()
+
     def announce(self, request: str, *, tenant: str) -> None:
         """A change of this request was committed."""
         if (tenant, request) not in self._watching:  # nearly always, and every delivery asks

@@ -15,6 +15,8 @@ from functions.adapters.models.prices import MILLION, Price
 from functions.adapters.models.protocol import json_in, schema_of
 from functions.ports.models import ModelError, S
 from functions.ports.spending import Growing, Spending, Spent
+from functions.ports.stops import Stop
+from functions.runtime.guard import RefusedError
 from functions.runtime.workflow import Budget
 
 # Three to five in English, three or more in code and Chinese; as few as one in a script that a vocabulary has not.
@@ -42,6 +44,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         show: Takes each piece of the text as it comes.
         book: Takes what was used once that is known: tokens read, tokens written. For a call that is made
             again, once more.
+        check: Called with everything that comes of the answer; ends the call by raising, where it must not go on.
     """
 
     messages: tuple[Message, ...]
@@ -50,6 +53,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     left_s: float
     show: Callable[[str], None]
     book: Callable[[int, int], None]
+    check: Callable[[], None]
 
 
 class Chat(Protocol):
@@ -97,6 +101,7 @@ class BoundModel:
         budget: Budget,
         until: datetime,
         now: Callable[[], datetime],
+        stopped: Callable[[], Stop | None],
     ) -> None:
         self._chat = chat
         self._spending = spending
@@ -104,6 +109,7 @@ class BoundModel:
         self._budget = budget
         self._until = until
         self._now = now
+        self._stopped = stopped
 
     @property
     def name(self) -> str:
@@ -149,6 +155,7 @@ class BoundModel:
         max_tokens: int,
         show: Callable[[str], None],
     ) -> str:
+        self._refuse_if_stopped()
         left_s = (self._until - self._now()).total_seconds() - MARGIN_S
         if left_s <= 0:
             raise ModelError(f"{self.name} was not asked: the delivery's time is over", reason="timeout")
@@ -157,8 +164,22 @@ class BoundModel:
             raise ModelError(
                 f"{self.name} was not asked: what the request's budget leaves is too little for it", reason="budget"
             )
-        call = Call(messages=messages, schema=schema, max_tokens=allowed, left_s=left_s, show=show, book=self._book)
+        call = Call(
+            messages=messages,
+            schema=schema,
+            max_tokens=allowed,
+            left_s=left_s,
+            show=show,
+            book=self._book,
+            check=self._refuse_if_stopped,
+        )
         return self._chat.complete(call)
+
+    def _refuse_if_stopped(self) -> None:
+        """No `ModelError`: there is no way without the model either."""
+        stop = self._stopped()
+        if stop is not None:
+            raise RefusedError(str(stop), reason="stopped")
 
     def _affordable(self, messages: tuple[Message, ...], schema: dict[str, Any] | None) -> int:
         """How many tokens may be written, once these were read."""

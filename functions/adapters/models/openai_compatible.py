@@ -215,6 +215,7 @@ class OpenAICompatible:
         answer = _Answer(call)
         try:
             for chunk in _chunks(response):
+                call.check()
                 answer.add(chunk)
                 if answer.is_overlong:
                     break

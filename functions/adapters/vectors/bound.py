@@ -1,42 +1,75 @@
-"""The capabilities of a collection, bound to the tenant of a delivery: the same over every vector store."""
+"""The capabilities of a collection, bound to a delivery's tenant and time: the same over every vector store."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 
+from functions.errors import TroupeError
 from functions.events.common import Passage
 from functions.ports.vectors import Collection
+
+
+class OutOfTimeError(TroupeError):
+    """The time of the attempt was over before its collection was asked: no such call can be cut off, so none begins."""
+
+
+class Time:
+    """How long an attempt may ask a collection."""
+
+    def __init__(self, until: datetime, now: Callable[[], datetime]) -> None:
+        self._until = until
+        self._now = now
+
+    def left_s(self) -> float:
+        """Seconds that are left.
+
+        Raises:
+            OutOfTimeError: None are.
+        """
+        left = (self._until - self._now()).total_seconds()
+        if left <= 0:
+            raise OutOfTimeError(
+                f"the collection was not asked: the attempt's time was over at {self._until:%H:%M:%S} UTC"
+            )
+        return left
 
 
 class TenantSearch:
     """The `Search` capability."""
 
-    def __init__(self, collection: Collection, tenant: str) -> None:
+    def __init__(self, collection: Collection, tenant: str, time: Time) -> None:
         self._collection = collection
         self._tenant = tenant
+        self._time = time
 
     def find(self, text: str, *, limit: int = 5) -> Sequence[Passage]:
         """See `Search.find`."""
+        self._time.left_s()
         return self._collection.search(text, limit=limit, tenant=self._tenant)
 
 
 class TenantLookup:
     """The `Lookup` capability."""
 
-    def __init__(self, collection: Collection, tenant: str) -> None:
+    def __init__(self, collection: Collection, tenant: str, time: Time) -> None:
         self._collection = collection
         self._tenant = tenant
+        self._time = time
 
     def read(self, ids: Iterable[str]) -> Sequence[Passage]:
         """See `Lookup.read`."""
+        self._time.left_s()
         return self._collection.read(ids, tenant=self._tenant)
 
 
 class TenantUpsert:
     """The `Upsert` capability."""
 
-    def __init__(self, collection: Collection, tenant: str) -> None:
+    def __init__(self, collection: Collection, tenant: str, time: Time) -> None:
         self._collection = collection
         self._tenant = tenant
+        self._time = time
 
     def upsert(self, passages: Sequence[Passage]) -> None:
         """See `Upsert.upsert`."""
+        self._time.left_s()
         self._collection.upsert(passages, tenant=self._tenant)

@@ -1,14 +1,16 @@
 """What was said and settled is gone after 30 days; what is still open stays."""
 
 import os
+import time
 from collections.abc import Callable
 
 from harness import Harness
-from sample_workflows import FANNED_WITH_SIDE, SINGLE, Asked, ListAsked
+from sample_workflows import FANNED, FANNED_WITH_SIDE, SINGLE, Answered, Asked, ListAsked
 
-from functions.adapters.local.retention import sweep
+from functions.adapters.local.retention import ROWS, Sweeper, passes, sweep
 
 DAY_S = 86_400
+PATIENCE_S = 60.0  # how long a test waits for what must happen
 OF_REQUESTS = ("request", "delivery", "part", "joined", "dead_letter")
 
 Opens = Callable[..., Harness]
@@ -41,13 +43,87 @@ def test_a_request_that_is_not_settled_stays(process: Opens) -> None:
     assert _rows(troupe)["request"] == 1
 
 
-def test_a_blob_is_gone_after_thirty_days(process: Opens) -> None:
+def test_a_blob_is_gone_a_day_after_the_rows_that_may_name_it(process: Opens) -> None:
     troupe = process(SINGLE)
     troupe.blobs.put("old", b"1")
-    troupe.blobs.put("new", b"2")
+    troupe.blobs.put("named", b"2")
     now = troupe.clock().timestamp()
-    os.utime(troupe.folder / "blobs" / "old", (now - 31 * DAY_S, now - 31 * DAY_S))
-    os.utime(troupe.folder / "blobs" / "new", (now, now))
+    os.utime(troupe.folder / "blobs" / "old", (now - 31 * DAY_S - 60,) * 2)
+    os.utime(troupe.folder / "blobs" / "named", (now - 31 * DAY_S + 60,) * 2)
     sweep(troupe.store, troupe.blobs, troupe.clock())
-    assert troupe.blobs.get("new") == b"2"
-    assert [path.name for path in (troupe.folder / "blobs").iterdir()] == ["new"]
+    assert troupe.blobs.get("named") == b"2"
+    assert [path.name for path in (troupe.folder / "blobs").iterdir()] == ["named"]
+
+
+def aged(troupe: Harness) -> None:
+    troupe.clock.advance(31 * DAY_S)
+
+
+def test_no_pass_removes_more_than_its_share_and_all_of_them_everything(process: Opens) -> None:
+    troupe = process(FANNED)
+    troupe.store._writer.execute("PRAGMA synchronous = OFF")
+    troupe.start(ListAsked(texts=tuple(str(number) for number in range(2 * ROWS))))
+    troupe.run()
+    for number in range(5):
+        troupe.start(ListAsked(texts=("a", "b")), request=f"s{number}", conversation=f"s{number}")
+    troupe.run()
+    aged(troupe)
+    tables = ("delivery", "part", "joined", "request", "pace")
+    removed = list(passes(troupe.store, troupe.blobs, troupe.clock()))
+    assert sum(removed) > 4 * ROWS
+    assert max(removed) < 3 * ROWS, "of the tables, only two hold a row for each part"
+    assert [troupe.store.read(f"SELECT count(*) FROM {table}") for table in tables] == [[(0,)]] * len(tables)  # noqa: S608
+
+
+def test_between_two_passes_others_write(process: Opens) -> None:
+    troupe = process(SINGLE)
+    for number in range(2):
+        troupe.start(Asked(text="x"), request=f"r{number}", conversation=f"c{number}")
+    troupe.run()
+    aged(troupe)
+    for number, _ in enumerate(passes(troupe.store, troupe.blobs, troupe.clock())):
+        troupe.start(Asked(text="y"), request=f"new{number}", conversation=f"new{number}")
+    troupe.run()
+    assert isinstance(troupe.settlement("new0"), Answered)
+    assert troupe.requests.view("r1", tenant="default") is None
+
+
+def test_the_pace_of_a_conversation_that_fell_silent_is_forgotten(process: Opens) -> None:
+    troupe = process(SINGLE)
+    troupe.start(Asked(text="x"))
+    troupe.run()
+    troupe.clock.advance(30 * 60)
+    troupe.start(Asked(text="y"), request="r2", conversation="c2")
+    troupe.run_due()
+    sweep(troupe.store, troupe.blobs, troupe.clock())
+    assert troupe.store.read("SELECT conversation FROM pace") == [("c2",)]
+
+
+def test_a_letter_stays_as_long_as_its_request_and_one_of_nobody_goes_by_its_own_age(process: Opens) -> None:
+    troupe = process(SINGLE)
+    troupe.script.failures["work x"] = [ValueError("always")] * 9
+    troupe.start(Asked(text="x"))
+    troupe.run()
+    aged(troupe)
+    troupe.store.write(lambda connection: connection.execute("UPDATE request SET settled = settled + 86400 * 5"))
+    sweep(troupe.store, troupe.blobs, troupe.clock())
+    assert troupe.letters() == [("work", "attempts exhausted")]
+    troupe.store.write(lambda connection: connection.execute("UPDATE dead_letter SET request = ''"))
+    sweep(troupe.store, troupe.blobs, troupe.clock())
+    assert troupe.letters() == []
+
+
+def test_a_process_at_work_sweeps_again_and_again(process: Opens) -> None:
+    troupe = process(SINGLE)
+    sweeper = Sweeper(troupe.store, troupe.blobs, troupe.clock, every_s=0.01)
+    sweeper.start()
+    try:
+        for number in range(3):
+            troupe.start(Asked(text="x"), request=f"r{number}", conversation=f"c{number}")
+            troupe.run()
+            aged(troupe)
+            until = time.monotonic() + PATIENCE_S
+            while troupe.store.read("SELECT 1 FROM request"):
+                assert time.monotonic() < until, "nobody swept"
+    finally:
+        sweeper.stop()

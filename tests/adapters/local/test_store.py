@@ -1,5 +1,6 @@
-"""The one SQLite file: shared commits, a full disk, a damaged file, and one process at a time."""
+"""The one SQLite file: shared commits, a full disk, a damaged file, and who shares it."""
 
+import os
 import re
 import sqlite3
 import subprocess
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from functions.adapters.local.schema import APPLICATION_ID, SCHEMA_VERSION
+from functions.adapters.local import store as store_module
+from functions.adapters.local.members import locked
+from functions.adapters.local.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 from functions.adapters.local.store import Store, StoreError, _Ticket
 
 
@@ -391,29 +394,64 @@ else:
 """
 
 
-def test_a_second_process_is_refused_and_told_which_one_to_stop(tmp_path: Path) -> None:
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that has the store open."""
+    program = [sys.executable, "-c", OPEN, str(tmp_path), "closes"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdout is not None
+        assert process.stdout.readline() == "opened\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_process_shares_the_store_and_is_known_while_it_lives(
+    tmp_path: Path, other: "subprocess.Popen[str]"
+) -> None:
     store = Store(tmp_path)
-    found = subprocess.run(  # noqa: S603 - this interpreter, on the program above
-        [sys.executable, "-c", OPEN, str(tmp_path), "closes"], input="", capture_output=True, text=True, check=True
-    )
-    assert re.search(r"is in use by process \d+: stop that one, or choose another folder", found.stdout)
     store.write(put("a"))
-    store.close()
-
-
-def test_a_process_that_was_killed_leaves_no_lock(tmp_path: Path) -> None:
-    other = subprocess.Popen(  # noqa: S603 - this interpreter, on the program above
-        [sys.executable, "-c", OPEN, str(tmp_path), "is killed"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert other.stdout is not None
-    assert other.stdout.readline() == "opened\n"
-    with pytest.raises(StoreError, match=f"is in use by process {other.pid}"):
-        Store(tmp_path)
+    assert sorted(store.member.living().values()) == sorted([os.getpid(), other.pid])
     other.kill()
-    other.communicate()
-    store = Store(tmp_path)
-    store.write(put("a"))
+    other.wait()
+    assert list(store.member.living().values()) == [os.getpid()]
     store.close()
+
+
+def test_a_process_that_closes_its_store_is_alive_to_nobody(tmp_path: Path) -> None:
+    first, second = Store(tmp_path), Store(tmp_path)
+    first.close()
+    assert list(second.member.living()) == [second.member.id]
+    second.close()
+
+
+def test_a_store_is_not_brought_up_to_date_under_a_process_that_is_at_work_on_it(
+    tmp_path: Path, other: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    monkeypatch.setitem(MIGRATIONS, SCHEMA_VERSION, "CREATE TABLE more (x);")
+    refused(tmp_path, f"process {other.pid} is at work on it: stop that one")
+    other.kill()
+    other.wait()
+    store = Store(tmp_path)
+    assert store.read("SELECT * FROM more") == []
+    store.close()
+
+
+def test_a_process_of_an_older_troupe_that_holds_the_whole_store_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Store(tmp_path).close()
+    monkeypatch.setattr(store_module, "OPENING_S", 0.0)
+    with locked(tmp_path / "lock"):
+        refused(tmp_path, f"in use by process {os.getpid()}: stop that one")
+
+
+def test_what_another_process_wrote_is_noticed_once(tmp_path: Path) -> None:
+    store, elsewhere = Store(tmp_path), Store(tmp_path)
+    store.write(put("a"))
+    assert not store.changed_elsewhere()
+    elsewhere.write(put("b"))
+    assert store.changed_elsewhere()
+    assert not store.changed_elsewhere()
+    store.close()
+    elsewhere.close()

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from functions.adapters.models.bound import BoundModel, Call, estimated_tokens
+from functions.adapters.models.bound import MARGIN_S, BoundModel, Call, estimated_tokens
 from functions.adapters.models.prices import Price
 from functions.ports.models import ModelError
 from functions.ports.spending import Spent
+from functions.ports.stops import Scope, Stop
+from functions.runtime.guard import RefusedError
 from functions.runtime.workflow import Budget
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -65,7 +67,12 @@ class Page:
 
 
 def bound(chat: Chat, ledger: Ledger | None = None, page: Page | None = None, **given: object) -> BoundModel:
-    values: dict[str, object] = {"budget": Budget(), "until": NOW + timedelta(seconds=30), "now": lambda: NOW}
+    values: dict[str, object] = {
+        "budget": Budget(),
+        "until": NOW + timedelta(seconds=30),
+        "now": lambda: NOW,
+        "stopped": lambda: None,
+    }
     return BoundModel(chat, spending=ledger or Ledger(), growing=page or Page(), **(values | given))  # type: ignore[arg-type]
 
 
@@ -183,3 +190,34 @@ def test_without_time_nobody_is_asked(left_s: float) -> None:
 )
 def test_an_estimate_is_more_than_any_word_or_letter_count(text: str) -> None:
     assert estimated_tokens(text) >= max(len(text.split()), len(text) / 2)
+
+
+STOP = Stop(scope=Scope(kind="stack"), reason="a leak", by="sam", at=NOW)
+
+
+def test_no_model_is_asked_for_what_is_stopped() -> None:
+    chat = Chat("Yes.")
+    model = bound(chat, stopped=lambda: STOP)
+    with pytest.raises(RefusedError, match="everything was stopped by sam: a leak") as refusal:
+        model.write("Be brief.", "Is it?", max_tokens=5)
+    assert refusal.value.reason == "stopped"
+    assert chat.calls == []
+
+
+def test_a_call_is_given_the_stop_switch_to_look_at() -> None:
+    stops: list[Stop] = []
+    chat = Chat("Yes.")
+    bound(chat, stopped=lambda: stops[0] if stops else None).write("Be brief.", "Is it?", max_tokens=5)
+    chat.calls[0].check()
+    stops.append(STOP)
+    with pytest.raises(RefusedError, match="everything was stopped"):
+        chat.calls[0].check()
+
+
+def test_a_call_has_no_more_time_than_its_attempt_and_none_is_made_once_that_is_over() -> None:
+    chat = Chat("Yes.")
+    bound(chat, until=NOW + timedelta(seconds=10)).write("Be brief.", "Is it?", max_tokens=5)
+    assert chat.calls[0].left_s == 10 - MARGIN_S
+    late = bound(chat, until=NOW + timedelta(seconds=MARGIN_S))
+    assert refused(lambda: late.write("Be brief.", "Is it?", max_tokens=5)) == "timeout"
+    assert len(chat.calls) == 1

@@ -35,6 +35,7 @@ from model_server import (
 
 from functions.adapters.models.bound import Call, Message
 from functions.adapters.models.openai_compatible import TRIES, OpenAICompatible
+from functions.errors import PermanentError
 from functions.ports.models import ModelError
 
 Connect = Callable[..., OpenAICompatible]
@@ -44,9 +45,9 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required"
 class Asked:
     """One call, with what was shown of it and what it cost."""
 
-    def __init__(self, chat: OpenAICompatible, **given: Any) -> None:
+    def __init__(self, chat: OpenAICompatible, *, booked: list[tuple[int, int]] | None = None, **given: Any) -> None:
         self.shown: list[str] = []
-        self.booked: list[tuple[int, int]] = []
+        self.booked: list[tuple[int, int]] = [] if booked is None else booked
         self.said = ""
         self.error: ModelError | None = None
         values: dict[str, Any] = {
@@ -54,6 +55,7 @@ class Asked:
             "schema": None,
             "max_tokens": 50,
             "left_s": 60.0,
+            "check": lambda: None,
         }
         call = Call(**(values | given), show=self.shown.append, book=lambda *used: self.booked.append(used))
         try:
@@ -97,6 +99,25 @@ def test_where_the_endpoint_counts_nothing_more_is_booked_than_there_was(
     ((read, written),) = Asked(connect()).booked
     assert read >= len(["Be", "brief.", "Is", "it?"])
     assert written >= len(["one", "two", "three", "four", "five", "six"])
+
+
+def test_a_call_that_is_stopped_meanwhile_is_cut_off_and_what_came_of_it_is_booked(
+    server: ModelServer, connect: Connect
+) -> None:
+    seen: list[int] = []
+
+    def check() -> None:
+        seen.append(1)
+        if len(seen) > 3:
+            raise PermanentError("stopped")
+
+    server.replies = [streamed("abcdefgh")]
+    booked: list[tuple[int, int]] = []
+    with pytest.raises(PermanentError, match="stopped"):
+        Asked(connect(), check=check, booked=booked)
+    ((_, written),) = booked
+    assert written > 0
+    assert len(seen) == 4
 
 
 def test_a_last_chunk_whose_choices_are_null_is_understood(server: ModelServer, connect: Connect) -> None:

@@ -46,6 +46,7 @@ class Said:
             messages=(Message("system", instructions), Message("user", question)),
             show=self.shown.append,
             book=lambda *used: self.booked.append(used),
+            check=lambda: None,
             **(values | given),
         )
         self.text = chat.complete(self.call)

@@ -1,0 +1,116 @@
+"""The ledger of effects on SQLite: a row an effect, written before its call and after it."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from functions.adapters.local.store import Store, utc
+from functions.errors import TroupeError
+from functions.ports.actions import ActionResult
+from functions.ports.effects import LONGEST_S, UNSETTLED, Effect, Sent, Status, renewed
+
+_COLUMNS = "key, request, conversation, action, status, sent, received, at"
+_UNSETTLED = "status IN (" + ", ".join("?" * len(UNSETTLED)) + ")"
+
+
+class LocalEffects:
+    """The `Effects` port for one tenant."""
+
+    def __init__(self, store: Store, now: Callable[[], datetime], *, tenant: str) -> None:
+        self._store = store
+        self._now = now
+        self._tenant = tenant
+
+    def find(self, key: str) -> Effect | None:
+        """See `Effects.find`."""
+        return next(iter(self._where("key = ?", key)), None)
+
+    def begin(self, intent: Effect, *, key_lasts_s: float) -> Effect:
+        """See `Effects.begin`."""
+
+        def step(connection: sqlite3.Connection) -> Effect:
+            row = connection.execute(
+                f"SELECT {_COLUMNS} FROM effect WHERE tenant = ? AND key = ?",  # noqa: S608 - the names above
+                (self._tenant, intent.key),
+            ).fetchone()
+            effect = renewed(_effect(row) if row else None, intent, key_lasts_s)
+            connection.execute(
+                f"INSERT OR REPLACE INTO effect (tenant, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                (self._tenant, *_row(effect)),
+            )
+            return effect
+
+        return self._store.write(step)
+
+    def end(self, key: str, status: Status, received: ActionResult | None = None) -> None:
+        """See `Effects.end`."""
+        self._store.write(
+            lambda connection: connection.execute(
+                f"UPDATE effect SET status = ?, received = ? WHERE tenant = ? AND key = ? AND {_UNSETTLED}",  # noqa: S608
+                (status, _json(received), self._tenant, key, *UNSETTLED),
+            )
+        )
+
+    def effects(self, *, conversation: str | None = None) -> Sequence[Effect]:
+        """See `Effects.effects`."""
+        return self._where("?1 IS NULL OR conversation = ?1", conversation)
+
+    def in_doubt(self, request: str) -> Sequence[Effect]:
+        """See `Effects.in_doubt`."""
+        return self._where(f"request = ? AND {_UNSETTLED}", request, *UNSETTLED)
+
+    def settle(self, key: str, status: Literal["done", "not done"]) -> Effect:
+        """See `Effects.settle`."""
+        found = self.find(key)
+        if found is None:
+            raise TroupeError(f"there is no effect {key}: `troupe effects list` has their keys")
+        if found.status not in UNSETTLED:
+            raise TroupeError(f"the effect {key} is {found.status}: only one in doubt can be settled")
+        if found.status != "in doubt" and (self._now() - found.at).total_seconds() < LONGEST_S:
+            raise TroupeError(
+                f"the effect {key} may be being sent right now: settle it in {LONGEST_S / 60:.0f} minutes"
+            )
+        received = ActionResult(status=None) if status == "done" else None
+        self.end(key, status, received)
+        return msgspec.structs.replace(found, status=status, received=received)
+
+    def _where(self, condition: str, *parameters: object) -> list[Effect]:
+        rows = self._store.read(
+            f"SELECT {_COLUMNS} FROM effect WHERE ({condition}) AND tenant = ? ORDER BY at, key",  # noqa: S608
+            (*parameters, self._tenant),
+        )
+        return [_effect(row) for row in rows]
+
+
+def _row(effect: Effect) -> tuple[object, ...]:
+    return (
+        effect.key,
+        effect.request,
+        effect.conversation,
+        effect.action,
+        effect.status,
+        _json(effect.sent),
+        _json(effect.received),
+        effect.at.timestamp(),
+    )
+
+
+def _json(value: msgspec.Struct | None) -> bytes | None:
+    return None if value is None else msgspec.json.encode(value)
+
+
+def _effect(row: Sequence[Any]) -> Effect:
+    key, request, conversation, action, status, sent, received, at = row
+    return Effect(
+        key=key,
+        request=request,
+        conversation=conversation,
+        action=action,
+        status=status,
+        sent=msgspec.json.decode(sent, type=Sent),
+        received=None if received is None else msgspec.json.decode(received, type=ActionResult),
+        at=utc(at),
+    )

@@ -1,0 +1,130 @@
+"""`troupe stop`, `troupe resume` and `troupe stops`: the stop switch, also beside a server that is at work."""
+
+import getpass
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from functions.api.callers import DEFAULT_TENANT
+from functions.documents.chunks import clean
+from functions.errors import TroupeError
+from functions.ports.stops import Scope, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from functions.adapters.local.stops import LocalStops
+
+MAX_REASON_CHARACTERS = 500
+
+Conversation = Annotated[str | None, typer.Option("--conversation", help="A conversation, by its name.")]
+Workflow = Annotated[str | None, typer.Option("--workflow", help="Every request of a workflow.")]
+Everything = Annotated[bool, typer.Option("--all", help="Everything.")]
+Tenant = Annotated[str, typer.Option(help="Whose conversation.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def stop(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    conversation: Conversation = None,
+    workflow: Workflow = None,
+    everything: Everything = False,
+    tenant: Tenant = DEFAULT_TENANT,
+    reason: Annotated[str, typer.Option(help="Why: whoever asks is told so.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Stop a conversation, a workflow or everything, within a second: what is at work ends with an error."""
+    scope = _scope(conversation, workflow, tenant, everything=everything)
+    made = Stop(scope=scope, reason=_reason(reason), by=_user(), at=datetime.now(UTC))
+    with _stops() as stops:
+        stops.stop(made)
+    _say(made, f"{made}.", as_json=as_json)
+
+
+def resume(
+    conversation: Conversation = None,
+    workflow: Workflow = None,
+    everything: Everything = False,
+    tenant: Tenant = DEFAULT_TENANT,
+    as_json: Json = False,
+) -> None:
+    """Let through again what was stopped; what ended meanwhile has to be asked again."""
+    scope = _scope(conversation, workflow, tenant, everything=everything)
+    with _stops() as stops:
+        if not stops.resume(scope):
+            raise TroupeError(f"{scope} is not stopped: `troupe stops` lists what is")
+        left = stops.listed()
+    _say(left, f"{scope} goes on.{_still(left)}", as_json=as_json)
+
+
+def list_stops(as_json: Json = False) -> None:
+    """List what is stopped, by whom, and why."""
+    with _stops() as stops:
+        listed = stops.listed()
+    lines = [f"{each.at:%Y-%m-%d %H:%M:%S} UTC  {each}{_whose(each.scope)}" for each in listed]
+    _say(listed, "\n".join(lines) or "Nothing is stopped.", as_json=as_json)
+
+
+def _scope(conversation: str | None, workflow: str | None, tenant: str, *, everything: bool) -> Scope:
+    if [conversation is not None, workflow is not None, everything].count(True) != 1:
+        raise typer.BadParameter("give one of --conversation, --workflow and --all")
+    if conversation is not None:
+        return Scope(kind="conversation", name=_name(conversation), tenant=tenant)
+    return Scope(kind="stack") if workflow is None else Scope(kind="workflow", name=_known(workflow))
+
+
+def _name(conversation: str) -> str:
+    try:
+        conversation.encode()
+    except UnicodeEncodeError as error:
+        raise typer.BadParameter("the conversation's name is not valid UTF-8") from error
+    return conversation.strip()
+
+
+def _known(workflow: str) -> str:
+    from functions.workflows.catalog import WORKFLOWS
+
+    if workflow not in WORKFLOWS:
+        raise typer.BadParameter(f"there is no workflow {workflow!r}: use one of {', '.join(sorted(WORKFLOWS))}")
+    return workflow
+
+
+def _reason(text: str) -> str:
+    reason = clean(text).strip()
+    if len(reason) > MAX_REASON_CHARACTERS:
+        raise typer.BadParameter(f"the reason has {len(reason)} characters, and {MAX_REASON_CHARACTERS} are kept")
+    return reason
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return ""
+
+
+@contextmanager
+def _stops() -> "Iterator[LocalStops]":
+    from functions.adapters.local.stops import LocalStops
+    from functions.adapters.local.store import Store
+    from local.workspace import home_folder
+
+    home = home_folder()
+    if not (home / "troupe.sqlite").exists():
+        raise TroupeError(f"there is no store in {home}: run `troupe run` once, or name its folder in TROUPE_HOME")
+    with closing(Store(home)) as store:
+        yield LocalStops(store)
+
+
+def _still(left: "Sequence[Stop]") -> str:
+    return f" Still stopped: {', '.join(str(each.scope) for each in left)}." if left else ""
+
+
+def _whose(scope: Scope) -> str:
+    return f" (tenant {scope.tenant})" if scope.kind == "conversation" and scope.tenant != DEFAULT_TENANT else ""
+
+
+def _say(data: object, text: str, *, as_json: bool) -> None:
+    typer.echo(msgspec.json.format(msgspec.json.encode(data)).decode() if as_json else clean(text))

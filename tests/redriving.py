@@ -1,0 +1,44 @@
+"""The dead letters of a harness, as a command beside its process redrives them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness import Harness
+
+from functions.adapters.local.dead_letters import LocalDeadLetters
+from functions.adapters.local.rows import Routes
+from functions.adapters.local.store import Store
+from functions.ports.dead_letters import LetterFilter, LetterView, Redrive
+
+
+def letters_of(troupe: Harness) -> LocalDeadLetters:
+    """The port, with what it publishes held by the process of the harness."""
+    return LocalDeadLetters(troupe.store, troupe.bus.routes, troupe.blobs, troupe.clock, announce=troupe.bus.announce)
+
+
+def find(troupe: Harness, **wanted: Any) -> Sequence[LetterView]:
+    """The letters that are meant."""
+    return letters_of(troupe).find(LetterFilter(**wanted))
+
+
+def redrive(troupe: Harness, **wanted: Any) -> Sequence[Redrive]:
+    """Redrive the letters that are meant."""
+    return letters_of(troupe).redrive(find(troupe, **wanted))
+
+
+def redrive_beside(troupe: Harness, **wanted: Any) -> Sequence[Redrive]:
+    """The same from another process, which delivers nothing itself."""
+    store = Store(troupe.folder)
+    try:
+        beside = LocalDeadLetters(store, Routes(troupe.plans.values()), troupe.blobs, troupe.clock)
+        return beside.redrive(beside.find(LetterFilter(**wanted)))
+    finally:
+        store.close()
+        troupe.bus.look_around()
+
+
+def carried_on(redrives: Sequence[Redrive]) -> str:
+    """The one request that all of these letters go on under."""
+    (request,) = {each.request for each in redrives}
+    assert not any(each.refused for each in redrives)
+    return request
