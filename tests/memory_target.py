@@ -551,11 +551,13 @@ class MemoryTalk:
         """See `Append.append`."""
         self._appended += 1
         said = Message(role=role, text=text, at=self._now(), request=self._binding.request)  # type: ignore[arg-type]
-        self._table.put_if_absent(self._partition, f"{self._binding.key}#{self._appended}", said)
+        self._table.put_if_absent(self._partition, f"{self._binding.origin}#{self._appended}", said)
 
     def history(self, *, limit: int = 20) -> Sequence[Message]:
         """See `History.history`."""
-        said = [item for key, item in self._table.query(self._partition) if not key.startswith(f"{self._binding.key}#")]
+        said = [
+            item for key, item in self._table.query(self._partition) if not key.startswith(f"{self._binding.origin}#")
+        ]
         return sorted(said, key=lambda message: message.at)[-limit:]
 
 

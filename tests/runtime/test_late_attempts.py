@@ -1,4 +1,4 @@
-"""What an attempt does that comes to its end when its delivery is already done."""
+"""What comes late, again, or never: attempts past their lease, redrives, the part of a fan-out of nothing."""
 
 from collections.abc import Callable
 
@@ -6,9 +6,11 @@ import pytest
 from harness import Harness
 from sample_workflows import FANNED, SINGLE, Answered, Asked, ListAsked
 
+from functions.adapters.local.conversations import LocalAppend, LocalHistory
 from functions.adapters.local.state import LocalState
 from functions.errors import PermanentError
-from functions.runtime.delivery import deliver
+from functions.runtime.delivery import Binding, deliver
+from functions.runtime.workflow import Budget
 
 Opens = Callable[..., Harness]
 
@@ -42,3 +44,32 @@ def test_a_port_that_fails_after_the_end_of_a_delivery_leaves_it_done(process: O
     state.abandon()
     assert troupe.leases() == []
     assert [view.error for view in troupe.requests.deliveries("r1", tenant="default")] == [""]
+
+
+def test_a_redrive_says_nothing_twice(process: Opens) -> None:
+    troupe = process(SINGLE)
+    for key in ("first", "redriven"):
+        binding = Binding(
+            tenant="default",
+            conversation="c1",
+            request="r1",
+            key=key,
+            origin="first",
+            agent="work",
+            attempt=1,
+            until=troupe.clock(),
+            budget=Budget(),
+        )
+        assert LocalHistory(troupe.store, troupe.clock, binding).history() == []
+        LocalAppend(troupe.store, troupe.clock, binding).append("user", "hello")
+    assert troupe.store.read("SELECT text FROM message") == [("hello",)]
+
+
+def test_a_fan_out_of_nothing_whose_part_is_lost_is_closed_by_its_timer(process: Opens) -> None:
+    troupe = process(FANNED)
+    troupe.start(ListAsked())
+    troupe.step("split")
+    lost = troupe.take("collect").receipt
+    troupe.store.write(lambda connection: connection.execute("DELETE FROM queue WHERE receipt = ?", (lost,)))
+    troupe.run()
+    assert troupe.settlement() == Answered()

@@ -47,6 +47,8 @@ def _many(seeds: Sequence[int]) -> int:
     with multiprocessing.Pool(initializer=_quiet) as pool:
         for outcome in pool.imap_unordered(simulate, seeds, chunksize=CHUNK):
             outcomes.append(outcome)
+            if outcome.invariant:
+                print(f"seed {outcome.seed} breaks: {outcome.invariant}", flush=True)
             if time.monotonic() - shown > EVERY_S:
                 shown = time.monotonic()
                 failed = sum(bool(each.invariant) for each in outcomes)

@@ -17,6 +17,7 @@ from functions.ports.conversations import Append, History
 from functions.ports.documents import Ingest
 from functions.ports.models import LanguageModel
 from functions.ports.spending import Spending
+from functions.ports.vectors import Lookup, Search, Upsert
 from functions.runtime.agent import Grant
 from functions.runtime.delivery import Binding
 from functions.runtime.text import overlap, words
@@ -71,6 +72,9 @@ class Capabilities:
             return Reader()
         if grant.capability is LanguageModel:
             return self._model(binding) if self._scenario.spends else None
+        if grant.capability not in (Search, Lookup, Upsert):
+            assert grant.optional, f"the simulation has no {grant.capability.__name__}"
+            return None
         stored = self._memories[binding.conversation] if grant.resource == "memories" else {p.id: p for p in SHELF}
         return Shelf(stored)
 

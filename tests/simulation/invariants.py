@@ -59,6 +59,8 @@ def every_event_ends(run: Run, _calm: Run) -> Iterator[str]:
     done = {record.key for record in run.world.records() if record.finished}
     done |= {letter.key for letter in run.world.letters() if letter.reason}
     for (event, generation, agent), envelope in run.goals.items():
+        if generation and run.plan.nodes[agent].spec.joins:
+            continue  # it may have ended in a later generation
         lost = bool(run.lost) if run.plan.nodes[agent].spec.joins else (event, agent) in run.lost
         if not lost and _key(run, envelope, agent, generation) not in done:
             yield f"nobody is done with {envelope.type} at {agent}"
@@ -118,6 +120,19 @@ def _answer(run: Run, request: str) -> tuple[str, bytes]:
     return envelope.type, bytes(envelope.data)
 
 
+def what_is_redriven_completes_its_request(run: Run, calm: Run) -> Iterator[str]:
+    """Once every dead letter was redriven and nothing went wrong, there is the answer of a calm run."""
+    for request, envelope in run.accepted.items() if run.redriven else ():
+        view = run.world.view(envelope)
+        if view is None or not view.redriven_as:
+            continue
+        again = run.world.view(msgspec.structs.replace(envelope, request=view.redriven_as))
+        if again is None or again.settlement is None:
+            yield f"{request} was redriven, and has no answer"
+        elif (again.settlement.type, bytes(again.settlement.data)) != _answer(calm, request):
+            yield f"{request} was redriven and answered {bytes(again.settlement.data)[:200]!r}"
+
+
 def the_budget_is_kept(run: Run, _calm: Run) -> Iterator[str]:
     """But for one call."""
     budget = run.plan.workflow.budget
@@ -137,6 +152,7 @@ INVARIANTS: tuple[Callable[[Run, Run], Iterator[str]], ...] = (
     every_effect_happens_once,
     every_delivery_has_one_key,
     the_answer_is_that_of_a_calm_run,
+    what_is_redriven_completes_its_request,
     the_budget_is_kept,
 )
 
@@ -157,4 +173,6 @@ def calm_twin(run: Run) -> Run:
     scenario = msgspec.structs.replace(run.scenario, target="memory", rate=0.0, losing=False, deadline_s=PATIENT_S)
     twin = Run(scenario, run.schedule.calm(), run.folder)
     twin.run()
+    if given_up := twin.world.letters():
+        raise Broken("where nothing goes wrong, nothing is given up", str(given_up[0]))
     return twin

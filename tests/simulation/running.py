@@ -29,6 +29,7 @@ from functions.runtime.workflow import Plan
 MOST_STEPS = 4000  # of one run: what takes more goes round in circles
 DEEPEST = 3  # workers at work at the same time
 PLACES = 3
+MOST_REDRIVES = 3  # rounds, the last of them calm
 LONGEST_DELAY_S = 100.0
 
 # How likely each fault is, at every point of its kind.
@@ -112,6 +113,7 @@ class Run:
         settled: How each request ended.
         accepted: The first envelope of each request, in the order in which they came.
         called: How often the agent of each delivery was called.
+        redriven: How many dead letters were.
     """
 
     def __init__(self, scenario: Scenario, schedule: Schedule, folder: Path) -> None:
@@ -125,6 +127,7 @@ class Run:
         self.accepted: dict[str, Envelope] = {}
         self.called: Counter[tuple[str, str]] = Counter()
         self.steps = 0
+        self.redriven = 0
         self._problem: Broken | None = None
         self._workers: list[Worker] = []
         self._handed: Counter[str] = Counter()
@@ -159,14 +162,42 @@ class Run:
         Raises:
             Broken: A promise was not kept on the way.
         """
+        self._until_all_is_done()
+        for round_ in range(1, MOST_REDRIVES + 1):
+            if round_ == MOST_REDRIVES:
+                self.schedule.quiet()  # so that nothing is given up any more
+            if not (self.scenario.patient and self._redrive()):
+                return
+            self._until_all_is_done()
+
+    def _until_all_is_done(self) -> None:
         going_on = True
         while going_on:
-            try:
+            with self._surviving():
                 going_on = self._next()
-            except ProcessDiedError:
-                self._workers.clear()
-                self.world.restart()
             self._look()
+
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        try:
+            yield
+        except ProcessDiedError:
+            self._workers.clear()
+            self.world.restart()
+
+    def _redrive(self) -> bool:
+        """Redrive what was given up; whoever does not know whether that was done does it again."""
+        tried = 0
+        while True:
+            tried += 1
+            with self._surviving():
+                try:
+                    with self._at_work("redrive"):
+                        count = self.world.redrive()
+                except (PortError, WorkerDiedError):
+                    continue
+                self.redriven += count
+                return count > 0 or tried > 1
 
     def _next(self) -> bool:
         """Do one thing that is due, or go to the next time when something is; False at the end."""
@@ -381,6 +412,8 @@ class Run:
 
     def _see_order(self, request: str, name: str) -> None:
         """Of a conversation, a request begins once every request is settled that was taken before it was asked."""
+        if request not in self.accepted:
+            return  # a redrive's own
         conversation = self.accepted[request].conversation
         for other, envelope in self.accepted.items():
             before = other in self._at_work_on or other in self._taken_before[request]

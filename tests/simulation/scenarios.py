@@ -73,7 +73,7 @@ def scenario(seed: int) -> Scenario:
     kind = schedule.chance("kind")
     return Scenario(
         name=name,
-        workflow=workflow,
+        workflow=msgspec.structs.replace(workflow, deadline_s=PATIENT_S),  # of what is redriven
         askings=_askings(events, schedule),
         target=_one_of(("sqlite", "ahead", "memory"), schedule.chance("target")),  # type: ignore[arg-type]
         deadline_s=HURRIED_S if 0.55 < kind < 0.8 else PATIENT_S,

@@ -57,6 +57,7 @@ def simulate(seed: int, *, allowed: frozenset[str] | None = None, change: Change
             seen["deliveries"] = run.steps
             if broken is None:
                 seen["dead letters"] = len(run.world.letters())
+                seen["dead letters redriven"] = run.redriven
             run.world.close()
     return Outcome(
         seed=seed,

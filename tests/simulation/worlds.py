@@ -13,6 +13,7 @@ from simulation.observed import Point, Watched, with_points
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.conversations import LocalAppend, LocalHistory
+from functions.adapters.local.dead_letters import LocalDeadLetters
 from functions.adapters.local.due import Entry
 from functions.adapters.local.requests import LocalRequests
 from functions.adapters.local.rows import DEADLINE
@@ -21,6 +22,7 @@ from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store
 from functions.events.envelope import Envelope, MalformedEnvelopeError, decode
 from functions.ports.conversations import Append
+from functions.ports.dead_letters import LetterFilter
 from functions.ports.requests import RequestView
 from functions.ports.spending import Spending
 from functions.ports.state import State
@@ -129,6 +131,9 @@ class World(Protocol):
 
     def said(self) -> list[Said]:
         """What was said in every conversation, oldest first."""
+
+    def redrive(self) -> int:
+        """Redrive every dead letter that was not redriven; how many there were."""
 
     def close(self) -> None:
         """Leave nothing open."""
@@ -283,6 +288,12 @@ class LocalWorld:
         rows = self.store.read("SELECT conversation, request, role, text FROM message ORDER BY sequence")
         return [Said(*row) for row in rows]
 
+    def redrive(self) -> int:
+        blobs = LocalBlobs(self._folder / "blobs")
+        shipped = LocalDeadLetters(self.store, self.bus.routes, blobs, self.clock, announce=self.bus.announce)
+        letters = with_points(shipped, "letters", self._point)
+        return len(letters.redrive(letters.find(LetterFilter())))
+
     def talk(self, grant: Grant, binding: Binding) -> object:
         """The shipped capability on conversations."""
         kind = LocalAppend if grant.capability is Append else LocalHistory
@@ -400,6 +411,10 @@ class MemoryWorld:
             Said(conversation, message.request, message.role, message.text)
             for _, conversation, message in sorted(said, key=lambda each: each[0])
         ]
+
+    def redrive(self) -> int:
+        """Nothing here redrives yet."""
+        return 0
 
     def talk(self, grant: Grant, binding: Binding) -> object:
         """The capability on conversations, in memory."""
