@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from harness import Clock, Script
 
-from functions.adapters.local.bus import DEADLINE, Routes
+from functions.adapters.local.rows import DEADLINE, Routes
 from functions.adapters.local.settling import ended
 from functions.adapters.local.stops import keys, scope_of
 from functions.events.envelope import Envelope, decode, encode, open_request
@@ -168,11 +168,11 @@ class Joined(msgspec.Struct, frozen=True):
     """A join that is closed, with the parts that count: a part that comes later changes nothing."""
 
     generation: int
-    parts: tuple[Part, ...]
+    parts: tuple[str, ...]
 
 
 class MemoryState:
-    """The `State` port for one delivery."""
+    """The `State` port for one delivery; nothing here awaits what is redriven."""
 
     def __init__(self, table: Table, bus: MemoryBus, requests: "MemoryRequests", now: Callable[[], datetime]) -> None:
         self._table = table
@@ -183,40 +183,45 @@ class MemoryState:
 
     def gather(self, part: Part) -> Gathered | None:
         """See `State.gather`."""
-        joined = self._closed(part)
-        if joined is None or joined.generation < part.generation:
+        generation = self._newest(part)
+        joined = self._table.get(_join(part), _closed(generation))
+        if joined is None:
             if part.total:
                 self._table.put_if_absent(_join(part), f"part#{part.generation:07}#{part.index:05}", part)
-            newest = self._newest(part)
-            if len(newest) < part.total and joined is None:
+            found = self._arrived(part)
+            if len(found) < part.total and not self._closed(part):
                 return None
-            generation = max((found.generation for found in newest.values()), default=part.generation)
-            joined = self._joined(part, generation, newest)
-        return self._gathered(joined)
+            joined = self._joined(part, generation, found)
+        return self._gathered(part, generation, joined)
 
     def close(self, part: Part) -> Gathered | None:
         """See `State.close`."""
-        newest = self._newest(part)
-        if any(found.generation > part.generation for found in newest.values()):
+        if self._newest(part) > part.generation:
             return None
-        return self._gathered(self._joined(part, part.generation, newest))
+        return self._gathered(part, part.generation, self._joined(part, part.generation, self._arrived(part)))
 
-    def _newest(self, part: Part) -> dict[int, Part]:
-        """The newest part of each index."""
-        return {item.index: item for _, item in self._table.query(_join(part)) if isinstance(item, Part)}
+    def _newest(self, part: Part) -> int:
+        """The generation in which the join stands."""
+        parts = [item.generation for _, item in self._table.query(_join(part)) if isinstance(item, Part)]
+        return max([part.generation, *parts, *self._closed(part)])
 
-    def _closed(self, part: Part) -> Joined | None:
-        found = [item for _, item in self._table.query(_join(part)) if isinstance(item, Joined)]
-        return found[-1] if found else None
+    def _closed(self, part: Part) -> list[int]:
+        """In which generations the join was closed."""
+        return [item.generation for _, item in self._table.query(_join(part)) if isinstance(item, Joined)]
 
-    def _joined(self, part: Part, generation: int, newest: dict[int, Part]) -> Joined:
-        key = f"closed#{generation:07}"
-        self._table.put_if_absent(_join(part), key, Joined(generation, tuple(newest.values())))
-        joined: Joined = self._table.get(_join(part), key)
+    def _arrived(self, part: Part) -> dict[int, str]:
+        """The key of the newest part of each index."""
+        return {item.index: key for key, item in self._table.query(_join(part)) if isinstance(item, Part)}
+
+    def _joined(self, part: Part, generation: int, found: dict[int, str]) -> Joined:
+        closed = Joined(generation, tuple(found.values()))
+        self._table.put_if_absent(_join(part), _closed(generation), closed)
+        joined: Joined = self._table.get(_join(part), _closed(generation))
         return joined
 
-    def _gathered(self, joined: Joined) -> Gathered:
-        return Gathered(generation=joined.generation, parts=[each.envelope for each in joined.parts])
+    def _gathered(self, part: Part, generation: int, joined: Joined) -> Gathered:
+        parts = [self._table.get(_join(part), key).envelope for key in joined.parts]
+        return Gathered(generation=generation, parts=parts)
 
     def begin(self, task: Task) -> Begun:
         """See `State.begin`."""
@@ -304,6 +309,10 @@ def _outputs(task: Task) -> str:
 
 def _join(part: Part) -> str:
     return f"join#{part.join}"
+
+
+def _closed(generation: int) -> str:
+    return f"closed#{generation:07}"
 
 
 # ---------------------------------------------------------------------------------------------- the requests
@@ -562,7 +571,7 @@ class MemoryTalk:
         """See `Append.append`."""
         self._appended += 1
         said = Message(role=role, text=text, at=self._now(), request=self._binding.request)  # type: ignore[arg-type]
-        self._table.put_if_absent(self._partition, f"{self._binding.key}#{self._appended}", said)
+        self._table.put_if_absent(self._partition, f"{self._binding.origin}#{self._appended}", said)
 
     def history(self, *, limit: int = 20) -> Sequence[Message]:
         """See `History.history`."""
@@ -570,7 +579,7 @@ class MemoryTalk:
         said = [
             item
             for key, item in self._table.query(self._partition)
-            if item.at >= oldest and not key.startswith(f"{self._binding.key}#")
+            if item.at >= oldest and not key.startswith(f"{self._binding.origin}#")
         ]
         return sorted(said, key=lambda message: message.at)[-limit:]
 

@@ -27,6 +27,7 @@ from functions.ports.state import Begun, Gathered, Part, State, Task
 from functions.runtime.workflow import Node, Plan
 
 COUNTED = (AgentFailed, PartEnded, ScopeExpired)  # what a join takes beside its parts
+_EMPTY = frozenset(type_of(event) for event in (PartEnded, ScopeExpired))  # what may say that there are no parts
 LEASE_MARGIN_S = 5.0  # past an agent's own time limit, for the writes around it
 SCOPE_SHARE = 0.8  # of the time that is left: a scope closes early enough for what follows it
 
@@ -168,7 +169,7 @@ def refuse_other_places(node: Node, envelope: Envelope) -> None:
     _refuse_other_events(node, envelope)
     lineage = unpack(envelope.part)
     _refuse_other_depth(node, lineage)
-    if node.spec.joins and not lineage[-1].total and envelope.name != PartEnded.__name__:
+    if node.spec.joins and not lineage[-1].total and envelope.type not in _EMPTY:
         raise MalformedEnvelopeError(f"part says that there are no parts, and {envelope.type} is one")
 
 

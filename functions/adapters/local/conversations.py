@@ -22,7 +22,7 @@ class LocalAppend:
         """See `Append.append`."""
         self._appended += 1
         bound, at = self._binding, self._now().timestamp()
-        row = (bound.tenant, bound.conversation, f"{bound.key}#{self._appended}", role, text, at, bound.request)
+        row = (bound.tenant, bound.conversation, f"{bound.origin}#{self._appended}", role, text, at, bound.request)
         self._store.write(
             lambda connection: connection.execute(
                 "INSERT OR IGNORE INTO message (tenant, conversation, key, role, text, at, request)"
@@ -46,7 +46,7 @@ class LocalHistory:
         rows = self._store.read(
             "SELECT role, text, at, request FROM message WHERE tenant = ? AND conversation = ? AND at >= ?"
             " AND key NOT LIKE ? ORDER BY sequence DESC LIMIT ?",
-            (bound.tenant, bound.conversation, _oldest(self._now()), f"{bound.key}#%", limit),
+            (bound.tenant, bound.conversation, _oldest(self._now()), f"{bound.origin}#%", limit),
         )
         return _oldest_first(rows)
 
