@@ -25,6 +25,7 @@ from functions.ports.state import Begun, Part, State, Task
 from functions.runtime.workflow import Node, Plan
 
 COUNTED = (AgentFailed, PartEnded, ScopeExpired)  # what a join takes beside its parts
+_EMPTY = frozenset(type_of(event) for event in (PartEnded, ScopeExpired))  # what may say that there are no parts
 LEASE_MARGIN_S = 5.0  # past an agent's own time limit, for the writes around it
 SCOPE_SHARE = 0.8  # of the time that is left: a scope closes early enough for what follows it
 
@@ -138,6 +139,11 @@ def delivery_key(envelope: Envelope, agent: str) -> str:
     return digest(envelope.tenant, envelope.request, envelope.id, agent, envelope.generation)
 
 
+def join_key(envelope: Envelope, agent: str) -> str:
+    """Of the delivery of the join that this part belongs to."""
+    return digest(scope_id(envelope.tenant, unpack(envelope.part)), agent, envelope.generation)
+
+
 def refuse_foreign(envelope: Envelope, workflow: str) -> None:
     """Pass an event that belongs where it says.
 
@@ -160,7 +166,7 @@ def refuse_other_places(node: Node, envelope: Envelope) -> None:
     _refuse_other_events(node, envelope)
     lineage = unpack(envelope.part)
     _refuse_other_depth(node, lineage)
-    if node.spec.joins and not lineage[-1].total and envelope.name != PartEnded.__name__:
+    if node.spec.joins and not lineage[-1].total and envelope.type not in _EMPTY:
         raise MalformedEnvelopeError(f"part says that there are no parts, and {envelope.type} is one")
 
 
@@ -201,13 +207,12 @@ def complete(node: Node, envelope: Envelope, found: Sequence[Envelope]) -> Arriv
     """Where the delivery of a join stands that this event completed or closed, with the parts that were found."""
     lineage = unpack(envelope.part)
     *outer, scope = lineage
-    scope_key = scope_id(envelope.tenant, lineage)
     total = _agreed_total(found, scope.total)
     inputs = tuple(sorted((each for each in found if _total(each) == total), key=part_index))
     # of this generation, since a redrive of a settled request carries on under another request
     first = next((each for each in inputs if each.generation == envelope.generation), envelope)
     return Arrival(
-        key=digest(scope_key, node.spec.name, envelope.generation),
+        key=join_key(envelope, node.spec.name),
         inputs=inputs,
         envelope=first,
         lineage=tuple(outer),
@@ -215,7 +220,7 @@ def complete(node: Node, envelope: Envelope, found: Sequence[Envelope]) -> Arriv
         hop=max((each.hop for each in inputs), default=envelope.hop),
         emitted=max((each.time for each in inputs), default=envelope.time),
         total=total,
-        timer=timer_id(scope_key),
+        timer=timer_id(scope_id(envelope.tenant, lineage)),
     )
 
 

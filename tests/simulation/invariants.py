@@ -9,8 +9,9 @@ from simulation.scenarios import PATIENT_S
 from simulation.topologies import CALL_TOKENS
 
 from functions.adapters.local.bus import DEADLINE
-from functions.events.envelope import Envelope, decode, digest, unpack
+from functions.events.envelope import Envelope, decode, unpack
 from functions.events.event import ScopeExpired
+from functions.runtime.arrival import delivery_key, join_key
 
 LATE = timedelta(seconds=3)  # a sweep that fails is made again
 
@@ -66,9 +67,8 @@ def every_event_ends(run: Run, _calm: Run) -> Iterator[str]:
 
 def _key(run: Run, envelope: Envelope, agent: str, generation: int) -> str:
     """Of the delivery that ends an event."""
-    if not run.plan.nodes[agent].spec.joins:
-        return digest(envelope.id, agent, generation)
-    return digest(unpack(envelope.part)[-1].group, agent, generation)
+    redriven = msgspec.structs.replace(envelope, generation=generation)
+    return (join_key if run.plan.nodes[agent].spec.joins else delivery_key)(redriven, agent)
 
 
 def no_lease_is_left(run: Run, _calm: Run) -> Iterator[str]:
