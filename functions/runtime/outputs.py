@@ -60,7 +60,7 @@ def timers(plan: Plan, node: Node, outputs: Sequence[Envelope]) -> tuple[Timer, 
     for output in outputs:
         lineage = unpack(output.part)
         opened = len(lineage) - 1 > len(node.scopes)  # the root's frame is no scope
-        if opened and not node.side:
+        if opened and not node.side:  # a scope of no parts too: the one event that says so may be lost
             found[lineage[-1].group] = scope_timer(output, lineage, plan.closers[fan_out_scope(node.spec)])
         if output.name in plan.forks:
             found[output.id] = fork_timer(plan, output)
