@@ -17,7 +17,7 @@ from functions.events.envelope import (
     unpack,
 )
 from functions.events.event import AgentFailed, Event, PartEnded, ScopeExpired
-from functions.ports.blobs import Blobs
+from functions.ports.blobs import Blobs, prefix_of
 from functions.ports.state import Begun, Part, State, Task
 from functions.runtime.workflow import Node, Plan
 
@@ -73,7 +73,8 @@ def claim_checked(envelope: Envelope, blobs: Blobs) -> Envelope:
     data = bytes(envelope.data)
     if len(data) <= CLAIM_CHECK_BYTES:
         return envelope
-    key = digest(envelope.id, data)  # two attempts may make other data of the same id
+    # two attempts may make other data of the same id
+    key = prefix_of(envelope.tenant, envelope.conversation) + digest(envelope.id, data)
     blobs.put(key, data)
     return msgspec.structs.replace(envelope, data=msgspec.Raw(b"null"), dataref=key)
 

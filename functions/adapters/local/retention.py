@@ -4,11 +4,9 @@ import sqlite3
 from datetime import datetime, timedelta
 
 from functions.adapters.local.blobs import LocalBlobs
+from functions.adapters.local.places import OF_A_REQUEST
 from functions.adapters.local.store import Store
 from functions.ports.conversations import TTL_DAYS
-
-# Everything that belongs to a request, by its columns `tenant` and `request`.
-_OF_A_REQUEST = ("delivery", "part", "joined", "written", "dead_letter")
 
 
 def sweep(store: Store, blobs: LocalBlobs, now: datetime) -> int:
@@ -21,9 +19,9 @@ def sweep(store: Store, blobs: LocalBlobs, now: datetime) -> int:
 
 def _sweep(connection: sqlite3.Connection, oldest: float) -> int:
     removed = connection.execute("DELETE FROM message WHERE at < ?", (oldest,)).rowcount
-    for table in _OF_A_REQUEST:
+    for table in OF_A_REQUEST:
         removed += connection.execute(
-            f"DELETE FROM {table} WHERE (tenant, request) IN"  # noqa: S608 - the names are those above
+            f"DELETE FROM {table} WHERE (tenant, request) IN"  # noqa: S608 - of the table of places
             " (SELECT tenant, request FROM request WHERE settled < ?)",
             (oldest,),
         ).rowcount

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from functions.adapters.local.due import Entry
-from functions.adapters.local.rows import Routes, drop_deadline, enqueue, remove, set_timer
+from functions.adapters.local.rows import Routes, drop_deadline, enqueue, is_queued, remove, set_timer
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, decode, digest, encode
 from functions.ports.state import DeadLetter, Standing
@@ -64,9 +64,10 @@ def keep(connection: sqlite3.Connection, letter: DeadLetter) -> None:
 
 
 def park(connection: sqlite3.Connection, letter: DeadLetter, receipt: int) -> None:
-    """Keep a dead letter in the place of the row that it came from."""
-    keep(connection, letter)
-    remove(connection, receipt)
+    """Keep a dead letter in the place of the row that it came from; without the row, somebody did or erased it."""
+    if is_queued(connection, receipt):
+        keep(connection, letter)
+        remove(connection, receipt)
 
 
 def conversation_scope(tenant: str, conversation: str) -> str:

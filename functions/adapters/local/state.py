@@ -12,7 +12,7 @@ from functions.adapters.local.ahead import Publication, begin
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
 from functions.adapters.local.joins import gather, mark_joined, parts
-from functions.adapters.local.rows import enqueue, postpone, remove, set_timer
+from functions.adapters.local.rows import enqueue, is_queued, postpone, remove, set_timer
 from functions.adapters.local.settling import keep, park, settle
 from functions.events.envelope import Envelope
 from functions.ports.state import Begun, DeadLetter, Finish, Part, Task
@@ -54,9 +54,11 @@ class LocalState:
         self._task = task_of(started.node, started.arrival)
 
     def gather(self, part: Part) -> Sequence[Envelope] | None:
-        """See `State.gather`; an incomplete join acknowledges the part."""
+        """See `State.gather`; an incomplete join acknowledges the part, as does an event that was erased."""
 
         def step(connection: sqlite3.Connection) -> list[Envelope] | None:
+            if not is_queued(connection, self._receipt):
+                return None
             found = gather(connection, part)
             if found is None:
                 remove(connection, self._receipt)
@@ -68,7 +70,8 @@ class LocalState:
         """See `State.close`."""
 
         def step(connection: sqlite3.Connection) -> list[Envelope]:
-            mark_joined(connection, part)
+            if is_queued(connection, self._receipt):
+                mark_joined(connection, part)
             return parts(connection, part)
 
         return self._store.write(step)
@@ -191,6 +194,10 @@ class LocalState:
 
     def _announce(self, task: Task) -> None:
         self._bus.watchers.announce(task.envelope.request, tenant=task.envelope.tenant)
+
+    def is_there(self) -> bool:
+        """Whether the event is still in the queue: it is not once its conversation was erased."""
+        return bool(self._store.read("SELECT 1 FROM queue WHERE receipt = ?", (self._receipt,)))
 
     def park(self, letter: DeadLetter) -> None:
         """See `State.park`."""
