@@ -27,6 +27,7 @@ from functions.ports.requests import Limits
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
 from functions.workflows.catalog import WORKFLOWS
+from ops import conversations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,6 +50,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(conversations.app, name="conversations")
 Docs = Annotated[
     str | None,
     typer.Option(

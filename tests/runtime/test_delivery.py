@@ -1238,6 +1238,8 @@ def test_a_message_is_gone_after_thirty_days(process: Opens) -> None:
 
 
 def _log(troupe: Harness, key: str, tenant: str = "default", conversation: str = "c1") -> LocalAppend:
+    request = _binding(troupe, key, tenant, conversation).request
+    troupe.requests.accept(troupe.opened(Asked(), request=request, tenant=tenant, conversation=conversation))
     return LocalAppend(troupe.store, troupe.clock, _binding(troupe, key, tenant, conversation))
 
 
@@ -1245,7 +1247,7 @@ def _binding(troupe: Harness, key: str, tenant: str, conversation: str) -> Bindi
     return Binding(
         tenant=tenant,
         conversation=conversation,
-        request="r1",
+        request=f"of {conversation}",
         key=key,
         agent="work",
         attempt=1,

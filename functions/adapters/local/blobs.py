@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -51,15 +51,19 @@ class LocalBlobs:
         """Whether there is a blob of this key."""
         return KEY.fullmatch(key) is not None and self._path(key).exists()
 
-    def erase(self, prefix: str, keys: Iterable[str]) -> None:
-        """Remove the blobs whose keys begin so, what a crash left of one that was being written, and these."""
-        with self._locked(fcntl.LOCK_EX):
-            for path in self._folder.iterdir():
-                if path.name.startswith((prefix, f".{prefix[:PREFIX_CHARACTERS]}")):
-                    path.unlink()
-            for key in keys:
-                self._path(key).unlink(missing_ok=True)
-            self._sync_folder()
+    def remains(self, prefix: str) -> list[str]:
+        """What a crash left of blobs that were being written under such keys; asked by whoever is `alone`."""
+        return [path.name for path in self._folder.glob(f".{prefix[:PREFIX_CHARACTERS]}*")]
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove what `keys` and `remains` named; what is gone already is no error."""
+        for name in names:
+            (self._folder / name).unlink(missing_ok=True)
+        self._sync_folder()
+
+    def alone(self) -> AbstractContextManager[None]:
+        """For as long as it is entered, nobody writes a blob."""
+        return self._locked(fcntl.LOCK_EX)
 
     def remove_older(self, than: datetime) -> None:
         """Remove every blob that was written before."""

@@ -3,7 +3,7 @@
 Each step is a row of `erasing` that is removed once it is done, so that a crash repeats a step and leaves none out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Protocol
 
@@ -39,15 +39,12 @@ class Erasures:
         files = self._store.read("SELECT erasure FROM erasing WHERE kind = 'files'")
         if not files:
             return True
-        self._erase_blobs()
+        with self._blobs.alone():
+            remove_blobs(self._store, self._blobs, self._store.read(_BLOBS))
         self._erase_points()
         if not self._store.rewrite():
             return False
-        self._store.write(
-            lambda connection: (
-                connection.executemany("DELETE FROM erasing WHERE kind = 'files' AND erasure = ?", files).rowcount
-            )
-        )
+        _forget(self._store, "DELETE FROM erasing WHERE kind = 'files' AND erasure = ?", files)
         return not pending(self._store)
 
     def _erase_points(self) -> None:
@@ -58,19 +55,16 @@ class Erasures:
                 # what another conversation holds too stays, though not in the versions that it replaced
                 ids = {point for *_, point, is_held in listed if not is_held}
                 self._points.erase(collection, ids, tenant=tenant)
-                self._forget("point", [(erasure, tenant, collection, point) for erasure, *_, point, _ in listed])
+                done = [(erasure, tenant, collection, point) for erasure, *_, point, _ in listed]
+                _forget(self._store, _FORGET_POINT, done)
 
-    def _erase_blobs(self) -> None:
-        for erasure, prefix in self._store.read("SELECT erasure, item FROM erasing WHERE kind = 'blobs'"):
-            keys = self._store.read("SELECT item FROM erasing WHERE kind = 'blob' AND erasure = ?", (erasure,))
-            self._blobs.erase(prefix, (key for (key,) in keys))
-            self._forget("blob", [(erasure, "", "", key) for (key,) in keys])
-            self._forget("blobs", [(erasure, "", "", prefix)])
 
-    def _forget(self, kind: str, done: list[tuple[str, str, str, str]]) -> None:
-        query = "DELETE FROM erasing WHERE erasure = ? AND tenant = ? AND collection = ? AND item = ? AND kind = ?"
-        rows = [(*row, kind) for row in done]
-        self._store.write(lambda connection: connection.executemany(query, rows).rowcount)
+def remove_blobs(store: Store, blobs: LocalBlobs, listed: Sequence[tuple[str, str]]) -> None:
+    """Remove blobs by the erasure and the name; for whoever is alone with the blobs."""
+    if not listed:
+        return
+    blobs.remove(name for _, name in listed)
+    _forget(store, "DELETE FROM erasing WHERE kind = 'blob' AND erasure = ? AND item = ?", listed)
 
 
 def pending(store: Store) -> bool:
@@ -78,6 +72,14 @@ def pending(store: Store) -> bool:
     return bool(store.read("SELECT 1 FROM erasing LIMIT 1"))
 
 
+def _forget(store: Store, query: str, done: Sequence[tuple[str, ...]]) -> None:
+    store.write(lambda connection: connection.executemany(query, done).rowcount)
+
+
+_FORGET_POINT = (
+    "DELETE FROM erasing WHERE kind = 'point' AND erasure = ? AND tenant = ? AND collection = ? AND item = ?"
+)
+_BLOBS = "SELECT erasure, item FROM erasing WHERE kind = 'blob'"
 _POINTS = """
 SELECT erasure, tenant, collection, item, EXISTS (
     SELECT 1 FROM held WHERE held.tenant = erasing.tenant AND held.collection = erasing.collection AND point = item

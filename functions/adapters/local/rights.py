@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from functions.adapters.local.blobs import LocalBlobs
+from functions.adapters.local.erasing import remove_blobs
 from functions.adapters.local.places import NAMED_PLACES, PLACES, Place, whose
 from functions.adapters.local.store import Store
 from functions.ports.blobs import prefix_of
@@ -79,24 +80,26 @@ class LocalRights:
 
     def erase(self, conversation: str, *, tenant: str) -> Holdings | None:
         """See `Rights.erase`."""
-        held = self._store.write(lambda connection: self._erase(connection, conversation, tenant))
+        with self._blobs.alone():  # so that none comes after they were listed
+            held, blobs = self._store.write(lambda connection: self._erase(connection, conversation, tenant))
+            remove_blobs(self._store, self._blobs, blobs)
         self._erased()
         return held
 
-    def _erase(self, connection: sqlite3.Connection, conversation: str, tenant: str) -> Holdings | None:
+    def _erase(
+        self, connection: sqlite3.Connection, conversation: str, tenant: str
+    ) -> tuple[Holdings | None, Sequence[tuple[str, str]]]:
+        """How much there was, and the names of its blobs, each after the id of this erasure."""
         held, named = self._holdings(connection, conversation, tenant), whose(conversation, tenant)
         prefix = prefix_of(tenant, conversation)
         if not held.items:
             pending = connection.execute("SELECT 1 FROM erasing WHERE kind = 'files' AND item = ?", (prefix,))
-            return held if pending.fetchone() else None
+            return (held if pending.fetchone() else None), ()
         erasure = uuid.uuid4().hex
+        names = [*self._keys(connection, conversation, tenant), *self._blobs.remains(prefix)]
         connection.executemany(
             "INSERT INTO erasing (erasure, kind, item) VALUES (?, ?, ?)",
-            [
-                *((erasure, "blob", key) for key in self._keys(connection, conversation, tenant)),
-                (erasure, "blobs", prefix),
-                (erasure, "files", prefix),
-            ],
+            [*((erasure, "blob", name) for name in names), (erasure, "files", prefix)],
         )
         connection.execute(
             "INSERT INTO erasing (erasure, kind, tenant, collection, item)"
@@ -105,7 +108,7 @@ class LocalRights:
         )
         for place in PLACES:
             connection.execute(f"DELETE FROM {place.table} WHERE {place.rows}", named)  # noqa: S608 - of the table
-        return held
+        return held, [(erasure, name) for name in names]
 
     def _holdings(self, connection: sqlite3.Connection, conversation: str, tenant: str) -> Holdings:
         named = whose(conversation, tenant)
