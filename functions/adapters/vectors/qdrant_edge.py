@@ -175,7 +175,7 @@ class EdgeCollection:
     def erase(self, ids: Iterable[str], *, tenant: str) -> None:
         """Remove passages by id, and every byte of what was ever removed or replaced.
 
-        A copy of the rest takes their place, about 0.4 ms a passage; who writes waits, who reads does not. A search
+        A copy of the rest takes their place, under a millisecond a passage; who writes waits, who reads does not. A search
         index is not copied: `optimize` builds it again.
         """
         with self._writing, self._reporting():
