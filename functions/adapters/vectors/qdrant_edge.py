@@ -175,8 +175,8 @@ class EdgeCollection:
     def erase(self, ids: Iterable[str], *, tenant: str) -> None:
         """Remove passages by id, and every byte of what was ever removed or replaced.
 
-        A copy of the rest takes their place, under a millisecond a passage; who writes waits, who reads does not. A search
-        index is not copied: `optimize` builds it again.
+        A copy of the rest takes their place, under a millisecond a passage; who writes waits, who reads does not.
+        A search index is not copied: `optimize` builds it again.
         """
         with self._writing, self._reporting():
             self._marker, self._shard = _rewrite(self.folder, self._marker, self._shard, _point_ids(tenant, ids))
