@@ -13,6 +13,7 @@ from functions.ports.rights import Export
 from local.workspace import workspace
 from ops import conversations
 
+pytestmark = pytest.mark.slow
 FACT = "the qzxmark launch is on Thursday"
 
 

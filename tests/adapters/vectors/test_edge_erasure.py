@@ -12,6 +12,7 @@ from functions.adapters.vectors.qdrant_edge import CollectionError, EdgeCollecti
 from functions.events.common import Passage, Work
 
 Open = Callable[..., EdgeCollection]
+pytestmark = pytest.mark.slow
 MARK = "qzxmark"
 KEPT = [
     Passage(id=f"k{number}", name="kept", source="memory", text=f"fact {number} of many", work=Work(title="A title"))
