@@ -12,14 +12,17 @@ from typing import Self
 import msgspec
 
 from functions.adapters.actions.settings import Action
-from functions.adapters.local.blobs import LocalBlobs
+from functions.adapters.local.blobs import BlobsOfDelivery, LocalBlobs
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.conversations import LocalAppend, LocalConversations, LocalHistory
 from functions.adapters.local.due import Entry
 from functions.adapters.local.effects import LocalEffects
+from functions.adapters.local.erasing import Erasures
 from functions.adapters.local.growing import LocalGrowing
+from functions.adapters.local.holding import Holding, LocalUpsert
 from functions.adapters.local.requests import LocalRequests
 from functions.adapters.local.retention import Sweeper
+from functions.adapters.local.rights import LocalRights
 from functions.adapters.local.spending import LocalSpending
 from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store, StoreError
@@ -41,6 +44,7 @@ from functions.runtime.arrival import LEASE_MARGIN_S, claim_checked, claimed
 from functions.runtime.delivery import ACKNOWLEDGED, Binding, Outcome, Ports, carry_on, deliver
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Workflow
+from local.points import Points
 from local.pool import BROKEN_PORT_DELAY_S, Pool
 from local.uploads import TenantIngest, Uploads
 
@@ -101,13 +105,15 @@ class LocalProcess:
         self._sweeper = Sweeper(store, self._blobs, now)
         self._stopping = threading.Event()
         self._uploads = Uploads(store)
+        self._holding = Holding(store, now)
+        points = Points(store.folder, collections.values())
+        self._erasures = Erasures(store, self._blobs, self._holding, points)
+        self._erasing = threading.Thread(target=self._finish_erasures, name="erasures", daemon=True)
         self._capabilities: Mapping[type, Callable[[str, Binding], object]] = {
             Search: lambda resource, binding: TenantSearch(
                 self._collections[resource], binding.tenant, Time(binding.until, now)
             ),
-            Upsert: lambda resource, binding: TenantUpsert(
-                self._collections[resource], binding.tenant, Time(binding.until, now)
-            ),
+            Upsert: lambda resource, binding: self._upsert(self._collections[resource], binding),
             Lookup: lambda resource, binding: TenantLookup(
                 self._collections[resource], binding.tenant, Time(binding.until, now)
             ),
@@ -126,6 +132,7 @@ class LocalProcess:
         self._pool.start()
         self._deadlines.start()
         self._others.start()
+        self._erasing.start()
         return self
 
     def __exit__(
@@ -134,6 +141,7 @@ class LocalProcess:
         self._stopping.set()
         self._others.join()
         self._sweeper.stop()
+        self._erasing.join()
         if not self._pool.stop(STOP_S):
             log.warning("an agent was still at work after %g s: its delivery is tried again at the next start", STOP_S)
         self._deadlines.join()
@@ -179,6 +187,7 @@ class LocalProcess:
             plans=self.plans,
             requests=self.requests,
             conversations=LocalConversations(self._store, self._now),
+            rights=LocalRights(self._store, self._blobs, self._now, self._bus.watchers.announce_all),
             collections=self._collections,
             blobs=self._blobs,
             stops=self._bus.stops,
@@ -191,7 +200,8 @@ class LocalProcess:
         state = LocalState(
             self._bus, entry.receipt, entry, lambda failed, error: self._interrupted(state, failed, error)
         )
-        ports = Ports(plans=self._by_version, state=state, blobs=self._blobs, bind=self._bind, now=self._now)
+        blobs = BlobsOfDelivery(self._blobs, state.is_there)
+        ports = Ports(plans=self._by_version, state=state, blobs=blobs, bind=self._bind, now=self._now)
         try:
             outcome = self._outcome(entry, state, ports)
         except Exception:
@@ -228,11 +238,24 @@ class LocalProcess:
             except Exception:
                 log.exception("what other processes did could not be looked at, which is tried again")
 
+    def _finish_erasures(self) -> None:
+        pause = LOOK_AROUND_S
+        while not self._stopping.wait(pause):
+            pause = BROKEN_PORT_DELAY_S
+            try:
+                if self._erasures.finish():
+                    pause = LOOK_AROUND_S
+            except TroupeError as error:
+                log.error("what was erased is still in a file, which is tried again: %s", error)  # noqa: TRY400 - it says it all
+            except Exception:
+                log.exception("what was erased is still in a file, which is tried again")
+
     def _bind(self, grant: Grant, binding: Binding) -> object:
         return self._capabilities[grant.capability](grant.resource, binding)
 
-    def _bound(self, resource: str, binding: Binding) -> tuple[Collection, str, Time]:
-        return self._collections[resource], binding.tenant, Time(binding.until, self._now)
+    def _upsert(self, collection: Collection, binding: Binding) -> LocalUpsert:
+        upsert = TenantUpsert(collection, binding.tenant, Time(binding.until, self._now))
+        return LocalUpsert(self._holding, upsert, collection.physical_name, binding)
 
     def _model(self, binding: Binding) -> BoundModel | None:
         if self._chat is None:

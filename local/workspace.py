@@ -25,6 +25,7 @@ from functions.errors import TroupeError
 from functions.events.envelope import digest
 from functions.ports.encoders import Encoder
 from functions.workflows.catalog import WORKFLOWS
+from local.points import COLLECTIONS
 from local.process import LocalProcess
 from local.uploads import upload_ledger
 
@@ -146,6 +147,6 @@ def _folder_corpus(docs: str, closing: ExitStack) -> Corpus:
 
 
 def _collection(home: Path, name: str, encoder: Encoder, closing: ExitStack) -> EdgeCollection:
-    opened = EdgeCollection(home / "collections", name=name, version=COLLECTION_VERSION, encoder=encoder)
+    opened = EdgeCollection(home / COLLECTIONS, name=name, version=COLLECTION_VERSION, encoder=encoder)
     closing.callback(opened.close)
     return opened

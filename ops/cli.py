@@ -27,7 +27,7 @@ from functions.ports.requests import Limits
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
 from functions.workflows.catalog import WORKFLOWS
-from ops import dead_letters, stopping
+from ops import conversations, dead_letters, stopping
 from ops.effects import effects
 from ops.usage import UsageError
 
@@ -54,6 +54,7 @@ app = typer.Typer(
 )
 app.add_typer(effects, name="effects")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(conversations.app, name="conversations")
 Docs = Annotated[
     str | None,
     typer.Option(

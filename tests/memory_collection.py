@@ -58,6 +58,9 @@ class MemoryCollection:
         for each in ids:
             self.points.pop((tenant, each), None)
 
+    def erase(self, ids: Iterable[str], *, tenant: str) -> None:
+        self.delete(ids, tenant=tenant)
+
     def count(self, *, tenant: str) -> int:
         return sum(owner == tenant for owner, _ in self.points)
 

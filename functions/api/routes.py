@@ -11,10 +11,12 @@ from functions.api.health import Health, get_health
 from functions.api.messages import Accepted, NewMessage, post_message
 from functions.api.passages import get_passage
 from functions.api.requests import MAX_WAIT_S, get_request
+from functions.api.rights import delete_conversation, get_export
 from functions.api.routing import VISIBLE, Answer, Parameter, Route
 from functions.api.views import Request
 from functions.api.workflows import WorkflowShown, WorkflowsShown, get_workflow, get_workflows
 from functions.events.common import Passage
+from functions.ports.rights import Export, Holdings
 
 EVENT_STREAM = "text/event-stream"
 
@@ -53,6 +55,24 @@ ROUTES: tuple[Route, ...] = (
             ),
         ),
         answers=(Answer(status=200, description="The last messages.", type=History),),
+    ),
+    Route(
+        name="exportConversation",
+        method="GET",
+        path="/conversations/{conversation}/export",
+        handler=get_export,
+        summary="Everything that is held about a conversation",
+        answers=(Answer(status=200, description="All of it.", type=Export),),
+        problems=(404,),
+    ),
+    Route(
+        name="eraseConversation",
+        method="DELETE",
+        path="/conversations/{conversation}",
+        handler=delete_conversation,
+        summary="Erase a conversation",
+        answers=(Answer(status=202, description="It is erased; this is how much it was.", type=Holdings),),
+        problems=(404, 408, 413),
     ),
     Route(
         name="getRequest",

@@ -7,6 +7,7 @@ from datetime import datetime
 from functions.ports.blobs import Blobs
 from functions.ports.conversations import Conversations
 from functions.ports.requests import Limits, Requests
+from functions.ports.rights import Rights
 from functions.ports.stops import Stops
 from functions.ports.vectors import Collection
 from functions.runtime.workflow import Plan
@@ -26,6 +27,7 @@ class Target:
     plans: Mapping[str, Plan]
     requests: Requests
     conversations: Conversations
+    rights: Rights
     collections: Mapping[str, Collection]
     blobs: Blobs
     stops: Stops

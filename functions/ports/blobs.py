@@ -2,9 +2,16 @@
 
 from typing import Protocol
 
+from functions.events.envelope import digest
+
+PREFIX_CHARACTERS = 16
+
 
 class Blobs(Protocol):
-    """Bytes by key. Keys are digests, so the same key always holds the same bytes."""
+    """Bytes by key. Keys are digests, so the same key always holds the same bytes.
+
+    What belongs to a conversation has a key that begins with `prefix_of` it: so it is found without an index.
+    """
 
     def put(self, key: str, data: bytes) -> None:
         """Store the bytes, whole or not at all; the same key again is no error."""
@@ -17,3 +24,8 @@ class Blobs(Protocol):
             KeyError: There are none.
         """
         ...
+
+
+def prefix_of(tenant: str, conversation: str) -> str:
+    """How the keys of everything begin that belongs to a conversation."""
+    return f"{digest(tenant, conversation)[:PREFIX_CHARACTERS]}-"

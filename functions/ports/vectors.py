@@ -62,6 +62,10 @@ class Collection(Protocol):
         """Remove passages by id; an id that is not there is no error."""
         ...
 
+    def erase(self, ids: Iterable[str], *, tenant: str) -> None:
+        """Remove passages by id, from every file; also what is left there of those that were removed before."""
+        ...
+
     def count(self, *, tenant: str) -> int:
         """How many passages the tenant has."""
         ...

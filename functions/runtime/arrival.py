@@ -22,7 +22,7 @@ from functions.events.envelope import (
     unpack,
 )
 from functions.events.event import AgentFailed, Event, PartEnded, ScopeExpired
-from functions.ports.blobs import Blobs
+from functions.ports.blobs import Blobs, prefix_of
 from functions.ports.state import Begun, Gathered, Part, State, Task
 from functions.runtime.workflow import Node, Plan
 
@@ -73,13 +73,14 @@ def claimed(envelope: Envelope, blobs: Blobs) -> Envelope:
     """The envelope with its data, wherever that is.
 
     Raises:
-        PermanentError: The data is another tenant's.
+        PermanentError: The data is another conversation's.
     """
     if not envelope.dataref:
         return envelope
     owner, mark, _ = envelope.dataref.rpartition("-")
-    if mark and owner != digest(envelope.tenant):  # without the mark, it was kept by an earlier version
-        raise PermanentError("dataref leads to the data of another tenant", reason="malformed envelope")
+    # without the mark, it was kept by an earlier version
+    if mark and owner + mark != prefix_of(envelope.tenant, envelope.conversation):
+        raise PermanentError("dataref leads to the data of another conversation", reason="malformed envelope")
     return msgspec.structs.replace(envelope, data=msgspec.Raw(blobs.get(envelope.dataref)), dataref="")
 
 
@@ -88,7 +89,8 @@ def claim_checked(envelope: Envelope, blobs: Blobs) -> Envelope:
     data = bytes(envelope.data)
     if len(data) <= CLAIM_CHECK_BYTES:
         return envelope
-    key = f"{digest(envelope.tenant)}-{digest(envelope.id, data)}"  # two attempts may make other data of the same id
+    # two attempts may make other data of the same id
+    key = prefix_of(envelope.tenant, envelope.conversation) + digest(envelope.id, data)
     blobs.put(key, data)
     return msgspec.structs.replace(envelope, data=msgspec.Raw(b"null"), dataref=key)
 

@@ -1,6 +1,7 @@
 """One request and its response on the wire: ASGI on one side, the API's plain structs on the other."""
 
 import logging
+import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ ALWAYS = {
     "x-content-type-options": "nosniff",
 }
 NEVER_STORED = {"cache-control": "no-store"}
+
+_CONVERSATION = re.compile(r"^/conversations/[^/]+")
 
 access = logging.getLogger("troupe.access")
 
@@ -94,12 +97,11 @@ class Exchange:
         await self._send(message)
 
     def record(self) -> None:
-        """Write the line of the access log."""
+        """Write the line of the access log: without the names of conversations, since people choose them."""
+        path = _CONVERSATION.sub("/conversations/*", self.path)
         took = (time.monotonic() - self._began) * 1000
         status = self._status or "left"
-        access.info(
-            "%s %s %s %.1f ms %s %s", self.scope["method"], self.path, status, took, self.tenant, self.correlation
-        )
+        access.info("%s %s %s %.1f ms %s %s", self.scope["method"], path, status, took, self.tenant, self.correlation)
 
 
 def _headers(scope: Scope) -> dict[str, str]:

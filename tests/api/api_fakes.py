@@ -8,6 +8,7 @@ from harness import Harness
 from sample_workflows import CONTRACT, LOG, Answered
 
 from functions.adapters.local.conversations import LocalConversations
+from functions.adapters.local.rights import LocalRights
 from functions.api.api import Api
 from functions.api.http import Chunk, HttpRequest, HttpResponse, Reply, Stream
 from functions.api.target import Target
@@ -64,6 +65,7 @@ class Caller:
                 plans=harness.plans,
                 requests=harness.requests,
                 conversations=LocalConversations(harness.store, harness.clock),
+                rights=LocalRights(harness.store, harness.blobs, harness.clock),
                 collections={"documents": OnePassage()},  # type: ignore[dict-item] - what the API reads of one
                 blobs=harness.blobs,
                 stops=harness.bus.stops,

@@ -16,7 +16,7 @@ def document(caller: Caller) -> Json:
 
 def test_every_call_of_the_page_is_in_the_document_and_the_reverse(document: Json) -> None:
     first = PAGE.read_text().partition("## Asking")[0]
-    calls = re.findall(r"`(GET|POST) (/[^`?]*)", first)
+    calls = re.findall(r"`(GET|POST|DELETE) (/[^`?]*)", first)
     assert {(method, path) for method, path in calls} == {
         (method.upper(), path) for path, methods in document["paths"].items() for method in methods
     }

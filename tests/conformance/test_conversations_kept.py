@@ -2,9 +2,7 @@
 
 from guarantees import guarantee
 from harness import Clock
-from sample_workflows import (
-    SINGLE,
-)
+from sample_workflows import SINGLE, Asked
 from target import Deploys, Troupe
 
 from functions.ports.conversations import Append, History
@@ -23,7 +21,7 @@ def _bound(troupe: Troupe, key: str, tenant: str, conversation: str) -> tuple[Ap
         Binding(
             tenant=tenant,
             conversation=conversation,
-            request="r1",
+            request=f"of {conversation}",
             key=key,
             origin=key,
             agent="work",
@@ -35,6 +33,8 @@ def _bound(troupe: Troupe, key: str, tenant: str, conversation: str) -> tuple[Ap
 
 
 def _log(troupe: Troupe, key: str, tenant: str = "default", conversation: str = "c1") -> Append:
+    opened = troupe.opened(Asked(), request=f"of {conversation}", tenant=tenant, conversation=conversation)
+    troupe.requests.accept(opened)
     return _bound(troupe, key, tenant, conversation)[0]
 
 

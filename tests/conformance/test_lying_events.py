@@ -54,7 +54,7 @@ def test_the_data_of_another_tenant_cannot_be_claimed(deploy: Deploys) -> None:
     troupe.run()
     assert isinstance(troupe.settlement(tenant="acme"), Answered)
     assert troupe.settlement(tenant="globex") == AgentFailed(
-        agent="work", reason="dataref leads to the data of another tenant"
+        agent="work", reason="dataref leads to the data of another conversation"
     )
 
 

@@ -128,8 +128,9 @@ class Joining:
         troupe.step("split")
         self._parts = [troupe.take("handle") for _ in range(2)]
 
-    def state(self) -> State:
-        return self._troupe.target.state(self._parts[0])
+    def state(self, index: int) -> State:
+        """What the delivery that brings the part of this index is handed; an incomplete join ends it."""
+        return self._troupe.target.state(self._parts[index])
 
     def part(self, index: int, text: str = "", generation: int = 0) -> Part:
         envelope = msgspec.structs.replace(decode(self._parts[index].raw), id=text or str(index), generation=generation)
@@ -144,19 +145,19 @@ def ids(found: Gathered | None) -> list[str]:
 @GATHERED
 def test_a_join_is_complete_with_one_part_of_each_index(deploy: Deploys) -> None:
     joining = Joining(deploy(FANNED))
-    assert joining.state().gather(joining.part(1)) is None
-    assert joining.state().gather(joining.part(1, "again")) is None
-    assert ids(joining.state().gather(joining.part(0))) == ["0", "1"]
-    assert ids(joining.state().gather(joining.part(0, "again"))) == ["0", "1"]
+    assert joining.state(1).gather(joining.part(1)) is None
+    assert joining.state(1).gather(joining.part(1, "again")) is None
+    assert ids(joining.state(0).gather(joining.part(0))) == ["0", "1"]
+    assert ids(joining.state(0).gather(joining.part(0, "again"))) == ["0", "1"]
 
 
 @GATHERED
 def test_a_later_generation_takes_the_parts_of_the_earlier_where_it_has_none(deploy: Deploys) -> None:
     joining = Joining(deploy(FANNED))
     for index in (0, 1):
-        joining.state().gather(joining.part(index))
-    assert ids(joining.state().gather(joining.part(1, "new", generation=1))) == ["0", "new"]
-    late = joining.state().gather(joining.part(1))
+        joining.state(index).gather(joining.part(index))
+    assert ids(joining.state(1).gather(joining.part(1, "new", generation=1))) == ["0", "new"]
+    late = joining.state(1).gather(joining.part(1))
     assert late is not None
     assert late.generation == 1
     assert ids(late) == ["0", "new"]
@@ -166,10 +167,10 @@ def test_a_later_generation_takes_the_parts_of_the_earlier_where_it_has_none(dep
 @pytest.mark.parametrize("late", [0, 1])
 def test_a_closed_join_keeps_what_it_had(deploy: Deploys, late: int) -> None:
     joining = Joining(deploy(FANNED))
-    joining.state().gather(joining.part(1 - late))
-    assert ids(joining.state().close(joining.part(0))) == [str(1 - late)]
-    assert ids(joining.state().gather(joining.part(late))) == [str(1 - late)]
-    assert ids(joining.state().close(joining.part(0))) == [str(1 - late)]
+    joining.state(1 - late).gather(joining.part(1 - late))
+    assert ids(joining.state(late).close(joining.part(0))) == [str(1 - late)]
+    assert ids(joining.state(late).gather(joining.part(late))) == [str(1 - late)]
+    assert ids(joining.state(late).close(joining.part(0))) == [str(1 - late)]
 
 
 @LETTERS

@@ -93,7 +93,8 @@ def begin(connection: sqlite3.Connection, bus: Bus, task: Task, receipt: int) ->
     leased = connection.execute(
         "INSERT INTO delivery"
         " (key, agent, tenant, request, event, emitted, attempts, lease_until, started, changed, holder)"
-        " VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?) ON CONFLICT (tenant, request, key) DO UPDATE SET"
+        " SELECT ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM queue WHERE receipt = ?)"
+        " ON CONFLICT (tenant, request, key) DO UPDATE SET"
         " attempts = attempts + 1, lease_until = excluded.lease_until, started = excluded.started,"
         " changed = excluded.changed, holder = excluded.holder"
         " WHERE finished IS NULL AND lease_until <= excluded.started RETURNING attempts",
@@ -108,15 +109,17 @@ def begin(connection: sqlite3.Connection, bus: Bus, task: Task, receipt: int) ->
             now,
             bus.next_change(),
             bus.routes.member,
+            receipt,
         ),
     ).fetchone()
     if leased:
         stands = standing(connection, envelope, count_event(connection, envelope, now))
         return Begun(status="leased", attempt=leased[0], until=utc(lease_until), standing=stands)
-    attempts, lease_until, finished = connection.execute(
+    found = connection.execute(
         "SELECT attempts, lease_until, finished FROM delivery WHERE tenant = ? AND request = ? AND key = ?",
         (envelope.tenant, envelope.request, task.key),
     ).fetchone()
+    attempts, lease_until, finished = found or (0, now, now)  # neither event nor record: erased
     if finished is not None:
         remove(connection, receipt)
         return Begun(status="done", attempt=attempts, until=utc(now))

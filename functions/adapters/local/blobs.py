@@ -1,11 +1,19 @@
-"""Blobs as files, one each, written beside their place and then moved there."""
+"""Blobs as files, one each, written beside their place and then moved there.
 
+Who writes one holds a lock that many may share; who erases a conversation holds it alone, in whichever process. So
+what a delivery stores is there before its conversation is erased, or not at all.
+"""
+
+import fcntl
 import os
 import re
 import tempfile
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+
+from functions.ports.blobs import PREFIX_CHARACTERS
 
 KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -19,8 +27,54 @@ class LocalBlobs:
 
     def put(self, key: str, data: bytes) -> None:
         """See `Blobs.put`."""
+        self.put_if(lambda: True, key, data)
+
+    def put_if(self, wanted: Callable[[], bool], key: str, data: bytes) -> None:
+        """The same, where it is still wanted once nobody can erase it any more before it is there."""
         path = self._path(key)
-        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".", delete=False) as file:
+        with self._locked(fcntl.LOCK_SH):
+            if wanted():
+                self._write(path, data)
+
+    def get(self, key: str) -> bytes:
+        """See `Blobs.get`."""
+        try:
+            return self._path(key).read_bytes()
+        except FileNotFoundError as error:
+            raise KeyError(key) from error
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys that begin so, in order."""
+        return sorted(path.name for path in self._folder.iterdir() if path.name.startswith(prefix))
+
+    def has(self, key: str) -> bool:
+        """Whether there is a blob of this key."""
+        return KEY.fullmatch(key) is not None and self._path(key).exists()
+
+    def remains(self, prefix: str) -> list[str]:
+        """What a crash left of blobs that were being written under such keys; asked by whoever is `alone`."""
+        return [path.name for path in self._folder.glob(f".{prefix[:PREFIX_CHARACTERS]}*")]
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove what `keys` and `remains` named; what is gone already is no error."""
+        for name in names:
+            (self._folder / name).unlink(missing_ok=True)
+        self._sync_folder()
+
+    def alone(self) -> AbstractContextManager[None]:
+        """For as long as it is entered, nobody writes a blob."""
+        return self._locked(fcntl.LOCK_EX)
+
+    def remove_older(self, than: datetime) -> None:
+        """Remove every blob that was written before."""
+        for path in self._folder.iterdir():
+            with suppress(FileNotFoundError):  # another process may be at it
+                if path.stat().st_mtime < than.timestamp():
+                    path.unlink()
+
+    def _write(self, path: Path, data: bytes) -> None:
+        begin = f".{path.name[:PREFIX_CHARACTERS]}"
+        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=begin, delete=False) as file:
             try:
                 file.write(data)
                 file.flush()
@@ -31,19 +85,11 @@ class LocalBlobs:
                 raise
         self._sync_folder()
 
-    def get(self, key: str) -> bytes:
-        """See `Blobs.get`."""
-        try:
-            return self._path(key).read_bytes()
-        except FileNotFoundError as error:
-            raise KeyError(key) from error
-
-    def remove_older(self, than: datetime) -> None:
-        """Remove every blob that was written before."""
-        for path in self._folder.iterdir():
-            with suppress(FileNotFoundError):  # another process may be at it
-                if path.stat().st_mtime < than.timestamp():
-                    path.unlink()
+    @contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        with self._folder.with_name(f"{self._folder.name}.lock").open("a") as file:
+            fcntl.flock(file, how)
+            yield
 
     def _sync_folder(self) -> None:
         """A new name is on disk only once its folder is: an envelope that is committed next refers to it."""
@@ -57,3 +103,24 @@ class LocalBlobs:
         if not KEY.fullmatch(key):
             raise KeyError(key)
         return self._folder / key
+
+
+class BlobsOfDelivery:
+    """The `Blobs` port for one delivery: what it puts once its conversation was erased is dropped.
+
+    Args:
+        blobs: Everybody's.
+        is_there: Whether the event of the delivery is still in the queue.
+    """
+
+    def __init__(self, blobs: LocalBlobs, is_there: Callable[[], bool]) -> None:
+        self._blobs = blobs
+        self._is_there = is_there
+
+    def put(self, key: str, data: bytes) -> None:
+        """See `Blobs.put`."""
+        self._blobs.put_if(self._is_there, key, data)
+
+    def get(self, key: str) -> bytes:
+        """See `Blobs.get`."""
+        return self._blobs.get(key)

@@ -22,12 +22,12 @@ class LocalAppend:
         """See `Append.append`."""
         self._appended += 1
         bound, at = self._binding, self._now().timestamp()
-        row = (bound.tenant, bound.conversation, f"{bound.origin}#{self._appended}", role, text, at, bound.request)
+        said = (bound.conversation, f"{bound.origin}#{self._appended}", role, text, at)
         self._store.write(
             lambda connection: connection.execute(
                 "INSERT OR IGNORE INTO message (tenant, conversation, key, role, text, at, request)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                row,
+                " SELECT tenant, ?, ?, ?, ?, ?, request FROM request WHERE tenant = ? AND request = ?",  # unless erased
+                (*said, bound.tenant, bound.request),
             )
         )
 

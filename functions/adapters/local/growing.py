@@ -53,6 +53,6 @@ class LocalGrowing:
     def _add(self, connection: sqlite3.Connection, position: int, text: str) -> None:
         connection.execute(
             "INSERT INTO written (tenant, request, changed, agent, attempt, position, text)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (self._tenant, self._request, self._bus.next_change(), self._agent, self._attempt, position, text),
+            " SELECT tenant, request, ?, ?, ?, ?, ? FROM request WHERE tenant = ? AND request = ?",  # unless erased
+            (self._bus.next_change(), self._agent, self._attempt, position, text, self._tenant, self._request),
         )

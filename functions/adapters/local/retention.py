@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from functions.adapters.local.blobs import LocalBlobs
+from functions.adapters.local.places import OF_A_REQUEST
 from functions.adapters.local.store import Store
 from functions.ports.conversations import TTL_DAYS
 
@@ -21,15 +22,6 @@ PACE_MINUTES = 10  # of which only the last one is looked at
 
 log = logging.getLogger("troupe.retention")
 
-# What belongs to a request, with the key of a row beside the columns `tenant` and `request`.
-_OF_A_REQUEST = {
-    "delivery": "key",
-    "part": "joining, generation, position",
-    "joined": "joining, generation",
-    "written": "changed",
-    "awaited": "joining, generation, position",
-    "effect": "key",
-}
 _WHOSE = "tenant = :tenant AND request = :request"
 # What goes by its own age, with its key. A dead letter waits for its request, where it has one.
 _HAS_REQUEST = (
@@ -119,7 +111,7 @@ def _remove(connection: sqlite3.Connection, requests: Sequence[Mapping[str, str]
     for ended, whose in enumerate(requests):
         if removed >= ROWS:
             return removed, ended
-        counts = [_deleting(table, key, _WHOSE, whose)(connection) for table, key in _OF_A_REQUEST.items()]
+        counts = [_deleting(table, key, _WHOSE, whose)(connection) for table, key in OF_A_REQUEST.items()]
         removed += sum(counts)
         if ROWS in counts:  # there is more of it
             return removed, ended

@@ -147,6 +147,11 @@ def flow_of(envelope: Envelope) -> Flow:
     return Flow(envelope.tenant, envelope.conversation)
 
 
+def is_queued(connection: sqlite3.Connection, receipt: int) -> bool:
+    """Whether the row is there."""
+    return connection.execute("SELECT 1 FROM queue WHERE receipt = ?", (receipt,)).fetchone() is not None
+
+
 def rank(priority: str) -> int:
     """The place of a priority; of one that does not exist, that of the normal one: its delivery will say so."""
     return PRIORITIES.index(priority if priority in PRIORITIES else "normal")

@@ -53,15 +53,18 @@ CREATE TABLE held (
     conversation TEXT NOT NULL,
     collection TEXT NOT NULL,
     point TEXT NOT NULL,
+    passage BLOB NOT NULL,
+    at REAL NOT NULL,
     PRIMARY KEY (tenant, conversation, collection, point)
 ) WITHOUT ROWID;
 CREATE INDEX holding ON held (tenant, collection, point);
 CREATE TABLE erasing (
-    tenant TEXT NOT NULL,
-    conversation TEXT NOT NULL,
-    collection TEXT NOT NULL,
-    point TEXT NOT NULL,
-    PRIMARY KEY (tenant, conversation, collection, point)
+    erasure TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    tenant TEXT NOT NULL DEFAULT '',
+    collection TEXT NOT NULL DEFAULT '',
+    item TEXT NOT NULL,
+    PRIMARY KEY (erasure, kind, tenant, collection, item)
 ) WITHOUT ROWID;
 """
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from functions.adapters.local.due import Entry
 from functions.adapters.local.redriving import begin
-from functions.adapters.local.rows import Routes, drop_deadline, enqueue, remove, set_timer
+from functions.adapters.local.rows import Routes, drop_deadline, enqueue, is_queued, remove, set_timer
 from functions.adapters.local.stops import found_in, keys
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, decode, digest, encode
@@ -80,9 +80,10 @@ def keep(connection: sqlite3.Connection, letter: DeadLetter) -> None:
 
 
 def park(connection: sqlite3.Connection, letter: DeadLetter, receipt: int) -> None:
-    """Keep a dead letter in the place of the row that it came from."""
-    keep(connection, letter)
-    remove(connection, receipt)
+    """Keep a dead letter in the place of the row that it came from; without the row, somebody did or erased it."""
+    if is_queued(connection, receipt):
+        keep(connection, letter)
+        remove(connection, receipt)
 
 
 def start_next(  # noqa: PLR0913 - whose conversation it is, and what its first event is published with

@@ -14,10 +14,12 @@ from functions.adapters.local.ahead import Publication, begin
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
 from functions.adapters.local.joins import close, gather, is_outrun
-from functions.adapters.local.rows import enqueue, flow_of, postpone, rank, remove, set_timer
+from functions.adapters.local.rows import enqueue, flow_of, is_queued, postpone, rank, remove, set_timer
 from functions.adapters.local.settling import keep, park, settle
 from functions.ports.state import Begun, DeadLetter, Finish, Gathered, Part, Task
 from functions.runtime.arrival import Started, task_of
+
+Look = Callable[[sqlite3.Connection, Part], Gathered | None]  # at a join
 
 
 class LocalState:
@@ -63,14 +65,17 @@ class LocalState:
         return msgspec.structs.replace(started, begun=msgspec.structs.replace(started.begun, standing=standing))
 
     def gather(self, part: Part) -> Gathered | None:
-        """See `State.gather`; an incomplete join acknowledges the part."""
-        return self._store.write(lambda connection: self._found(connection, gather(connection, part)))
+        """See `State.gather`; an incomplete join acknowledges the part, as does an event that was erased."""
+        return self._store.write(lambda connection: self._found(connection, gather, part))
 
     def close(self, part: Part) -> Gathered | None:
         """See `State.close`; the timer of an older generation is acknowledged."""
-        return self._store.write(lambda connection: self._found(connection, close(connection, part)))
+        return self._store.write(lambda connection: self._found(connection, close, part))
 
-    def _found(self, connection: sqlite3.Connection, found: Gathered | None) -> Gathered | None:
+    def _found(self, connection: sqlite3.Connection, look: Look, part: Part) -> Gathered | None:
+        if not is_queued(connection, self._receipt):
+            return None
+        found = look(connection, part)
         if found is None:
             remove(connection, self._receipt)
         return found
@@ -197,6 +202,10 @@ class LocalState:
 
     def _announce(self, task: Task) -> None:
         self._bus.watchers.announce(task.envelope.request, tenant=task.envelope.tenant)
+
+    def is_there(self) -> bool:
+        """Whether the event is still in the queue: it is not once its conversation was erased."""
+        return bool(self._store.read("SELECT 1 FROM queue WHERE receipt = ?", (self._receipt,)))
 
     def park(self, letter: DeadLetter) -> None:
         """See `State.park`."""

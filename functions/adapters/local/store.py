@@ -8,8 +8,8 @@ at once, beside the next commit.
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -19,6 +19,8 @@ from functions.adapters.local.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, 
 from functions.errors import TroupeError
 
 CHECKPOINT_PAGES = 4000  # 16 MB of log: rows live for milliseconds, and most never need to reach the file itself
+
+READERS_MS = 500  # that whoever reads the old file is waited for
 
 # What SQLite raises when the file cannot be written; its subclasses tell of a mistake in a statement.
 _UNWRITABLE = (sqlite3.OperationalError, sqlite3.DatabaseError)
@@ -166,6 +168,25 @@ class Store:
         )[0][0]
         disk = os.statvfs(self.folder)
         return Size(held=held, free=disk.f_bavail * disk.f_frsize)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A connection on which everything is read as it was at one moment."""
+        with closing(_connect(self.path)) as connection:
+            connection.execute("BEGIN")
+            yield connection
+
+    def rewrite(self) -> bool:
+        """Write the file anew, without a byte of what was deleted; False where somebody was reading the old one.
+
+        Writers wait meanwhile. Overwriting what is deleted (`PRAGMA secure_delete`) would not do: where SQLite moves a
+        row to another page, its bytes stay behind on the first one.
+        """
+        with self._committing:
+            self._writer.execute("VACUUM")
+        with closing(_connect(self.path)) as connection:
+            connection.execute(f"PRAGMA busy_timeout = {READERS_MS}")
+            return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
 
     def changed_elsewhere(self) -> bool:
         """Whether another process wrote since this was asked the last time."""

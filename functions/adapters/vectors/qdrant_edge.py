@@ -2,11 +2,16 @@
 
 Edge is safe to use from several threads, and locks its folder, so that a second process is refused instead of
 damaging it. Its own errors are all plain `Exception`. It is imported when a collection is opened.
+
+What is deleted stays in its files: in the log, in the payloads, in the map of ids. So whatever has to be gone for good
+is left out of a copy of the whole shard, which then takes the shard's place (`erase`).
 """
 
+import os
 import re
 import shutil
 import tempfile
+import threading
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -63,11 +68,16 @@ class CollectionError(TroupeError):
 
 
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
-    """What a collection's folder was made for; the last file that is written when one is made."""
+    """What a collection's folder was made for; the last file that is written when one is made.
+
+    Attributes:
+        shard: The folder with the points; any other one beside it is the rest of an erasure.
+    """
 
     format: int
     encoder: str
     dimension: int
+    shard: str = _SHARD_FOLDER
 
 
 @dataclass(frozen=True)
@@ -105,10 +115,12 @@ class EdgeCollection:
         wanted = Marker(format=FORMAT, encoder=encoder.version, dimension=encoder.dimension)
         if not self.folder.exists():
             _create(self.folder, wanted)
-        _check(self.folder, wanted)
-        self._shard = _load(self.folder)
+        self._marker = _check(self.folder, wanted)
+        self._shard = _load(self.folder, self._marker)
+        self._writing = threading.Lock()
         self._closed = False
         _remove_drafts(self.folder)
+        _remove_other_shards(self.folder, self._marker)
 
     @property
     def physical_name(self) -> str:
@@ -159,6 +171,16 @@ class EdgeCollection:
         points: list[qdrant_edge.PointId] = [_point_id(tenant, each) for each in dict.fromkeys(ids)]
         if points:
             self._write(self._edge.UpdateOperation.delete_points(points))
+
+    def erase(self, ids: Iterable[str], *, tenant: str) -> None:
+        """Remove passages by id, and every byte of what was ever removed or replaced.
+
+        A copy of the rest takes their place, under a millisecond a passage; who writes waits, who reads does not.
+        A search index is not copied: `optimize` builds it again.
+        """
+        with self._writing, self._reporting():
+            self._marker, self._shard = _rewrite(self.folder, self._marker, self._shard, _point_ids(tenant, ids))
+            _remove_other_shards(self.folder, self._marker)  # whoever still reads the old one has it open
 
     def count(self, *, tenant: str) -> int:
         """How many passages the tenant has."""
@@ -251,7 +273,7 @@ class EdgeCollection:
 
     def _write(self, *operations: "qdrant_edge.UpdateOperation") -> None:
         _look_for_room(self.folder)
-        with self._reporting():
+        with self._writing, self._reporting():
             for operation in operations:
                 self._shard.update(operation)
             self._shard.flush()
@@ -280,10 +302,86 @@ def physical_name(name: str, version: int, encoder: Encoder) -> str:
     return f"{name}_v{version}_{tag}"
 
 
-def _create(folder: Path, marker: Marker) -> None:
-    """Make an empty collection; it appears under its name only when it is whole."""
+def erase_apart(folder: Path, ids: Iterable[str], *, tenant: str) -> None:
+    """See `EdgeCollection.erase`, for a collection that nobody has open; without its folder, nothing is there.
+
+    Raises:
+        CollectionError: Another process has it open, or it is damaged.
+    """
+    if not folder.exists():
+        return
+    marker = _marker(folder)
+    old = _load(folder, marker)
+    try:
+        marker, shard = _rewrite(folder, marker, old, _point_ids(tenant, ids))
+        shard.close()
+    finally:
+        old.close()
+    _remove_other_shards(folder, marker)
+
+
+def _rewrite(
+    folder: Path, marker: Marker, old: "qdrant_edge.EdgeShard", erased: Collection[uuid.UUID]
+) -> tuple[Marker, "qdrant_edge.EdgeShard"]:
+    """Copy a shard without some of its points; the marker names the copy once that is whole and on disk."""
     import qdrant_edge as edge  # noqa: PLC0415 - as in EdgeCollection
 
+    _look_for_room(folder, _allocated(folder / marker.shard))
+    named = msgspec.structs.replace(marker, shard=f"{_SHARD_FOLDER}-{uuid.uuid4().hex[:8]}")
+    shard = _new_shard(folder, named)
+    start: qdrant_edge.PointId | None = None
+    while True:
+        page = edge.ScrollRequest(offset=start, limit=_IDS_PER_PAGE, with_payload=True, with_vector=True)
+        found, start = old.scroll(page)
+        kept = [edge.Point(each.id, each.vector or {}, each.payload) for each in found if each.id not in erased]
+        if kept:
+            shard.update(edge.UpdateOperation.upsert_points(kept))
+        if start is None:
+            break
+    shard.flush()
+    _replace_marker(folder, named)
+    return named, shard
+
+
+def _new_shard(folder: Path, marker: Marker) -> "qdrant_edge.EdgeShard":
+    import qdrant_edge as edge  # noqa: PLC0415 - as in EdgeCollection
+
+    path = folder / marker.shard
+    path.mkdir()
+    shard = edge.EdgeShard.create(
+        str(path),
+        edge.EdgeConfig(
+            vectors={_DENSE: edge.EdgeVectorParams(size=marker.dimension, distance=edge.Distance.Cosine)},
+            sparse_vectors={_TERMS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+        ),
+    )
+    shard.update(edge.UpdateOperation.create_field_index("tenant", edge.KeywordIndexParams(is_tenant=True)))
+    return shard
+
+
+def _replace_marker(folder: Path, marker: Marker) -> None:
+    draft = folder / f"{_MARKER_FILE}.draft"
+    with draft.open("wb") as file:
+        file.write(msgspec.json.encode(marker))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(folder / _MARKER_FILE)
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _remove_other_shards(folder: Path, marker: Marker) -> None:
+    """What an erasure replaced, or what one that was cut short had copied."""
+    for path in folder.glob(f"{_SHARD_FOLDER}*"):
+        if path.name != marker.shard:
+            shutil.rmtree(path)
+
+
+def _create(folder: Path, marker: Marker) -> None:
+    """Make an empty collection; it appears under its name only when it is whole."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _look_for_room(folder.parent)
@@ -292,16 +390,7 @@ def _create(folder: Path, marker: Marker) -> None:
         raise CollectionError(
             f"no collection can be made in {folder.parent} ({error.strerror or error}): mend that and try again"
         ) from error
-    shard_folder = draft / _SHARD_FOLDER
-    shard_folder.mkdir()
-    shard = edge.EdgeShard.create(
-        str(shard_folder),
-        edge.EdgeConfig(
-            vectors={_DENSE: edge.EdgeVectorParams(size=marker.dimension, distance=edge.Distance.Cosine)},
-            sparse_vectors={_TERMS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
-        ),
-    )
-    shard.update(edge.UpdateOperation.create_field_index("tenant", edge.KeywordIndexParams(is_tenant=True)))
+    shard = _new_shard(draft, marker)
     shard.flush()
     shard.close()
     (draft / _MARKER_FILE).write_bytes(msgspec.json.encode(marker))
@@ -321,31 +410,35 @@ def _remove_drafts(folder: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _check(folder: Path, wanted: Marker) -> None:
-    file = folder / _MARKER_FILE
+def _marker(folder: Path) -> Marker:
     try:
-        found = msgspec.json.decode(file.read_bytes(), type=Marker)
+        return msgspec.json.decode((folder / _MARKER_FILE).read_bytes(), type=Marker)
     except (OSError, msgspec.MsgspecError) as error:
         raise CollectionError(
             f"{folder} is not a whole collection ({error}): move it away and index its documents again"
         ) from error
+
+
+def _check(folder: Path, wanted: Marker) -> Marker:
+    found = _marker(folder)
     if found.format > wanted.format:
         raise CollectionError(
             f"{folder} has format {found.format}, this Troupe knows up to {wanted.format}: use a newer Troupe"
         )
-    if found != wanted:
+    if (found.format, found.encoder, found.dimension) != (wanted.format, wanted.encoder, wanted.dimension):
         raise CollectionError(
             f"{folder} was made with encoder {found.encoder} ({found.dimension} dimensions, format "
             f"{found.format}), expected {wanted.encoder} ({wanted.dimension}, format {wanted.format}): ask for "
             "another version number of the collection and index its documents into that"
         )
+    return found
 
 
-def _load(folder: Path) -> "qdrant_edge.EdgeShard":
+def _load(folder: Path, marker: Marker) -> "qdrant_edge.EdgeShard":
     import qdrant_edge as edge  # noqa: PLC0415 - as in EdgeCollection
 
     try:
-        return edge.EdgeShard.load(str(folder / _SHARD_FOLDER))
+        return edge.EdgeShard.load(str(folder / marker.shard))
     except BaseException as error:
         if not _is_of_edge(error):
             raise
@@ -364,18 +457,26 @@ def _is_of_edge(error: BaseException) -> bool:
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
-def _look_for_room(folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < _ROOM_BYTES:
+def _look_for_room(folder: Path, beside: int = 0) -> None:
+    free, wanted = shutil.disk_usage(folder).free, _ROOM_BYTES + beside
+    if free < wanted:
         raise CollectionError(
-            f"the disk of {folder} has {free / 1024**2:.0f} MB left, and {_ROOM_BYTES // 1024**2} MB are wanted: "
-            "free some"
+            f"the disk of {folder} has {free / 1024**2:.0f} MB left, and {wanted // 1024**2} MB are wanted: free some"
         )
+
+
+def _allocated(folder: Path) -> int:
+    """What the files take on the disk: most of them are larger, with nothing in them yet."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*"))
 
 
 def _point_id(tenant: str, passage_id: str) -> uuid.UUID:
     """The same for the same passage of the same tenant; the tenant's length keeps the two apart."""
     return uuid.uuid5(_POINT_IDS, _storable(f"{len(tenant)}:{tenant}{passage_id}"))
+
+
+def _point_ids(tenant: str, ids: Iterable[str]) -> frozenset[uuid.UUID]:
+    return frozenset(_point_id(tenant, each) for each in ids)
 
 
 def _passage(point: "qdrant_edge.ScoredPoint | qdrant_edge.Record") -> Passage:
