@@ -53,7 +53,8 @@ def binding(troupe: Harness, conversation: str = "c1", request: str = "r1") -> B
 
 
 def upsert_of(memories: MemoryCollection, holding: Holding, bound: Binding) -> LocalUpsert:
-    return LocalUpsert(holding, TenantUpsert(memories, "default", Time(bound.until, lambda: bound.until - timedelta(seconds=1))), memories.physical_name, bound)
+    time = Time(bound.until, lambda: bound.until - timedelta(seconds=1))
+    return LocalUpsert(holding, TenantUpsert(memories, "default", time), memories.physical_name, bound)
 
 
 def fact(text: str = "a fact", name: str = "f") -> Passage:
