@@ -253,6 +253,17 @@ def test_a_join_that_gave_up_joins_the_same_parts_again(process: Opens) -> None:
     assert troupe.script.calls.count("handle a") == 1
 
 
+def test_a_redriven_event_goes_to_the_agent_that_gave_it_up_alone(process: Opens) -> None:
+    troupe = process(FANNED_WITH_SIDE)
+    broken(troupe, "collect")
+    troupe.start(ListAsked(texts=("a", "b")))
+    troupe.run()
+    calls = len(troupe.script.calls)
+    carried_on(redrive(troupe))
+    troupe.run()
+    assert troupe.script.calls[calls:] == ["collect"]
+
+
 def test_a_join_of_no_parts_that_gave_up_is_redriven(process: Opens) -> None:
     troupe = process(FANNED)
     broken(troupe, "collect")
