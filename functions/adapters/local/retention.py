@@ -29,4 +29,13 @@ def _sweep(connection: sqlite3.Connection, oldest: float) -> int:
         ).rowcount
     # Letters of bytes that were no envelope belong to no request.
     removed += connection.execute("DELETE FROM dead_letter WHERE request = '' AND at < ?", (oldest,)).rowcount
+    removed += connection.execute(_FORGET_PLANS, (oldest,)).rowcount
     return removed + connection.execute("DELETE FROM request WHERE settled < ?", (oldest,)).rowcount
+
+
+# A plan that a process has, or that an open request began under, is kept however old it is.
+_FORGET_PLANS = """
+DELETE FROM plan WHERE seen < ? AND version NOT IN
+    (SELECT planversion FROM request WHERE status != 'settled'
+    UNION SELECT value FROM process, json_each(process.plans))
+"""

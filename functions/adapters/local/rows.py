@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from functions.adapters.local.due import Entry
-from functions.events.envelope import Envelope, digest, encode
+from functions.events.envelope import Envelope, digest, encode, type_of
 from functions.events.event import PRIORITIES
 from functions.ports.state import Timer
 from functions.runtime.outputs import fork_timer
@@ -19,30 +19,46 @@ class Routes:
     """Which agents an event goes to, by workflow and event, as the plans say, and in which process.
 
     Args:
-        plans: Those that this process carries.
+        plans: The current ones of this process.
         member: This process among those that share the store; empty where it delivers nothing itself.
 
     Attributes:
-        elsewhere: The versions of the plans that other processes carry.
+        current: The plans that this process begins requests with, by the workflow's name.
+        plans: Those and the ones of other deployments that it can finish requests under, by version.
+        elsewhere: The versions of the current plans of other processes.
+        leaving: Whether what is published from now on is for the others.
     """
 
     def __init__(self, plans: Iterable[Plan], member: str = "") -> None:
-        self._plans = {plan.version: plan for plan in plans}
+        self.current = {plan.workflow.name: plan for plan in plans}
+        self.plans = {plan.version: plan for plan in self.current.values()}
         self.member = member
         self.elsewhere: frozenset[str] = frozenset()
+        self.leaving = False
 
     @property
     def versions(self) -> frozenset[str]:
-        """Of the plans that this process carries."""
-        return frozenset(self._plans)
+        """Of the current plans."""
+        return frozenset(plan.version for plan in self.current.values())
 
-    def holder(self, envelope: Envelope) -> str:
-        """Who the rows of this envelope are for; empty for whoever carries its plan."""
-        return "" if self.is_elsewhere(envelope) else self.member
+    @property
+    def beyond(self) -> list[tuple[str, str]]:
+        """Versions and agents of other deployments that this one cannot stand in for."""
+        return [(version, agent) for version, plan in self.plans.items() for agent in plan.gone]
 
-    def is_elsewhere(self, envelope: Envelope) -> bool:
-        """Whether its plan is carried by another process, and not by this one."""
-        return envelope.planversion not in self._plans and envelope.planversion in self.elsewhere
+    def holder(self, envelope: Envelope, agent: str) -> str:
+        """Who the row of this agent is for; empty for another process, which carries its plan."""
+        plan = self.plans.get(envelope.planversion)
+        is_better_off = (plan is None or agent in plan.gone) and envelope.planversion in self.elsewhere
+        return "" if is_better_off or self.leaving else self.member
+
+    def begins(self, first: Envelope) -> Envelope:
+        """A request's first event under the current plan, where that begins with the same event."""
+        plan = self.current.get(first.workflow)
+        is_entry = first.source == "entry" and not first.target
+        if plan is None or not is_entry or type_of(plan.workflow.entry) != first.type:
+            return first
+        return msgspec.structs.replace(first, planversion=plan.version)
 
     def agents(self, envelope: Envelope) -> list[str]:
         """The agents that this envelope goes to; the one it is meant for, where it names one."""
@@ -61,7 +77,7 @@ class Routes:
 
     def plan(self, envelope: Envelope) -> Plan | None:
         """The plan that this envelope was made under, if it is known here."""
-        return self._plans.get(envelope.planversion)
+        return self.plans.get(envelope.planversion)
 
     def _routes(self, envelope: Envelope) -> Sequence[Route]:
         plan = self.plan(envelope)
@@ -79,7 +95,7 @@ def add_row(  # noqa: PLR0913, PLR0917 - each is a column, or decides one
     connection: sqlite3.Connection, routes: Routes, envelope: Envelope, agent: str, due: float, raw: bytes
 ) -> Entry | None:
     """Add the row of one agent; None where it is there already, or is not for this process."""
-    holder = routes.holder(envelope)
+    holder = routes.holder(envelope, agent)
     cursor = connection.execute(
         "INSERT OR IGNORE INTO queue (envelope_id, generation, agent, priority, due, envelope, planversion, holder)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
