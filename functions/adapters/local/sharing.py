@@ -14,6 +14,7 @@ from functions.adapters.local.store import Store
 from functions.events.envelope import Envelope, decode
 from functions.events.event import ScopeExpired
 from functions.runtime.plans import Incompatible, frozen, revived
+from functions.runtime.workflow import Plan
 
 log = logging.getLogger("troupe.deploys")
 
@@ -87,12 +88,21 @@ class Shares:
         for version, workflow, topology in rows:
             self._known.add(version)
             plan = revived(topology, self._routes.current)
-            if isinstance(plan, Incompatible):
-                log.warning("%s: no request of its plan %s finishes here: %s", workflow, version, *plan.reasons)
-                continue
-            for agent, gone in plan.gone.items():
-                log.warning("%s: what its plan %s has for %s ends there: %s", workflow, version, agent, gone.reason)
-            self._routes.plans[version] = plan
+            if isinstance(plan, Plan):
+                self._routes.plans[version] = plan
+            self._warn(workflow, version, plan)
+
+    def _warn(self, workflow: str, version: str, plan: Plan | Incompatible) -> None:
+        """Tell of what cannot be finished here, where anything is open that may come to it."""
+        reasons = [gone.reason for gone in plan.gone.values()] if isinstance(plan, Plan) else plan.reasons
+        if reasons and (count := self._store.read(_COUNT_OPEN, (version,))[0][0]):
+            log.warning(
+                "%d open requests of %s began under another deployment, and end with an error where they come to what "
+                "changed: %s",
+                count,
+                workflow,
+                "; ".join(reasons),
+            )
 
     def _named(self, read: Callable[[str, dict[str, str]], Iterable[tuple[str]]]) -> dict[str, str]:
         """The parameters of the statements below: what this process and the others carry."""
@@ -150,6 +160,7 @@ _BETTER_OFF = (
     f"holder = :me AND planversion {_is_in('elsewhere')} AND planversion NOT {_is_in('mine')}"
     f" AND (planversion NOT {_is_in('known')} OR planversion || ' ' || agent {_is_in('beyond')})"
 )
+_COUNT_OPEN = "SELECT count(*) FROM request WHERE status != 'settled' AND planversion = ?"
 _PLANS = f"SELECT plans FROM process WHERE id != :me AND id {_is_in('living')}"  # noqa: S608
 _END_LEASES = f"UPDATE delivery SET lease_until = 0 WHERE finished IS NULL AND holder {_IS_GONE}"  # noqa: S608
 _FORGET = f"DELETE FROM process WHERE id {_IS_GONE}"  # noqa: S608

@@ -1,4 +1,4 @@
-"""Another version starts on the store while requests are in flight: before, beside and after the one that it replaces."""
+"""Another version starts on the store while requests are in flight: before, beside and after the one it replaces."""
 
 import random
 from collections.abc import Callable
@@ -383,7 +383,7 @@ def test_the_plans_of_thirty_days_are_kept_and_those_that_are_needed(tmp_path: P
 @pytest.mark.parametrize("seed", range(40))
 def test_whatever_comes_goes_and_dies_in_whatever_order_every_request_is_settled_once(opens: Opens, seed: int) -> None:
     """Processes of two versions come, leave and are killed between any two deliveries."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - a test that can be run again
     other = chance.choice([SIDE_BRANCH, *(workflow for workflow, _ in INCOMPATIBLE.values())])
     is_compatible = other is SIDE_BRANCH
     alive = [opens(BEFORE, places=chance.choice([0, 4]))]
