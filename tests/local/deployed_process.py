@@ -8,15 +8,19 @@ It says `ready`, then the name of each request that it accepted, then `all`; aft
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 from deployed_workflows import BEFORE, COMPATIBLE, INCOMPATIBLE
 
+import local.process
+from functions.adapters.local.conversations import LocalAppend
 from functions.adapters.local.store import Store
 from functions.runtime.workflow import Workflow
 from local.process import LocalProcess
 
 CONVERSATIONS = 20
+WORK_S = 0.01  # of every agent, so that requests come faster than they are answered
 
 
 def version(change: str) -> Workflow:
@@ -32,11 +36,20 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
+class SlowAppend(LocalAppend):
+    """The capability of every agent here, as if it had more to do."""
+
+    def append(self, role: str, text: str) -> None:
+        time.sleep(WORK_S)
+        super().append(role, text)
+
+
 def main(folder: str, change: str, prefix: str, count: str) -> None:
     """Take so many requests, and work until the signal comes."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     workflow = version(change)
+    local.process.LocalAppend = SlowAppend  # type: ignore[misc]
     store = Store(Path(folder))
     try:
         with LocalProcess(store, {workflow.name: workflow}, {}, workers=4) as process:

@@ -16,6 +16,8 @@ from functions.adapters.local.store import Store
 from functions.events.envelope import decode
 from functions.events.event import AgentFailed
 
+pytestmark = pytest.mark.slow  # an event that nobody can deliver is retried for some seconds
+
 PATIENCE_S = 120.0
 REQUESTS = 100  # of each version
 SIDE_BRANCH = "a side branch is added"
@@ -100,6 +102,11 @@ def reasons(store: Store) -> list[str]:
     return [bytes(each.data).decode() for (raw,) in rows if (each := decode(raw)).name == AgentFailed.__name__]
 
 
+def processes_at_old_ones(store: Store) -> int:
+    """How many processes worked on what the old version accepted."""
+    return int(store.read("SELECT count(DISTINCT holder) FROM delivery WHERE request LIKE 'old%'")[0][0])
+
+
 def said_twice(store: Store) -> list[tuple[str, int]]:
     return store.read("SELECT text, count(*) FROM message GROUP BY request, text HAVING count(*) > 1")
 
@@ -120,6 +127,7 @@ def test_every_accepted_request_is_answered_once_through_a_compatible_deployment
     assert found.keys() >= set(old.accepted + new.accepted)
     assert set(found.values()) == {Answered.__name__}
     assert said_twice(store) == []
+    assert processes_at_old_ones(store) == 2
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
@@ -141,6 +149,7 @@ def test_through_an_incompatible_deployment_every_accepted_request_is_answered_o
     assert all("it began under an older deployment" in reason for reason in reasons(store))
     assert all("ask again" in reason for reason in reasons(store))
     assert said_twice(store) == []
+    assert processes_at_old_ones(store) == 2
 
 
 def test_a_version_that_is_stopped_and_one_that_is_started_lose_nothing_between_them(
@@ -156,3 +165,4 @@ def test_a_version_that_is_stopped_and_one_that_is_started_lose_nothing_between_
     assert settlements(store) == dict.fromkeys(old.accepted, Answered.__name__)
     assert len(old.accepted) == REQUESTS
     assert said_twice(store) == []
+    assert processes_at_old_ones(store) == 2
