@@ -2,11 +2,12 @@
 
 import runpy
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from functions.adapters.local.bus import Bus
 from functions.adapters.vectors.bound import TenantSearch
+from functions.ports.vectors import Passage
 
 stopping = threading.Event()
 stop, find = Bus.stop, TenantSearch.find
@@ -18,10 +19,10 @@ def stop_and_tell(bus: Bus) -> None:
     stopping.set()
 
 
-def find_when_stopping(search: TenantSearch, *query: Any, **options: Any) -> Any:
+def find_when_stopping(search: TenantSearch, text: str, *, limit: int = 5) -> Sequence[Passage]:
     """What is found, later."""
     stopping.wait()
-    return find(search, *query, **options)
+    return find(search, text, limit=limit)
 
 
 Bus.stop, TenantSearch.find = stop_and_tell, find_when_stopping  # type: ignore[method-assign]
