@@ -1,7 +1,7 @@
 # `make` alone lists what there is. What a command needs is set up by .ci/set-up, once.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint lock clean
+.PHONY: help run serve test simulate lint lock clean
 
 # A question may hold quotes, `$`, backticks and newlines. `$(value …)` takes it as it was typed, and `troupe ask`
 # reads it from the environment: neither make nor a shell ever sees it as code.
@@ -18,6 +18,7 @@ help:
 	@echo 'make run Q="…" DOCS=folder      ask one about the documents in a folder'
 	@echo 'make serve                      serve the HTTP API and the page on http://127.0.0.1:8080; DOCS=folder as above'
 	@echo 'make test                       check the code, then run every test'
+	@echo 'make simulate                   run 10,000 seeds of the simulation; SEEDS=n START=first choose which'
 	@echo 'make lint                       check the code only'
 	@echo 'make lock                       bring uv.lock and requirements.txt up to date with pyproject.toml'
 	@echo 'make clean                      remove what was set up and built; what was asked and stored stays'
@@ -35,6 +36,13 @@ serve:
 test: lint
 	@echo 'pytest: the tests, on every core, with coverage'
 	@$(BIN)/pytest --numprocesses=auto --dist=worksteal --cov --cov-report=term
+
+SEEDS ?= 10000
+START ?= 0
+
+simulate:
+	@$(SET_UP) test
+	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(SEEDS) --start $(START)
 
 lint:
 	@$(SET_UP) test

@@ -15,6 +15,7 @@ from functions.adapters.local.joins import gather, mark_joined, parts
 from functions.adapters.local.rows import enqueue, postpone, remove, set_timer
 from functions.adapters.local.settling import keep, park, settle
 from functions.events.envelope import Envelope
+from functions.events.event import PRIORITIES
 from functions.ports.state import Begun, DeadLetter, Finish, Part, Task
 from functions.runtime.arrival import Started, task_of
 
@@ -130,6 +131,7 @@ class LocalState:
         now = self._bus.now().timestamp()
         published = Publication(connection, self._bus, now, places)
         if finish.letter and self._is_taken_over(connection, finish.task):
+            published.waiting.append(self._later(connection, finish.task, now))  # to see what became of it
             return published  # giving up is for the attempt that holds the lease
         remove(connection, self._receipt)
         error = finish.letter.error if finish.letter else ""
@@ -150,6 +152,11 @@ class LocalState:
             published.waiting += settle(connection, self._bus.routes, finish.settlement, now)
         return published
 
+    def _later(self, connection: sqlite3.Connection, task: Task, now: float) -> Entry:
+        due, rank = now + task.lease_s, PRIORITIES.index(task.envelope.priority)
+        postpone(connection, self._receipt, due)
+        return Entry(due, rank, self._receipt, task.agent)
+
     def release(self, task: Task, *, error: str, due: datetime) -> None:
         """See `State.release`; a lease that somebody took over meanwhile stays theirs."""
 
@@ -158,7 +165,7 @@ class LocalState:
                 return
             connection.execute(
                 "UPDATE delivery SET lease_until = ?, error = ?, changed = ?"
-                " WHERE tenant = ? AND request = ? AND key = ?",
+                " WHERE tenant = ? AND request = ? AND key = ? AND finished IS NULL",
                 (due.timestamp(), error, self._bus.next_change(), *_row(task)),
             )
             postpone(connection, self._receipt, due.timestamp())

@@ -1,0 +1,338 @@
+"""The safeguards of delivery, each with what it is like without it.
+
+The simulation is worth something where it tells the difference: `test_mutations.py` removes one at a time.
+"""
+
+import itertools
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import memory_target
+import msgspec
+import pytest
+from memory_target import Joined, MemoryRequests, MemoryState, Opened, Record, Table
+
+from functions.adapters.local import ahead, joins, requests, settling, state
+from functions.adapters.local.bus import Routes
+from functions.adapters.local.due import Entry
+from functions.adapters.models.bound import BoundModel
+from functions.events.envelope import Envelope
+from functions.ports.state import Begun, Finish, Part, Standing, Task
+from functions.runtime import arrival, delivery, guard, outputs
+from functions.runtime.delivery import _Attempt
+
+Patch = pytest.MonkeyPatch
+LOCAL = ("sqlite", "ahead")
+CLOUD = ("memory",)
+EVERY = (*LOCAL, *CLOUD)
+
+
+class Mutation(msgspec.Struct, frozen=True):
+    """A safeguard, where it is, and how to take it away."""
+
+    name: str
+    targets: tuple[str, ...]
+    remove: Callable[[Patch], None]
+
+
+# ---------------------------------------------------------------------------------- what every target shares
+
+
+def _counted_digest(module: Any) -> Callable[[Patch], None]:  # noqa: ANN401 - a module
+    """Another id at every try."""
+
+    def remove(patch: Patch) -> None:
+        original, counter = module.digest, itertools.count()
+        patch.setattr(module, "digest", lambda *parts: original(*parts, next(counter)))
+
+    return remove
+
+
+def _untold_failures(patch: Patch) -> None:
+    patch.setattr(delivery, "failure", lambda *_: ())
+
+
+def _untold_ends(patch: Patch) -> None:
+    patch.setattr(outputs, "_ended", lambda *_: ())
+
+
+def _no_timers(patch: Patch) -> None:
+    patch.setattr(delivery, "timers", lambda *_: ())
+
+
+def _works_for_what_is_settled(patch: Patch) -> None:
+    original = _Attempt.proceed
+
+    def proceed(attempt: _Attempt, begun: Begun) -> object:
+        return original(attempt, msgspec.structs.replace(begun, standing=Standing()))
+
+    patch.setattr(_Attempt, "proceed", proceed)
+
+
+def _spends_whatever_it_costs(patch: Patch) -> None:
+    patch.setattr(BoundModel, "_affordable", lambda *_: 1_000_000)
+    patch.setattr(guard, "_needs_a_model", lambda _: False)
+
+
+# -------------------------------------------------------------------------------------------------- on SQLite
+
+
+def _local_lease(patch: Patch) -> None:
+    original = ahead.begin
+
+    def begin(connection: sqlite3.Connection, bus: object, task: Task, receipt: int) -> Begun:
+        connection.execute("UPDATE delivery SET lease_until = 0 WHERE key = ?", (task.key,))
+        return original(connection, bus, task, receipt)  # type: ignore[arg-type]  # it is the bus
+
+    patch.setattr(ahead, "begin", begin)
+    patch.setattr(state, "begin", begin)
+
+
+def _local_done(patch: Patch) -> None:
+    patch.setattr(state, "_mark_done", lambda *_: True)
+
+
+def _local_early_join(patch: Patch) -> None:
+    original = joins._standing
+
+    def standing(connection: sqlite3.Connection, part: Part) -> tuple[int, int]:
+        joined, arrived = original(connection, part)
+        return joined, arrived + 1
+
+    patch.setattr(joins, "_standing", standing)
+
+
+def _local_closed_join(patch: Patch) -> None:
+    patch.setattr(joins, "mark_joined", lambda *_: None)
+    patch.setattr(state, "mark_joined", lambda *_: None)
+
+
+def _local_settlement(patch: Patch) -> None:
+    original = settling.settle
+
+    def settle(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, now: float) -> list[Entry]:
+        connection.execute("UPDATE request SET status = 'running' WHERE request = ?", (envelope.request,))
+        return original(connection, routes, envelope, now)
+
+    for module in (settling, state, requests):
+        patch.setattr(module, "settle", settle)
+
+
+def _local_deadline(patch: Patch) -> None:
+    patch.setattr(requests, "set_deadline", lambda *_: [])
+
+
+def _local_letters(patch: Patch) -> None:
+    patch.setattr(state, "keep", lambda *_: None)
+
+
+def _local_taken_over(patch: Patch) -> None:
+    patch.setattr(state.LocalState, "_is_taken_over", lambda *_: False)
+
+
+def _local_queue_of_a_conversation(patch: Patch) -> None:
+    """Every request starts when it is accepted."""
+
+    def start(connection: sqlite3.Connection, routes: Routes, *named: Any, **_: object) -> list[Entry]:
+        rows = connection.execute(
+            "UPDATE request SET status = 'running' WHERE tenant = ? AND conversation = ? AND status = 'waiting'"
+            " RETURNING envelope",
+            named[:2],
+        ).fetchall()
+        return [
+            entry for (raw,) in rows for entry in settling.enqueue(connection, routes, settling.decode(raw), named[2])
+        ]
+
+    patch.setattr(requests, "start_next", start)
+
+
+def _local_row(patch: Patch) -> None:
+    """What was begun is in memory alone."""
+    original = ahead.Publication._start
+
+    def start(publication: ahead.Publication, *arguments: Any) -> None:
+        before = len(publication.started)
+        original(publication, *arguments)
+        for entry in publication.started[before:]:
+            publication._connection.execute("DELETE FROM queue WHERE receipt = ?", (entry.receipt,))
+
+    patch.setattr(ahead.Publication, "_start", start)
+
+
+# --------------------------------------------------------------------------------------------- as on a cloud
+
+
+def _cloud_lease(patch: Patch) -> None:
+    original = MemoryState.begin
+
+    def begin(self: MemoryState, task: Task) -> Begun:
+        record = self._record(task)
+        if record and record.finished is None:
+            free = msgspec.structs.replace(record, lease_until=memory_target.LONG_AGO)
+            self._table._partitions[f"delivery#{task.envelope.tenant}#{task.envelope.request}"][task.key] = free
+        return original(self, task)
+
+    patch.setattr(MemoryState, "begin", begin)
+
+
+def _cloud_done(patch: Patch) -> None:
+    patch.setattr(MemoryState, "_mark_done", lambda *_: None)
+
+
+def _cloud_conditions(patch: Patch) -> None:
+    """Whoever writes last is right."""
+
+    def write(self: Table, name: str, partition: str, key: str, *items: object) -> bool:
+        self._step(f"before {name} {partition}")
+        self._partitions.setdefault(partition, {})[key] = items[-1]
+        self._step(f"after {name} {partition}")
+        return True
+
+    patch.setattr(Table, "_write", write)
+
+
+def _cloud_outbox(patch: Patch) -> None:
+    """Nothing is stored: an attempt publishes what it made itself."""
+
+    def finish(self: MemoryState, end: Finish) -> None:
+        if end.letter:
+            self.park(end.letter)
+        if end.settlement:
+            self._requests.settle(end.settlement)
+        for output in end.outputs:
+            self._bus.publish(output)
+        for timer in end.timers:
+            self._bus.publish(timer.envelope, timer.due)
+        self._mark_done(end.task, "")
+
+    patch.setattr(MemoryState, "finish", finish)
+
+
+def _cloud_done_before_published(patch: Patch) -> None:
+    original = MemoryState.finish
+
+    def finish(self: MemoryState, end: Finish) -> None:
+        record = self._record(end.task)
+        if record is not None and record.finished is not None:
+            return
+        self._mark_done(end.task, "")
+        patch.setattr(self, "_record", lambda _task: msgspec.structs.replace(record, finished=None))
+        patch.setattr(self, "_mark_done", lambda *_: None)
+        original(self, end)
+
+    patch.setattr(MemoryState, "finish", finish)
+
+
+def _cloud_parts(patch: Patch) -> None:
+    """A counter instead of an item a part: whoever comes twice counts twice."""
+    original = MemoryState._newest
+
+    def newest(self: MemoryState, part: Part) -> dict[int, str]:
+        counted = self._table._partitions.setdefault(f"counted#{part.join}", {})
+        counted[len(counted)] = part.index
+        found = original(self, part)
+        return found | {
+            -each: key for each, key in zip(range(1, len(counted) - len(found) + 1), found.values(), strict=False)
+        }
+
+    patch.setattr(MemoryState, "_newest", newest)
+
+
+def _cloud_closed_join(patch: Patch) -> None:
+    """Nobody writes down that a join is closed."""
+    patch.setattr(MemoryState, "_joined", lambda _state, _part, newest: Joined(tuple(newest.values())))
+
+
+def _cloud_settlement(patch: Patch) -> None:
+    original = MemoryRequests.settle
+
+    def settle(self: MemoryRequests, settlement: Envelope) -> None:
+        item = self._item(settlement)
+        if item is not None:
+            opened = msgspec.structs.replace(item, status="running", closed=False)
+            self._table._partitions[f"request#{settlement.tenant}"][settlement.request] = opened
+        original(self, settlement)
+
+    patch.setattr(MemoryRequests, "settle", settle)
+
+
+def _cloud_deadline(patch: Patch) -> None:
+    patch.setattr(MemoryRequests, "sweep", lambda _: None)
+    patch.setattr(MemoryRequests, "next_sweep", lambda _: None)
+
+
+def _cloud_letters(patch: Patch) -> None:
+    patch.setattr(MemoryState, "park", lambda *_: None)
+
+
+def _cloud_taken_over(patch: Patch) -> None:
+    """A late attempt gives up what another has taken over."""
+    original = MemoryState.finish
+
+    def finish(self: MemoryState, end: Finish) -> None:
+        record: Record | None = self._record(end.task)
+        if record is not None:
+            self._attempt = record.attempts
+        original(self, end)
+
+    patch.setattr(MemoryState, "finish", finish)
+
+
+def _cloud_queue_of_a_conversation(patch: Patch) -> None:
+    """Every request starts when it is accepted."""
+    original = MemoryRequests.accept
+
+    def accept(self: MemoryRequests, envelope: Envelope, **named: Any) -> bool:
+        new = original(self, envelope, **named)
+        item: Opened | None = self._item(envelope)
+        if item is not None and item.status == "waiting":
+            self._start(item)
+        return new
+
+    patch.setattr(MemoryRequests, "accept", accept)
+
+
+def _cloud_started_before_published(patch: Patch) -> None:
+    original = MemoryRequests._start
+
+    def start(self: MemoryRequests, head: Opened) -> None:
+        running = msgspec.structs.replace(head, status="running")
+        if self._table.swap(f"request#{head.envelope.tenant}", head.envelope.request, head, running):
+            original(self, running)
+
+    patch.setattr(MemoryRequests, "_start", start)
+
+
+MUTATIONS = (
+    Mutation("an output's id is that of its delivery", EVERY, _counted_digest(outputs)),
+    Mutation("a delivery's key is that of its event", EVERY, _counted_digest(arrival)),
+    Mutation("a failure is told to its join", EVERY, _untold_failures),
+    Mutation("a part that ends is told to its join", EVERY, _untold_ends),
+    Mutation("a timer closes a scope", EVERY, _no_timers),
+    Mutation("what is settled needs no work", EVERY, _works_for_what_is_settled),
+    Mutation("a model is asked within the budget", EVERY, _spends_whatever_it_costs),
+    Mutation("the lease, on SQLite", LOCAL, _local_lease),
+    Mutation("the done mark, on SQLite", LOCAL, _local_done),
+    Mutation("a join waits for all its parts, on SQLite", LOCAL, _local_early_join),
+    Mutation("a closed join stays closed, on SQLite", LOCAL, _local_closed_join),
+    Mutation("a request is settled once, on SQLite", LOCAL, _local_settlement),
+    Mutation("the row of a deadline, on SQLite", LOCAL, _local_deadline),
+    Mutation("what is given up leaves a letter, on SQLite", LOCAL, _local_letters),
+    Mutation("a lease that was taken over stays theirs, on SQLite", LOCAL, _local_taken_over),
+    Mutation("the queue of a conversation, on SQLite", LOCAL, _local_queue_of_a_conversation),
+    Mutation("what is begun ahead has its row", ("ahead",), _local_row),
+    Mutation("the lease, as on a cloud", CLOUD, _cloud_lease),
+    Mutation("the done mark, as on a cloud", CLOUD, _cloud_done),
+    Mutation("a write has its condition", CLOUD, _cloud_conditions),
+    Mutation("outputs are stored before they are published", CLOUD, _cloud_outbox),
+    Mutation("a delivery is done once all of it is published", CLOUD, _cloud_done_before_published),
+    Mutation("a part counts once", CLOUD, _cloud_parts),
+    Mutation("a closed join stays closed, as on a cloud", CLOUD, _cloud_closed_join),
+    Mutation("a request is settled once, as on a cloud", CLOUD, _cloud_settlement),
+    Mutation("the sweep of deadlines", CLOUD, _cloud_deadline),
+    Mutation("what is given up leaves a letter, as on a cloud", CLOUD, _cloud_letters),
+    Mutation("a lease that was taken over stays theirs, as on a cloud", CLOUD, _cloud_taken_over),
+    Mutation("the queue of a conversation, as on a cloud", CLOUD, _cloud_queue_of_a_conversation),
+    Mutation("a request runs once it is published", CLOUD, _cloud_started_before_published),
+)
