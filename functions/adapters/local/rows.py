@@ -24,6 +24,7 @@ class Routes:
 
     Attributes:
         current: The plans that this process begins requests with, by the workflow's name.
+        versions: Of the current plans.
         plans: Those and the ones of other deployments that it can finish requests under, by version.
         elsewhere: The versions of the current plans of other processes.
         leaving: Whether what is published from now on is for the others.
@@ -32,14 +33,10 @@ class Routes:
     def __init__(self, plans: Iterable[Plan], member: str = "") -> None:
         self.current = {plan.workflow.name: plan for plan in plans}
         self.plans = {plan.version: plan for plan in self.current.values()}
+        self.versions = frozenset(self.plans)
         self.member = member
         self.elsewhere: frozenset[str] = frozenset()
         self.leaving = False
-
-    @property
-    def versions(self) -> frozenset[str]:
-        """Of the current plans."""
-        return frozenset(plan.version for plan in self.current.values())
 
     @property
     def beyond(self) -> list[tuple[str, str]]:

@@ -259,6 +259,8 @@ def test_a_version_that_leaves_hands_over_what_is_not_in_work_at_once(opens: Ope
     def leave() -> None:
         old.bus.stop()
         run_alone(new)
+        kept = old.store.read("SELECT receipt FROM queue WHERE holder = ?", (old.store.member.id,))
+        assert kept == [(entry.receipt,)], "what is in work"
 
     entry = old.take("split")
     old.script.during["split a"] = leave
@@ -266,16 +268,17 @@ def test_a_version_that_leaves_hands_over_what_is_not_in_work_at_once(opens: Ope
     assert calls(old) == ["split a"]
     run_alone(new)
     assert [answer(new, f"r{number}") for number in range(3)] == [Answered(texts=("A",))] * 3
-    assert sorted(calls(new)).count("split a") == 2, "what was in work there was not taken"
+    assert calls(new).count("split a") == 2
 
 
 def test_what_a_leaving_version_accepts_is_begun_by_the_other(opens: Opens) -> None:
     old, new = opens(BEFORE), opens(SIDE_BRANCH)
     old.bus.stop()
     old.start(Asked(texts=("a",)))
+    run_alone(old)
+    assert calls(old) == []
     run_alone(new)
     assert answer(new) == Answered(texts=("A",))
-    assert calls(old) == []
 
 
 def test_who_waits_at_a_leaving_version_is_told_of_what_the_other_finishes(opens: Opens) -> None:
@@ -312,6 +315,7 @@ def test_what_one_version_cannot_deliver_goes_to_the_one_that_can_as_soon_as_it_
     assert new.attempts("collect") == [1, 1], "of each part"
     assert new.view().status == "running"
     back = opens(BEFORE)
+    new.clock.advance(5)  # the retry is due at both
     run_alone(new)
     run_alone(back)
     run_alone(new)
