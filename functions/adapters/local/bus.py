@@ -120,8 +120,8 @@ class Bus:
         return int(self.store.read("SELECT count(*) FROM queue")[0][0])
 
     def stop(self) -> None:
-        """Let every worker that waits go home, and leave to other processes what is not in work."""
-        self.routes.leaving = True
+        """Let every worker that waits go home, and leave to other processes, if there are any, what is not in work."""
+        self.routes.leaving = self._shares.is_shared()
         for queue in self._queues:
             queue.stop()
         self.store.flush()  # what was submitted before may have begun deliveries: those are in work then

@@ -57,15 +57,20 @@ class Shares:
             return []
         return self._store.write(self._take_over)
 
+    def is_shared(self) -> bool:
+        """Whether another process is alive."""
+        return len(self._store.member.living()) > 1
+
     def leave(self, in_work: Collection[int]) -> None:
-        """Leave every row to the others but those with these receipts, which are in work here to their end."""
+        """Stop: where routes are leaving, every row is for the others but those with these receipts, in work here."""
         mine = _list(self._routes.versions)
         named = {"me": self._routes.member, "mine": mine, "now": self._now().timestamp(), "kept": _list(in_work)}
 
         def step(connection: sqlite3.Connection) -> None:
-            connection.execute(_CARRY_NOTHING, named)
-            connection.execute(_LEAVE, named)
             connection.execute(_SEEN, named)
+            if self._routes.leaving:
+                connection.execute(_CARRY_NOTHING, named)
+                connection.execute(_LEAVE, named)
 
         self._store.write(step)
 
@@ -120,8 +125,9 @@ class Shares:
         # and while this one writes none can come to any.
         self._living = frozenset(self._store.member.living())
         named, now = self._named(connection.execute), self._now().timestamp()
-        if connection.execute(_FORGET, named).rowcount or self._is_first:
+        if self._is_first or connection.execute(_GONE, named).fetchone():
             connection.execute(_END_LEASES, named)
+            connection.execute(_FORGET, named)
             self._is_first = False
         for receipt, raw, agent in connection.execute(_HAND_BACK, named).fetchall():
             _forget_attempts(connection, receipt, decode(raw), agent, now)
@@ -162,6 +168,7 @@ _BETTER_OFF = (
 )
 _COUNT_OPEN = "SELECT count(*) FROM request WHERE status != 'settled' AND planversion = ?"
 _PLANS = f"SELECT plans FROM process WHERE id != :me AND id {_is_in('living')}"  # noqa: S608
+_GONE = f"SELECT 1 FROM process WHERE id {_IS_GONE}"  # noqa: S608
 _END_LEASES = f"UPDATE delivery SET lease_until = 0 WHERE finished IS NULL AND holder {_IS_GONE}"  # noqa: S608
 _FORGET = f"DELETE FROM process WHERE id {_IS_GONE}"  # noqa: S608
 _HAND_BACK = f"UPDATE queue SET holder = '' WHERE {_BETTER_OFF} RETURNING receipt, envelope, agent"  # noqa: S608
@@ -175,7 +182,7 @@ SELECT tenant, conversation FROM request AS first WHERE status = 'waiting' AND {
     AND earlier.conversation = first.conversation AND earlier.status != 'settled' AND earlier.sequence < first.sequence)
 """  # noqa: S608
 _LEFT = f"""
-SELECT 1 FROM process WHERE id {_IS_GONE}
+{_GONE}
 UNION ALL SELECT 1 FROM queue WHERE holder {_IS_GONE} AND {_OURS}
 UNION ALL SELECT 1 FROM queue WHERE {_BETTER_OFF}
 UNION ALL SELECT 1 FROM ({_STARTABLE}) LIMIT 1

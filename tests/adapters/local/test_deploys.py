@@ -324,6 +324,17 @@ def test_what_one_version_cannot_deliver_goes_to_the_one_that_can_as_soon_as_it_
     assert back.attempts("collect") == [1], "tries that could not work do not count"
 
 
+def test_what_one_version_emits_and_cannot_deliver_goes_to_the_one_that_can(opens: Opens) -> None:
+    left_after(1, BEFORE, opens)
+    new = opens(INCOMPATIBLE["the join waits for something else"][0])
+    back = opens(BEFORE)
+    run_alone(new)
+    assert [call.split()[0] for call in calls(new)] == ["handle", "handle"]
+    run_alone(back)
+    assert answer(back) == Answered(texts=("A", "B"))
+    assert back.attempts("collect") == [1]
+
+
 def test_an_old_version_finishes_for_a_new_one_that_died_what_it_can(opens: Opens) -> None:
     old, new = opens(BEFORE), opens(SIDE_BRANCH)
     new.start(Asked(texts=("a",)))
