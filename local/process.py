@@ -95,9 +95,8 @@ class LocalProcess:
         self._actions = actions or {}
         self._now = now
         self._store = store
-        self._by_version = {plan.version: plan for plan in self.plans.values()}
         self._blobs = LocalBlobs(store.folder / "blobs")
-        self._bus = Bus(store, self._by_version.values(), now, workers * PLACES_A_WORKER)
+        self._bus = Bus(store, self.plans.values(), now, workers * PLACES_A_WORKER)
         self.requests = LocalRequests(self._bus)
         self._pool = Pool(self._bus, self._deliver, self._lease_s, workers)
         self._deadlines = threading.Thread(target=self._expire_overdue, name="deadlines", daemon=True)
@@ -138,12 +137,12 @@ class LocalProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stopping.set()
-        self._others.join()
         self._sweeper.stop()
-        self._erasing.join()
         if not self._pool.stop(STOP_S):
             log.warning("an agent was still at work after %g s: its delivery is tried again at the next start", STOP_S)
+        self._stopping.set()
+        self._others.join()
+        self._erasing.join()
         self._deadlines.join()
         self._uploads.close()
 
@@ -201,7 +200,7 @@ class LocalProcess:
             self._bus, entry.receipt, entry, lambda failed, error: self._interrupted(state, failed, error)
         )
         blobs = BlobsOfDelivery(self._blobs, state.is_there)
-        ports = Ports(plans=self._by_version, state=state, blobs=blobs, bind=self._bind, now=self._now)
+        ports = Ports(plans=self._bus.routes.plans, state=state, blobs=blobs, bind=self._bind, now=self._now)
         try:
             outcome = self._outcome(entry, state, ports)
         except Exception:

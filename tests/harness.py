@@ -164,7 +164,7 @@ class Harness:
 
     def _ports(self, state: State) -> Ports:
         return Ports(
-            plans={plan.version: plan for plan in self.plans.values()},
+            plans=self.bus.routes.plans,
             state=state,
             blobs=self.blobs,
             bind=self.bind,

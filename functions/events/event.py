@@ -40,6 +40,18 @@ class Event(msgspec.Struct, metaclass=EventType):
     version: ClassVar[int]
 
 
+def fields_of(event: type[Event]) -> tuple[str, ...]:
+    """The names of its fields in JSON."""
+    return tuple(sorted(event.__struct_encode_fields__))
+
+
+def required_of(event: type[Event]) -> tuple[str, ...]:
+    """The names in JSON of the fields without a default: what an event of another deployment must have to be read."""
+    fields, defaults = event.__struct_encode_fields__, event.__struct_defaults__
+    given = dict(zip(reversed(fields), reversed(defaults), strict=False))
+    return tuple(sorted(field for field in fields if given.get(field, msgspec.NODEFAULT) is msgspec.NODEFAULT))
+
+
 class AgentFailed(Event):
     """An agent gave up on an event: a part of a fan-out that is missing, or a request that ends in an error.
 

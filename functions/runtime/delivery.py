@@ -226,8 +226,14 @@ def _knows(plan: Plan, envelope: Envelope) -> bool:
 
 
 def _deliver_unplanned(agent: str, envelope: Envelope, ports: Ports) -> Outcome:
-    """An event of another deployment: retried while a deploy may be under way, then settled with an error."""
+    """An event of another deployment: retried while a deploy may be under way, then settled with an error.
+
+    On a side branch nobody waits for it, so it ends as a dead letter alone.
+    """
     contract, task = Delivery(), _task(agent, envelope)
+    plan = ports.plans.get(envelope.planversion)
+    gone = plan.gone.get(agent) if plan else None
+    is_awaited = gone is None or not gone.side
     begun = ports.state.begin(task)
     if begun.status == "busy":
         return Outcome(action="defer", due=begun.until)
@@ -237,25 +243,33 @@ def _deliver_unplanned(agent: str, envelope: Envelope, ports: Ports) -> Outcome:
         settled = begun.outputs[0] if begun.outputs else None
         ports.state.finish(Finish(task=task, outputs=begun.outputs, settlement=settled))
         return ACKNOWLEDGED
-    if begun.standing.settled:
+    if begun.standing.settled and is_awaited:
         ports.state.supersede(task)
         return ACKNOWLEDGED
-    now = ports.now()
+    error, now = _older(agent, envelope, plan), ports.now()
     due = now + timedelta(seconds=contract.backoff.after(begun.attempt, _jitter(task.key, begun.attempt)))
-    error = UnknownPlanError(
-        f"{envelope.type} of plan {envelope.planversion} is not known to {agent} here, "
-        f"which carries {', '.join(ports.plans)}: ask again"
-    )
-    if begun.attempt < contract.attempts and due <= envelope.deadline:
+    if begun.attempt < contract.attempts and (due <= envelope.deadline or not is_awaited):
         ports.state.release(task, error=str(error), due=due)
         return Outcome(action="retry", due=due, error=str(error))
-    # The whole request ends: without its plan, nobody knows which join would count the loss.
-    settlement = request_failed(
-        envelope, envelope_id=digest(task.key, agent, 0), agent=agent, reason=str(error), now=now
-    )
-    letter = given_up(task, "unknown plan", error, begun.attempt, now)
-    ports.state.finish(Finish(task=task, outputs=(settlement,), settlement=settlement, letter=letter))
+    end = Finish(task=task, letter=given_up(task, "unknown plan", error, begun.attempt, now))
+    if is_awaited:
+        # The whole request ends, from whatever depth: an answer without this part would look like a whole one.
+        settlement = request_failed(
+            envelope, envelope_id=digest(task.key, agent, 0), agent=agent, reason=str(error), now=now
+        )
+        end = msgspec.structs.replace(end, outputs=(settlement,), settlement=settlement)
+    ports.state.finish(end)
     return Outcome(action="acknowledge", error=str(error))
+
+
+def _older(agent: str, envelope: Envelope, plan: Plan | None) -> UnknownPlanError:
+    if plan is None:
+        return UnknownPlanError(
+            f"it began under an older deployment, whose plan {envelope.planversion} is not carried here: ask again"
+        )
+    gone = plan.gone.get(agent)
+    reason = gone.reason if gone else f"{agent} knows no {envelope.type}"
+    return UnknownPlanError(f"it began under an older deployment, and {reason}: ask again")
 
 
 # --------------------------------------------------------------------------------------------- handling

@@ -14,7 +14,7 @@ import msgspec
 
 from functions.errors import TroupeError
 from functions.events.envelope import MAX_COUNT, RUNTIME, digest, type_of
-from functions.events.event import PRIORITIES, RESERVED, Event
+from functions.events.event import PRIORITIES, RESERVED, Event, required_of
 from functions.ports.capability import CAPABILITIES
 from functions.runtime.agent import AgentSpec, SignatureError, spec_of
 from functions.runtime.workflow import Node, Plan, Route, Workflow, fan_out_scope
@@ -468,20 +468,26 @@ def _plan(graph: _Graph, walk: _Walk) -> Plan:
 
 
 def _version(graph: _Graph, nodes: Mapping[str, Node]) -> str:
-    """Everything that decides where an event goes; neither code nor memory sizes, which may change freely."""
+    """Everything that decides where an event goes and who can read it: all that two deployments must agree on.
+
+    Neither code nor limits, nor the order in which a signature names its events, nor a field with a default.
+    """
     agents = sorted(
         (
             name,
-            [type_of(event) for event in node.spec.consumes],
+            _contracts(node.spec.consumes),
             node.spec.joins,
             str(node.spec.where),
-            [type_of(event) for event in node.spec.emits],
-            [type_of(event) for event in node.spec.fans_out],
+            _contracts(node.spec.emits),
+            _contracts(node.spec.fans_out),
             node.fork,
         )
         for name, node in nodes.items()
     )
-    bounds = sorted((event.__name__, bound) for event, bound in graph.workflow.bounds.items())
-    return digest(graph.workflow.name, type_of(graph.workflow.entry), type_of(graph.workflow.answer), agents, bounds)[
-        :12
-    ]
+    workflow = graph.workflow
+    bounds = sorted((event.__name__, bound) for event, bound in workflow.bounds.items())
+    return digest(workflow.name, _contracts([workflow.entry]), _contracts([workflow.answer]), agents, bounds)[:12]
+
+
+def _contracts(events: Iterable[type[Event]]) -> list[tuple[str, tuple[str, ...]]]:
+    return sorted((type_of(event), required_of(event)) for event in events)

@@ -76,11 +76,23 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     closer: str
 
 
+class Gone(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent of an earlier deployment's plan that this deployment cannot stand in for.
+
+    Attributes:
+        reason: In words.
+        side: Whether the answer was not reachable from it.
+    """
+
+    reason: str
+    side: bool
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A workflow whose topology was checked: what `deliver` works from.
 
     Attributes:
-        workflow: As it was written.
+        workflow: As it was written; of an earlier deployment's plan, as it is now, with the answer that it had then.
         version: A digest of everything below that decides how an event travels.
         nodes: By the agent's name.
         routes: By the event's name.
@@ -88,6 +100,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         closers: Which join closes a scope.
         events: By name, the runtime's own included.
         bounds: By the event's name.
+        gone: By the agent's name: those of an earlier deployment that this one cannot stand in for.
     """
 
     workflow: Workflow
@@ -98,6 +111,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     closers: Mapping[str, str]
     events: Mapping[str, type[Event]]
     bounds: Mapping[str, int]
+    gone: Mapping[str, Gone] = {}
 
 
 def fan_out_scope(spec: AgentSpec) -> str:

@@ -26,7 +26,10 @@ from functions.runtime.delivery import Binding, Outcome
 from functions.runtime.workflow import Workflow
 
 _LETTER = DeadLetter.__struct_fields__
-_SEND = "INSERT INTO queue (envelope_id, generation, agent, priority, due, envelope) VALUES (?, 0, ?, 'normal', ?, ?)"
+_SEND = (
+    "INSERT INTO queue (envelope_id, generation, agent, priority, due, envelope, holder)"
+    " VALUES (?, 0, ?, 'normal', ?, ?, ?)"
+)
 
 
 class DatedBlobs(LocalBlobs):
@@ -64,7 +67,7 @@ class LocalTarget:
 
     def send(self, agent: str, raw: bytes) -> None:
         due, self._sent = self.clock().timestamp(), self._sent + 1
-        row = (f"sent {self._sent}", agent, due, raw)
+        row = (f"sent {self._sent}", agent, due, raw, self._harness.store.member.id)
         receipt = self._harness.store.write(lambda connection: connection.execute(_SEND, row).lastrowid)
         self._harness.bus.announce([Entry(due, 1, receipt or 0, agent)])
 

@@ -119,7 +119,8 @@ def test_a_redelivered_event_of_an_unknown_plan_is_acknowledged_once_it_was_sett
 def test_a_request_that_waited_while_its_plan_went_away_is_told_to_ask_again(deploy: Deploys) -> None:
     troupe = deploy(SINGLE)
     troupe.start(Asked(text="a"))
-    troupe.start(Asked(text="b"), request="r2", planversion="gone")
+    gone = troupe.opened(Asked(text="b"), request="r2", planversion="gone")
+    troupe.requests.accept(msgspec.structs.replace(gone, type="Wondered.v1"))
     troupe.run()
     failed = troupe.settlement("r2")
     assert isinstance(failed, AgentFailed)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -19,12 +20,14 @@ OPENS = "When does the office open?"
 
 
 @contextmanager
-def started(docs: Path, home: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def started(
+    docs: Path, home: Path, *, command: str = "serving_command.py", **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command in a process of its own, and where it serves."""
     paths = os.pathsep.join(str(path) for path in (ROOT, ROOT / "tests"))
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "TROUPE_"))}
     with subprocess.Popen(  # noqa: S603 - every argument is this test's own
-        [sys.executable, str(Path(__file__).with_name("serving_command.py")), "run", "--port", "0"],
+        [sys.executable, str(Path(__file__).with_name(command)), "run", "--port", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -75,3 +78,23 @@ def test_a_setting_that_cannot_be_used_is_one_line_and_shows_no_key(troupe: Trou
     assert (ran.code, ran.err.count("\n")) == (1, 1)
     assert "too short" not in ran.err
     assert troupe("run", TROUPE_MAX_OPEN="x").err.startswith("error: TROUPE_MAX_OPEN is no whole number")
+
+
+def test_messages_in_flight_are_answered_by_the_version_that_is_started_next(docs: Path, tmp_path: Path) -> None:
+    home, texts = tmp_path / "home", [OPENS] * 10
+    holding = started(docs, home, command="holding_command.py")
+    with holding as (process, url), httpx.Client(base_url=url, timeout=PATIENCE_S) as client:
+        taken = [client.post("/conversations/c1/messages", json={"text": text}).json() for text in texts]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
+    changed = started(docs, home, command="changed_command.py")
+    with changed as (process, url), httpx.Client(base_url=url, timeout=PATIENCE_S) as client:
+        asked = [client.get(each["status"], params={"wait": 30}).json() for each in taken]
+        assert "watcher" not in {each["agent"] for each in asked[0]["deliveries"]}, "it finished under its own plan"
+        for later in asked[1:]:
+            assert "watcher" in {each["agent"] for each in later["deliveries"]}, "it had not begun"
+        assert all("opens at nine" in request["answer"]["text"] for request in asked)
+        answered = [datetime.fromisoformat(request["settled"]) for request in asked]
+        assert answered == sorted(answered), "in the order in which they were asked"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0

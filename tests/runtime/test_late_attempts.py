@@ -48,6 +48,7 @@ def test_a_port_that_fails_after_the_end_of_a_delivery_leaves_it_done(process: O
 
 def test_a_redrive_says_nothing_twice(process: Opens) -> None:
     troupe = process(SINGLE)
+    troupe.start(Asked())
     for key in ("first", "redriven"):
         binding = Binding(
             tenant="default",

@@ -475,4 +475,4 @@ def test_a_narrowed_route_and_a_fork_in_another_order_are_other_plans() -> None:
 
 
 def test_a_version_is_the_same_in_every_process() -> None:
-    assert version(flow(go_answer)) == "497625101ae4"
+    assert version(flow(go_answer)) == "f2c294a97915"

@@ -213,8 +213,7 @@ class LocalWorld:
         entry = _entry(message)
         state = LocalState(self.bus, entry.receipt, entry if self._places else None)
         watched = watch(with_points(state, "state", self._point))
-        plans = {plan.version: plan for plan in self.plans.values()}
-        ports = Ports(plans=plans, state=watched, blobs=self.blobs, bind=self._bind, now=self.clock)
+        ports = Ports(plans=self.bus.routes.plans, state=watched, blobs=self.blobs, bind=self._bind, now=self.clock)
         try:
             if entry.started is None:
                 return deliver(entry.agent, message.raw, ports)

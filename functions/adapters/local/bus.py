@@ -6,13 +6,14 @@ processes on one store, each has the rows that it holds (ADR 0013).
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from functions.adapters.local.due import DueQueue, Entry
 from functions.adapters.local.rows import DEADLINE, Routes, flow_of, rank
 from functions.adapters.local.sharing import Shares
 from functions.adapters.local.stops import LocalStops
-from functions.adapters.local.store import Store
+from functions.adapters.local.store import Store, StoreError
 from functions.adapters.local.watchers import Watchers
 from functions.events.envelope import Envelope
 from functions.runtime.workflow import Plan
@@ -37,22 +38,26 @@ class Bus:
         self._deliveries = DueQueue(now, places)
         self._deadlines = DueQueue(now)
         self.stops = LocalStops(store)
-        self._shares = Shares(store, self.routes, now)
+        self._shares = Shares(store, self.routes, now, self._count_from)
         self.look_around()
 
     def next_change(self) -> int:
         """A number for a change of a request, to be asked for inside the transaction that makes the change.
 
-        Numbers grow, also over restarts, as long as the clock is not set back meanwhile.
+        Numbers grow, also over restarts and from one process to the next: whoever takes over goes on from the highest.
         """
         self._changes = max(self._changes + 1, int(self.now().timestamp() * 1_000_000))
         return self._changes
+
+    def _count_from(self, number: int) -> None:
+        self._changes = max(self._changes, number)
 
     def look_around(self) -> None:
         """Take over what no living process holds, and see what the others did; to be called now and then."""
         if self._shares.changed():
             self.stops.look()
-            self.announce(self._shares.take_over())
+            if not self.routes.leaving:
+                self.announce(self._shares.take_over())
             self.watchers.announce_all()
             self.settlements.announce_all()
 
@@ -114,8 +119,9 @@ class Bus:
         return min((due for queue in self._queues if (due := queue.next_due()) is not None), default=None)
 
     def envelope(self, entry: Entry) -> bytes | None:
-        """The bytes of an entry; None where the row was removed meanwhile."""
-        rows = self.store.read("SELECT envelope FROM queue WHERE receipt = ?", (entry.receipt,))
+        """The bytes of an entry; None where the row was removed meanwhile, or another process has it."""
+        query = "SELECT envelope FROM queue WHERE receipt = ? AND holder = ?"
+        rows = self.store.read(query, (entry.receipt, self.routes.member))
         return bytes(rows[0][0]) if rows else None
 
     def waiting(self) -> int:
@@ -127,9 +133,13 @@ class Bus:
         return int(self.store.read("SELECT count(*) FROM queue")[0][0])
 
     def stop(self) -> None:
-        """Let every worker that waits go home."""
+        """Let every worker that waits go home, and leave to other processes, if there are any, what is not in work."""
+        self.routes.leaving = self._shares.is_shared()
         for queue in self._queues:
             queue.stop()
+        self.store.flush()  # what was submitted before may have begun deliveries: those are in work then
+        with suppress(StoreError):  # then the others take it once this process is gone
+            self._shares.leave(self._deliveries.in_work())
 
     @property
     def _queues(self) -> tuple[DueQueue, DueQueue]:

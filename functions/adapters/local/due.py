@@ -233,6 +233,11 @@ class DueQueue:
         with self._changed:
             return self._waiting[0].due if self._waiting else None
 
+    def in_work(self) -> list[int]:
+        """The receipts of what has a place."""
+        with self._changed:
+            return list(self._in_work)
+
     def stop(self) -> None:
         """Let every taker that waits go home."""
         with self._changed:

@@ -40,6 +40,12 @@ SELECT sequence, tenant, request, settled < :oldest AND NOT EXISTS (
     AND later.origin != '' AND ifnull(later.settled >= :oldest, 1))
 FROM request WHERE sequence > :sequence AND accepted < :oldest ORDER BY sequence LIMIT 100
 """
+# A plan that a process has, or that an open request began under, is kept however old it is.
+_FORGET_PLANS = """
+DELETE FROM plan WHERE seen < ? AND version NOT IN
+    (SELECT planversion FROM request WHERE status != 'settled'
+    UNION SELECT value FROM process, json_each(process.plans))
+"""
 
 
 class Sweeper:
@@ -88,6 +94,7 @@ def passes(store: Store, blobs: LocalBlobs, now: datetime) -> Iterator[int]:
         delete = _deleting(table, key, condition, named)
         while removed := store.write(delete):
             yield removed
+    yield store.write(lambda connection: connection.execute(_FORGET_PLANS, (oldest,)).rowcount)
     blobs.remove_older(now - timedelta(days=BLOB_DAYS))
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from functions.adapters.local.due import Entry
 from functions.adapters.local.fair import Flow
-from functions.events.envelope import RUNTIME, Envelope, decode, digest, encode
+from functions.events.envelope import RUNTIME, Envelope, decode, digest, encode, type_of
 from functions.events.event import PRIORITIES
 from functions.ports.state import Timer
 from functions.runtime.outputs import fork_timer
@@ -20,30 +20,43 @@ class Routes:
     """Which agents an event goes to, by workflow and event, as the plans say, and in which process.
 
     Args:
-        plans: Those that this process carries.
+        plans: The current ones of this process.
         member: This process among those that share the store; empty where it delivers nothing itself.
 
     Attributes:
-        elsewhere: The versions of the plans that other processes carry.
+        current: The plans that this process begins requests with, by the workflow's name.
+        versions: Of the current plans.
+        plans: Those and the ones of other deployments that it can finish requests under, by version.
+        elsewhere: The versions of the current plans of other processes.
+        leaving: Whether what is published from now on is for the others.
     """
 
     def __init__(self, plans: Iterable[Plan], member: str = "") -> None:
-        self._plans = {plan.version: plan for plan in plans}
+        self.current = {plan.workflow.name: plan for plan in plans}
+        self.plans = {plan.version: plan for plan in self.current.values()}
+        self.versions = frozenset(self.plans)
         self.member = member
         self.elsewhere: frozenset[str] = frozenset()
+        self.leaving = False
 
     @property
-    def versions(self) -> frozenset[str]:
-        """Of the plans that this process carries."""
-        return frozenset(self._plans)
+    def beyond(self) -> list[tuple[str, str]]:
+        """Versions and agents of other deployments that this one cannot stand in for."""
+        return [(version, agent) for version, plan in self.plans.items() for agent in plan.gone]
 
-    def holder(self, envelope: Envelope) -> str:
-        """Who the rows of this envelope are for; empty for whoever carries its plan."""
-        return "" if self.is_elsewhere(envelope) else self.member
+    def holder(self, envelope: Envelope, agent: str) -> str:
+        """Who the row of this agent is for; empty for another process, which carries its plan."""
+        plan = self.plans.get(envelope.planversion)
+        is_better_off = (plan is None or agent in plan.gone) and envelope.planversion in self.elsewhere
+        return "" if is_better_off or self.leaving else self.member
 
-    def is_elsewhere(self, envelope: Envelope) -> bool:
-        """Whether its plan is carried by another process, and not by this one."""
-        return envelope.planversion not in self._plans and envelope.planversion in self.elsewhere
+    def begins(self, first: Envelope) -> Envelope:
+        """A request's first event under the current plan, where that begins with the same event."""
+        plan = self.current.get(first.workflow)
+        is_entry = first.source == "entry" and not first.target
+        if plan is None or not is_entry or type_of(plan.workflow.entry) != first.type:
+            return first
+        return msgspec.structs.replace(first, planversion=plan.version)
 
     def agents(self, envelope: Envelope) -> list[str]:
         """The agents that this envelope goes to; the one it is meant for, where it names one."""
@@ -62,7 +75,7 @@ class Routes:
 
     def plan(self, envelope: Envelope) -> Plan | None:
         """The plan that this envelope was made under, if it is known here."""
-        return self._plans.get(envelope.planversion)
+        return self.plans.get(envelope.planversion)
 
     def _routes(self, envelope: Envelope) -> Sequence[Route]:
         plan = self.plan(envelope)
@@ -80,7 +93,7 @@ def add_row(  # noqa: PLR0913, PLR0917 - each is a column, or decides one
     connection: sqlite3.Connection, routes: Routes, envelope: Envelope, agent: str, due: float, raw: bytes
 ) -> Entry | None:
     """Add the row of one agent; None where it is there already, or is not for this process."""
-    holder = routes.holder(envelope)
+    holder = routes.holder(envelope, agent)
     row = (envelope.id, envelope.generation, agent, envelope.priority, due, raw, envelope.planversion, holder)
     receipt = _insert(connection, row)
     if receipt is None and _is_of_another(connection, envelope, agent):

@@ -107,11 +107,15 @@ def start_next(  # noqa: PLR0913 - whose conversation it is, and what its first 
     if row is None or row[1] != "waiting":
         return []
     first = decode(row[2])
-    if routes.is_elsewhere(first):  # a process that carries its plan looks after it
-        return []
-    connection.execute("UPDATE request SET status = 'running' WHERE sequence = ?", (row[0],))
+    if first.planversion not in routes.versions:
+        if _is_carried(connection, routes, first):  # that process begins it
+            return []
+        first = routes.begins(first)
+    connection.execute(
+        "UPDATE request SET status = 'running', planversion = ? WHERE sequence = ?", (first.planversion, row[0])
+    )
     if not routes.agents(first):  # it was accepted under a plan that is no longer there
-        reason = "it began under an older deployment: ask again"
+        reason = "it began under an older deployment, which is not carried here: ask again"
         return settle(connection, routes, ended(first, reason, utc(now)), now)
     if first.generation:
         return begin(connection, routes, first, utc(now))
@@ -123,6 +127,15 @@ def start_next(  # noqa: PLR0913 - whose conversation it is, and what its first 
     for timer in routes.entry_timers(first):
         entries += set_timer(connection, routes, timer)
     return entries
+
+
+def _is_carried(connection: sqlite3.Connection, routes: Routes, first: Envelope) -> bool:
+    """Whether another process has its plan as a current one; of one that is gone, whoever forgets it begins it."""
+    row = connection.execute(
+        "SELECT 1 FROM process, json_each(process.plans) WHERE process.id != ? AND json_each.value = ?",
+        (routes.member, first.planversion),
+    ).fetchone()
+    return row is not None
 
 
 def ended(envelope: Envelope, reason: str, now: datetime) -> Envelope:
