@@ -1,7 +1,7 @@
 # `make` alone lists what there is. What a command needs is set up by .ci/set-up, once.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint lock clean
+.PHONY: help run serve test lint crash lock clean
 
 # A question may hold quotes, `$`, backticks and newlines. `$(value …)` takes it as it was typed, and `troupe ask`
 # reads it from the environment: neither make nor a shell ever sees it as code.
@@ -19,6 +19,7 @@ help:
 	@echo 'make serve                      serve the HTTP API and the page on http://127.0.0.1:8080; DOCS=folder as above'
 	@echo 'make test                       check the code, then run every test'
 	@echo 'make lint                       check the code only'
+	@echo 'make crash KILLS=100            kill a server under load so often, and look at what became of every message'
 	@echo 'make lock                       bring uv.lock and requirements.txt up to date with pyproject.toml'
 	@echo 'make clean                      remove what was set up and built; what was asked and stored stays'
 	@echo
@@ -46,6 +47,13 @@ lint:
 	@$(BIN)/mypy --no-error-summary
 	@echo 'import-linter: imports point one way'
 	@said=$$($(BIN)/lint-imports --no-logo) || { printf '%s\n' "$$said"; exit 1; }
+
+KILLS := 100
+
+crash:
+	@$(SET_UP) test
+	@$(BIN)/python tests/crash/crashing.py --kills $(KILLS)
+	@$(BIN)/python tests/crash/crashing.py --kills $(KILLS) --servers 2
 
 # uv's own header is left out: it holds the command line of whoever ran it.
 lock:
