@@ -92,6 +92,7 @@ class LocalProcess:
         self._deadlines = threading.Thread(target=self._expire_overdue, name="deadlines", daemon=True)
         self._others = threading.Thread(target=self._look_around, name="others", daemon=True)
         self._stopping = threading.Event()
+        self._held: dict[int, LocalState] = {}  # by receipt: whose lease is still to be given back
         self._uploads = Uploads(store)
         self._capabilities: Mapping[type, Callable[[str, Binding], object]] = {
             Search: lambda resource, binding: TenantSearch(self._collections[resource], binding.tenant),
@@ -172,10 +173,12 @@ class LocalProcess:
             self._bus, entry.receipt, entry, lambda failed, error: self._interrupted(state, failed, error)
         )
         ports = Ports(plans=self._by_version, state=state, blobs=self._blobs, bind=self._bind, now=self._now)
+        self._give_back(entry.receipt)
         try:
             outcome = self._outcome(entry, state, ports)
         except Exception:
-            state.abandon()
+            self._held[entry.receipt] = state
+            self._give_back(entry.receipt)
             raise
         return None if state.ends_later else outcome
 
@@ -188,9 +191,16 @@ class LocalProcess:
 
     def _interrupted(self, state: LocalState, entry: Entry, error: BaseException) -> None:
         """The end of a delivery could not be written."""
-        with suppress(StoreError):  # then its lease has to run out
-            state.abandon()
+        self._held[entry.receipt] = state
+        with suppress(StoreError):  # then before it is tried again
+            self._give_back(entry.receipt)
         self._bus.announce([self._pool.later(entry, error)])
+
+    def _give_back(self, receipt: int) -> None:
+        """The lease of a try whose port failed, which is kept here for as long as the store cannot be written."""
+        if receipt in self._held:
+            self._held[receipt].abandon()
+            self._held.pop(receipt, None)
 
     def _expire_overdue(self) -> None:
         while (entry := self._bus.take_deadline()) is not None:

@@ -20,7 +20,7 @@ def environment(home: Path, docs: Path) -> dict[str, str]:
     """Of a server: the folders that it works in, and nothing that another run left set."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "TROUPE_"))}
     paths = os.pathsep.join(str(path) for path in (TESTS.parent, TESTS))
-    return {**inherited, "PYTHONPATH": paths, "TROUPE_HOME": str(home), "DOCS": str(docs)}
+    return {**inherited, "PYTHONPATH": paths, "TROUPE_HOME": str(home), "DOCS": str(docs), "PYTHONFAULTHANDLER": "1"}
 
 
 def shared(home: Path) -> list[str]:
@@ -72,7 +72,7 @@ class Server:
     def wait_until_serving(self) -> None:
         """Raises AssertionError with what it printed where it ends, or takes too long."""
         wait_until(lambda: self.is_serving() or self.has_ended(), "the server to serve")
-        assert self.is_serving(), self.said()
+        assert self.is_serving(), f"it ended with {self._process and self._process.returncode}: {self.said()}"
 
     def has_ended(self) -> bool:
         """Whether its process is over."""

@@ -6,7 +6,13 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
+from functions.errors import TroupeError
+
 KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+class BlobError(TroupeError):
+    """A blob could not be written; nothing of it was kept."""
 
 
 class LocalBlobs:
@@ -19,16 +25,13 @@ class LocalBlobs:
     def put(self, key: str, data: bytes) -> None:
         """See `Blobs.put`."""
         path = self._path(key)
-        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".", delete=False) as file:
-            try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
-        self._sync_folder()
+        try:
+            self._write(path, data)
+        except OSError as error:
+            raise BlobError(
+                f"{path} could not be written ({error.strerror or error}): free space there, or see that it may be "
+                "written; nothing of it was kept"
+            ) from error
 
     def get(self, key: str) -> bytes:
         """See `Blobs.get`."""
@@ -42,6 +45,19 @@ class LocalBlobs:
         for path in self._folder.iterdir():
             if path.stat().st_mtime < than.timestamp():
                 path.unlink()
+
+    def _write(self, path: Path, data: bytes) -> None:
+        descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(descriptor)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        self._sync_folder()
 
     def _sync_folder(self) -> None:
         """A new name is on disk only once its folder is: an envelope that is committed next refers to it."""

@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from functions.adapters.local.members import OPENING_S, LockedError, Member, locked
+from functions.adapters.local.mending import mended_by, restore
 from functions.adapters.local.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from functions.errors import TroupeError
 
 CHECKPOINT_PAGES = 4000  # 16 MB of log: rows live for milliseconds, and most never need to reach the file itself
-
-# What SQLite raises when the file cannot be written; its subclasses tell of a mistake in a statement.
-_UNWRITABLE = (sqlite3.OperationalError, sqlite3.DatabaseError)
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
@@ -131,24 +129,30 @@ class Store:
         return led
 
     def _told(self, error: BaseException) -> BaseException:
-        """An error as whoever wrote is told of it."""
-        if type(error) not in _UNWRITABLE:
+        """An error as whoever wrote is told of it; one that is not the file's stays as it is."""
+        if not (mending := mended_by(error)):
             return error
-        told = StoreError(
-            f"{self.path} could not be written ({error}): free space there, or see that it may be written; "
-            "nothing of this was kept"
-        )
+        told = StoreError(f"{self.path} could not be written ({error}): {mending}; nothing of this was kept")
         told.__cause__ = error
         return told
 
     def read(self, query: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
-        """The rows of a query, as they were when it started."""
+        """The rows of a query, as they were when it started.
+
+        Raises:
+            StoreError: The file cannot be read, e.g. because it is damaged.
+        """
         connection: sqlite3.Connection | None = getattr(self._reading, "connection", None)
         if connection is None:
             connection = self._reading.connection = _connect(self.path)
             with self._queueing:
                 self._readers.append(connection)
-        return connection.execute(query, parameters).fetchall()
+        try:
+            return connection.execute(query, parameters).fetchall()
+        except sqlite3.Error as error:
+            if not (mending := mended_by(error)):
+                raise
+            raise StoreError(f"{self.path} could not be read ({error}): {mending}") from error
 
     def changed_elsewhere(self) -> bool:
         """Whether another process wrote since this was asked the last time."""
@@ -298,10 +302,7 @@ def _open(path: Path, member: Member) -> sqlite3.Connection:
         ) from error
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise StoreError(
-            f"{path} is damaged or no database ({error}): move the folder {path.parent} away to start anew, "
-            "or restore a copy of it"
-        ) from error
+        raise StoreError(f"{path} is damaged or no database ({error}); nothing was changed: {restore(path)}") from error
     except BaseException:
         connection.close()
         raise
@@ -338,6 +339,4 @@ def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:
         )
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
-        raise StoreError(
-            f"{path} is damaged ({verdict}): move the folder {path.parent} away to start anew, or restore a copy of it"
-        )
+        raise StoreError(f"{path} is damaged ({verdict}); nothing was changed: {restore(path)}")
