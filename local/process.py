@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +12,7 @@ import msgspec
 
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.bus import Bus
+from functions.adapters.local.clock import SteadyClock
 from functions.adapters.local.conversations import LocalAppend, LocalConversations, LocalHistory
 from functions.adapters.local.due import Entry
 from functions.adapters.local.growing import LocalGrowing
@@ -61,7 +62,7 @@ class LocalProcess:
         collections: By the resource name that the workflows declare.
         chat: The language model; without one, agents go the way without.
         workers: How many deliveries are worked on at a time.
-        now: The time, in UTC.
+        now: The time, in UTC; by default that of the machine at this moment, and what passes from now on.
 
     Raises:
         TopologyError: A workflow cannot run as written.
@@ -76,8 +77,9 @@ class LocalProcess:
         *,
         chat: Chat | None = None,
         workers: int = WORKERS,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] | None = None,
     ) -> None:
+        now = now or SteadyClock()
         self.plans = topology(*workflows.values())
         _refuse_missing(workflows, collections)
         self._collections = collections

@@ -40,7 +40,7 @@ class Bus:
     def next_change(self) -> int:
         """A number for a change of a request, to be asked for inside the transaction that makes the change.
 
-        Numbers grow, also over restarts, as long as the clock is not set back meanwhile.
+        The numbers of a request grow, also over restarts and from one process to another, whatever the clocks say.
         """
         self._changes = max(self._changes + 1, int(self.now().timestamp() * 1_000_000))
         return self._changes
@@ -48,7 +48,9 @@ class Bus:
     def look_around(self) -> None:
         """Take over what no living process holds, and see what the others did; to be called now and then."""
         if self._shares.changed():
-            self.announce(self._shares.take_over())
+            entries, newest = self._shares.take_over()
+            self._changes = max(self._changes, newest)
+            self.announce(entries)
             self.watchers.announce_all()
             self.settlements.announce_all()
 

@@ -33,11 +33,15 @@ class Shares:
         before, self._living = self._living, living
         return self._store.changed_elsewhere() or living != before
 
-    def take_over(self) -> list[Entry]:
-        """Take the rows that no living process holds and no other one carries; start what may start now."""
+    def take_over(self) -> tuple[list[Entry], int]:
+        """Take the rows that no living process holds and no other one carries; start what may start now.
+
+        Returns:
+            The rows, and the highest number of a change of a request that is open: those after it are higher.
+        """
         self._routes.elsewhere = self._carried_elsewhere()
         if not self._store.read(_LEFT, self._named()):
-            return []
+            return [], 0
         return self._store.write(self._take_over)
 
     def _named(self) -> dict[str, str]:
@@ -53,15 +57,19 @@ class Shares:
         rows = self._store.read(_PLANS, {"me": self._routes.member, "living": _list(self._living)})
         return frozenset(version for (plans,) in rows for version in json.loads(plans))
 
-    def _take_over(self, connection: sqlite3.Connection) -> list[Entry]:
+    def _take_over(self, connection: sqlite3.Connection) -> tuple[list[Entry], int]:
         named, now = self._named(), self._now().timestamp()
         connection.execute(_END_LEASES, named)
+        for holder, time in connection.execute(_CLOCKS, named).fetchall():
+            if time > now:  # it was set back since, and what waits would wait until it is there again
+                connection.execute("UPDATE queue SET due = due - ? WHERE holder = ?", (time - now, holder))
         connection.execute(_FORGET, named)
+        newest = connection.execute(_NEWEST_CHANGE).fetchone()[0]
         taken = connection.execute(_TAKE, named).fetchall()
         entries = [Entry(due, rank(priority), receipt, agent) for due, priority, receipt, agent in taken]
         for tenant, conversation in connection.execute(_STARTABLE, named).fetchall():
             entries += start_next(connection, self._routes, tenant, conversation, now)
-        return entries
+        return entries, newest
 
 
 def _list(texts: Iterable[str]) -> str:
@@ -78,6 +86,18 @@ _OURS = (
 _PLANS = "SELECT plans FROM process WHERE id != :me AND id IN (SELECT value FROM json_each(:living))"
 _END_LEASES = f"UPDATE delivery SET lease_until = 0 WHERE finished IS NULL AND holder {_IS_GONE}"  # noqa: S608
 _FORGET = f"DELETE FROM process WHERE id {_IS_GONE}"  # noqa: S608
+_OPEN = "(tenant, request) IN (SELECT tenant, request FROM request WHERE status != 'settled')"
+# The time by the clock of each process that is gone, when it was last seen.
+_CLOCKS = f"""
+SELECT holder, max(seen) FROM (
+    SELECT holder, started AS seen FROM delivery WHERE {_OPEN} UNION ALL SELECT id, started FROM process
+) WHERE holder != '' AND holder {_IS_GONE} GROUP BY holder
+"""  # noqa: S608
+_NEWEST_CHANGE = f"""
+SELECT coalesce(max(changed), 0) FROM (
+    SELECT changed FROM delivery WHERE {_OPEN} UNION ALL SELECT changed FROM written WHERE {_OPEN}
+)
+"""  # noqa: S608
 _TAKE = f"UPDATE queue SET holder = :me WHERE holder {_IS_GONE} AND {_OURS} RETURNING due, priority, receipt, agent"  # noqa: S608
 _STARTABLE = f"""
 SELECT tenant, conversation FROM request AS first WHERE status = 'waiting' AND {_OURS} AND NOT EXISTS (
