@@ -8,7 +8,7 @@ at once, beside the next commit.
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from functions.adapters.local.members import OPENING_S, LockedError, Member, locked
 from functions.adapters.local.mending import mended_by, restore
 from functions.adapters.local.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
+from functions.adapters.local.wal import lost_commits, read_only
 from functions.errors import TroupeError
 
 CHECKPOINT_PAGES = 4000  # 16 MB of log: rows live for milliseconds, and most never need to reach the file itself
@@ -285,12 +286,12 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _open(path: Path, member: Member) -> sqlite3.Connection:
+    _refuse(path, member)
     try:
         connection = _connect(path)
     except sqlite3.Error as error:
         raise StoreError(f"{path} could not be opened ({error}): check that its folder may be written") from error
     try:
-        _refuse_others(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
@@ -307,6 +308,26 @@ def _open(path: Path, member: Member) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _refuse(path: Path, member: Member) -> None:
+    """Look at what is there before anything is changed: whoever closes a database last writes its log into it."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    try:
+        if len(member.living()) == 1 and (lost := lost_commits(path)):
+            raise StoreError(
+                f"{path}-wal is damaged: {lost} commits behind the damage cannot be read; nothing was changed: "
+                f"{restore(path)}, or move {path}-wal away to go on without everything that only it holds"
+            )
+        with closing(read_only(path)) as connection:
+            _refuse_others(connection, path)
+    except sqlite3.OperationalError as error:  # it is locked, or may not be read: it is not damaged
+        raise StoreError(
+            f"{path} could not be opened ({error}): mend that and try again; nothing was changed"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"{path} is damaged or no database ({error}); nothing was changed: {restore(path)}") from error
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path, member: Member) -> None:

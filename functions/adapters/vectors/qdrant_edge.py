@@ -311,6 +311,12 @@ def _create(folder: Path, marker: Marker) -> None:
         shutil.rmtree(draft)
 
 
+def check_collection(folder: Path) -> None:
+    """Raise CollectionError unless this folder holds a collection that can be opened; nobody else may have it open."""
+    read_marker(folder)
+    _load(folder).close()
+
+
 def _draft_prefix(folder: Path) -> str:
     return f".{folder.name}.draft-"
 
@@ -321,14 +327,18 @@ def _remove_drafts(folder: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _check(folder: Path, wanted: Marker) -> None:
-    file = folder / _MARKER_FILE
+def read_marker(folder: Path) -> Marker:
+    """What a collection's folder was made for; raises CollectionError where it does not say."""
     try:
-        found = msgspec.json.decode(file.read_bytes(), type=Marker)
+        return msgspec.json.decode((folder / _MARKER_FILE).read_bytes(), type=Marker)
     except (OSError, msgspec.MsgspecError) as error:
         raise CollectionError(
             f"{folder} is not a whole collection ({error}): move it away and index its documents again"
         ) from error
+
+
+def _check(folder: Path, wanted: Marker) -> None:
+    found = read_marker(folder)
     if found.format > wanted.format:
         raise CollectionError(
             f"{folder} has format {found.format}, this Troupe knows up to {wanted.format}: use a newer Troupe"
