@@ -12,7 +12,6 @@ import msgspec
 
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.bus import Bus
-from functions.adapters.local.clock import SteadyClock
 from functions.adapters.local.conversations import LocalAppend, LocalConversations, LocalHistory
 from functions.adapters.local.due import Entry
 from functions.adapters.local.growing import LocalGrowing
@@ -62,7 +61,7 @@ class LocalProcess:
         collections: By the resource name that the workflows declare.
         chat: The language model; without one, agents go the way without.
         workers: How many deliveries are worked on at a time.
-        now: The time, in UTC; by default that of the machine at this moment, and what passes from now on.
+        now: The time, in UTC; by default that of all processes on the store.
 
     Raises:
         TopologyError: A workflow cannot run as written.
@@ -79,7 +78,7 @@ class LocalProcess:
         workers: int = WORKERS,
         now: Callable[[], datetime] | None = None,
     ) -> None:
-        now = now or SteadyClock()
+        now = now or store.clock
         self.plans = topology(*workflows.values())
         _refuse_missing(workflows, collections)
         self._collections = collections

@@ -1,10 +1,12 @@
 """Run as a process of its own: the shipped workflows behind the HTTP API, on a store that others may share.
 
-What `troupe run` is, but for the collections: those of Qdrant Edge are one process's, so here they are in memory.
+What `troupe run` is, but for the collections: those of Qdrant Edge are one process's, so here they are in memory. The
+second argument is by how many seconds the clock of its machine is ahead.
 """
 
 import logging
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from memory_collection import DOCUMENTS, MemoryCollection
@@ -19,11 +21,12 @@ from local.server.app import App, Settings
 from local.server.serving import bound, serve
 
 
-def main(folder: str) -> None:
+def main(folder: str, ahead_s: str = "0") -> None:
     """Serve until a signal comes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    documents, keys, store = MemoryCollection(), Keys({}), Store(Path(folder))
+    documents, keys = MemoryCollection(), Keys({})
+    store = Store(Path(folder), wall=lambda: datetime.now(UTC) + timedelta(seconds=float(ahead_s)))
     documents.upsert(DOCUMENTS, tenant="default")
     collections = {"documents": documents, "memories": MemoryCollection()}
     with LocalProcess(store, WORKFLOWS, collections) as process:
@@ -38,4 +41,4 @@ def _say(address: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -186,17 +186,18 @@ class Crashes:
 
     Args:
         count: With 1 it is `troupe run`; more share the store.
+        apart_s: By how much the clock of each is ahead of that of the one before it.
     """
 
-    def __init__(self, folder: Path, *, count: int, seed: int) -> None:
+    def __init__(self, folder: Path, *, count: int, seed: int, apart_s: float = 0.0) -> None:
         self._folder = folder
         self.home = folder / "home"
         docs = folder / "docs"
         docs.mkdir(parents=True, exist_ok=True)
         (docs / "office.md").write_text(OFFICE, "utf-8")
-        command = alone() if count == 1 else shared(self.home)
         given = environment(self.home, docs)
-        self.servers = [Server(command, folder / f"server-{number}.log", given) for number in range(count)]
+        commands = [alone()] if count == 1 else [shared(self.home, apart_s * number) for number in range(count)]
+        self.servers = [Server(each, folder / f"server-{place}.log", given) for place, each in enumerate(commands)]
         self._random = random.Random(seed)  # noqa: S311 - a schedule, not a secret
         self.clients = [Client(f"c{number}", self.servers, seed * 1000 + number) for number in range(CONVERSATIONS)]
         self.hit: Counter[str] = Counter()

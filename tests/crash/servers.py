@@ -23,9 +23,9 @@ def environment(home: Path, docs: Path) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": paths, "TROUPE_HOME": str(home), "DOCS": str(docs), "PYTHONFAULTHANDLER": "1"}
 
 
-def shared(home: Path) -> list[str]:
-    """The command of a server that shares its store with others."""
-    return [sys.executable, str(TESTS / "crash" / "crash_server.py"), str(home)]
+def shared(home: Path, ahead_s: float = 0.0) -> list[str]:
+    """The command of a server that shares its store with others; its clock is so many seconds ahead."""
+    return [sys.executable, str(TESTS / "crash" / "crash_server.py"), str(home), str(ahead_s)]
 
 
 def alone() -> list[str]:

@@ -13,12 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from functions.adapters.local.clock import SteadyClock, first_clock, joined_clock, machine_clock
 from functions.adapters.local.members import OPENING_S, LockedError, Member, locked
 from functions.adapters.local.mending import mended_by, restore
 from functions.adapters.local.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from functions.adapters.local.wal import lost_commits, read_only
 from functions.errors import TroupeError
 
+CLOCK = ".clock"  # the file that says how the processes of a store tell the time
 CHECKPOINT_PAGES = 4000  # 16 MB of log: rows live for milliseconds, and most never need to reach the file itself
 
 T = TypeVar("T")
@@ -58,15 +60,17 @@ class Store:
 
     Args:
         folder: Made where it is missing.
+        wall: The machine's clock, in UTC.
 
     Attributes:
         member: This process among those that use the store.
+        clock: The time of all of them.
 
     Raises:
         StoreError: A newer Troupe wrote it, it is damaged, it is something else, or an older Troupe is at work on it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wall: Callable[[], datetime] = machine_clock) -> None:
         self.folder = folder
         self.path = folder / "troupe.sqlite"
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +82,7 @@ class Store:
         self._commits_left = threading.Semaphore(0)
         self._committer: threading.Thread | None = None  # commits what nobody waits for
         self._committing = threading.Lock()  # for whoever does, and for `close`
-        self.member, self._writer = _join(folder, self.path)
+        self.member, self.clock, self._writer = _join(folder, self.path, wall)
         self._version_seen = self._version()
 
     def write(self, operation: Operation[T]) -> T:
@@ -263,13 +267,14 @@ def _run(connection: sqlite3.Connection, ticket: _Ticket[Any]) -> None:
     connection.execute("RELEASE operation")
 
 
-def _join(folder: Path, path: Path) -> tuple[Member, sqlite3.Connection]:
+def _join(folder: Path, path: Path, wall: Callable[[], datetime]) -> tuple[Member, SteadyClock, sqlite3.Connection]:
     """One process after the other, so that each finds the schema as a whole; of other versions, one at a time."""
     try:
         with locked(folder / "lock", patience_s=OPENING_S):
             member = Member(folder)
             try:
-                return member, _open(path, member)
+                take_clock = first_clock if len(member.living()) == 1 else joined_clock
+                return member, take_clock(folder / "processes" / CLOCK, wall), _open(path, member)
             except BaseException:
                 member.leave()
                 raise

@@ -1,13 +1,15 @@
 """A clock that is set, while a process runs and between two runs."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from harness import START, Harness
 from sample_workflows import FANNED, SINGLE, Answered, Asked, ListAsked
 
 from functions.adapters.local.clock import SteadyClock
 from functions.adapters.local.retention import sweep
+from functions.adapters.local.store import Store
 from functions.events.event import AgentFailed
 
 Opens = Callable[..., Harness]
@@ -31,6 +33,24 @@ class Machine:
 
     def read(self) -> datetime:
         return self.wall
+
+
+def test_processes_on_one_store_tell_the_same_time_though_the_clock_was_set_between_their_starts(
+    tmp_path: Path,
+) -> None:
+    def hours_ahead(hours: int) -> Store:
+        return Store(tmp_path, wall=lambda: datetime.now(UTC) + timedelta(hours=hours))
+
+    first, second = hours_ahead(0), hours_ahead(5)
+    assert second.clock.began == first.clock.began
+    first.close()
+    third = hours_ahead(7)
+    assert third.clock.began == first.clock.began
+    second.close()
+    third.close()
+    alone = hours_ahead(9)
+    assert alone.clock() - first.clock() > timedelta(hours=8)
+    alone.close()
 
 
 def changes(troupe: Harness) -> list[int]:
