@@ -27,7 +27,9 @@ def test_what_a_killed_server_leaves_is_answered_by_the_other_one_on_its_store(t
     assert fine(Crashes(tmp_path, count=2, seed=4).lose_one(accepted=20))
 
 
-def test_a_clock_that_was_set_between_the_starts_of_two_servers_changes_nothing_in_what_they_share(tmp_path: Path) -> None:
+def test_a_clock_that_was_set_between_the_starts_of_two_servers_changes_nothing_in_what_they_share(
+    tmp_path: Path,
+) -> None:
     assert fine(Crashes(tmp_path, count=2, seed=5, apart_s=3600.0).lose_one(accepted=20))
 
 
