@@ -408,6 +408,7 @@ def main() -> None:
     parser.add_argument("--servers", type=int, default=1, help="how many share the store; 1 is `troupe run`")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"stopped; what it left is in {folder}"))  # the servers end too
     folder = Path(tempfile.mkdtemp(prefix="troupe-crash-"))
     found = Crashes(folder, count=given.servers, seed=given.seed).run(
         given.kills,
