@@ -1,7 +1,7 @@
 # `make` alone lists what there is. What a command needs is set up by .ci/set-up, once.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run serve test simulate lint fuzz guarantees lock clean
+.PHONY: help run serve test simulate crash lint fuzz guarantees lock clean
 
 # A question may hold quotes, `$`, backticks and newlines. `$(value …)` takes it as it was typed, and `troupe ask`
 # reads it from the environment: neither make nor a shell ever sees it as code.
@@ -23,6 +23,7 @@ help:
 	@echo 'make lint                       check the code only'
 	@echo 'make fuzz SECONDS=60             send the bus what no honest producer would, for so long each way'
 	@echo 'make guarantees                 write docs/guarantees.md: which test proves what on which target'
+	@echo 'make crash KILLS=100            kill a server under load so often, and look at what became of every message'
 	@echo 'make lock                       bring uv.lock and requirements.txt up to date with pyproject.toml'
 	@echo 'make clean                      remove what was set up and built; what was asked and stored stays'
 	@echo
@@ -67,6 +68,12 @@ guarantees:
 	@$(SET_UP) test
 	@$(BIN)/python tests/conformance/page.py >docs/guarantees.part && mv docs/guarantees.part docs/guarantees.md
 	@echo 'docs/guarantees.md says what the tests prove'
+KILLS := 100
+
+crash:
+	@$(SET_UP) test
+	@$(BIN)/python tests/crash/crashing.py --kills $(KILLS)
+	@$(BIN)/python tests/crash/crashing.py --kills $(KILLS) --servers 2
 
 # uv's own header is left out: it holds the command line of whoever ran it.
 lock:

@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -70,7 +70,7 @@ class LocalProcess:
         chat: The language model; without one, agents go the way without.
         actions: What may be asked of servers outside, by name; without any, nothing.
         workers: How many deliveries are worked on at a time.
-        now: The time, in UTC.
+        now: The time, in UTC; by default that of all processes on the store.
 
     Raises:
         TopologyError: A workflow cannot run as written.
@@ -86,8 +86,9 @@ class LocalProcess:
         chat: Chat | None = None,
         actions: Mapping[str, Action] | None = None,
         workers: int = WORKERS,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] | None = None,
     ) -> None:
+        now = now or store.clock
         self.plans = topology(*workflows.values())
         _refuse_missing(workflows, collections)
         self._collections = collections
@@ -103,6 +104,7 @@ class LocalProcess:
         self._others = threading.Thread(target=self._look_around, name="others", daemon=True)
         self._sweeper = Sweeper(store, self._blobs, now)
         self._stopping = threading.Event()
+        self._held: dict[int, LocalState] = {}  # by receipt: whose lease is still to be given back
         self._uploads = Uploads(store)
         self._holding = Holding(store, now)
         points = Points(store.folder, collections.values())
@@ -201,10 +203,12 @@ class LocalProcess:
         )
         blobs = BlobsOfDelivery(self._blobs, state.is_there)
         ports = Ports(plans=self._bus.routes.plans, state=state, blobs=blobs, bind=self._bind, now=self._now)
+        self._give_back(entry.receipt)
         try:
             outcome = self._outcome(entry, state, ports)
         except Exception:
-            state.abandon()
+            self._held[entry.receipt] = state
+            self._give_back(entry.receipt)
             raise
         return None if state.ends_later else outcome
 
@@ -216,9 +220,16 @@ class LocalProcess:
 
     def _interrupted(self, state: LocalState, entry: Entry, error: BaseException) -> None:
         """The end of a delivery could not be written."""
-        with suppress(StoreError):  # then its lease has to run out
-            state.abandon()
+        self._held[entry.receipt] = state
+        with suppress(StoreError):  # then before it is tried again
+            self._give_back(entry.receipt)
         self._bus.announce([self._pool.later(entry, error)])
+
+    def _give_back(self, receipt: int) -> None:
+        """The lease of a try whose port failed, which is kept here for as long as the store cannot be written."""
+        if receipt in self._held:
+            self._held[receipt].abandon()
+            self._held.pop(receipt, None)
 
     def _expire_overdue(self) -> None:
         while (entry := self._bus.take_deadline()) is not None:

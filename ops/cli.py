@@ -221,6 +221,37 @@ def search(
         show.show_passages(show.console(), found)
 
 
+@app.command()
+def doctor(
+    as_json: Json = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended without a loss.")] = False,
+) -> None:
+    """Check the store and everything beside it; changes nothing. Exit code 1 where something is to be mended."""
+    from local.workspace import home_folder
+    from ops.doctor import examined, repaired, report
+
+    mended = repaired(home_folder()) if repair else 0
+    found = msgspec.structs.replace(examined(home_folder()), repaired=mended)
+    if as_json:
+        _print_json(found)
+    else:
+        typer.echo(clean(report(found)))
+    if found.findings:
+        raise typer.Exit(EXIT_TO_MEND)
+
+
+@app.command()
+def backup(folder: Annotated[str, typer.Argument(help="Where to; it may not be there yet.")]) -> None:
+    """Copy the store and what is beside it, also while it is in use."""
+    from pathlib import Path
+
+    from local.workspace import home_folder
+    from ops.doctor import backup as copy
+
+    left = copy(home_folder(), Path(folder))
+    typer.echo("\n".join([f"copied to {clean(folder)}", *(f"not copied: {each}" for each in left)]))
+
+
 @app.command("topology")
 def show_topology(
     workflow: WorkflowName = "answer",

@@ -7,6 +7,7 @@ import msgspec
 
 from functions.api.problems import MAX_ERRORS, ProblemError, Wrong, wrong
 from functions.events.answer import READABLE
+from functions.events.decoding import decoder
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -34,7 +35,7 @@ def read_body(raw: bytes, content_type: str, kind: Any, schema: Mapping[str, Any
     if content_type.partition(";")[0].strip().lower() != JSON:
         raise ProblemError(415, f"the body is not declared to be JSON: send Content-Type: {JSON}")
     try:
-        found = msgspec.json.decode(raw, type=kind)
+        found = decoder(kind).decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         found = None
     errors = _errors(_json(raw), schema) if found is None else ()

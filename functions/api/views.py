@@ -8,6 +8,7 @@ import msgspec
 
 from functions.api.problems import not_found
 from functions.api.target import Target
+from functions.events.decoding import decoder
 from functions.events.event import AgentFailed
 from functions.ports.requests import DeliveryView, RequestView
 from functions.runtime.arrival import claimed
@@ -82,5 +83,5 @@ def _end(target: Target, view: RequestView) -> tuple[msgspec.Raw, AgentFailed | 
         return _NULL, None
     settlement = claimed(view.settlement, target.blobs)
     if settlement.name == AgentFailed.__name__:
-        return _NULL, msgspec.json.decode(settlement.data, type=AgentFailed)
+        return _NULL, decoder(AgentFailed).decode(settlement.data)
     return settlement.data, None

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from functions.errors import PermanentError
+from functions.events.decoding import decoder
 from functions.events.envelope import (
     Envelope,
     MalformedEnvelopeError,
@@ -313,7 +314,7 @@ def _consumed(plan: Plan, spec: AgentSpec, arrival: Arrival, blobs: Blobs) -> Ev
 
 def _event(plan: Plan, envelope: Envelope, blobs: Blobs) -> Event:
     try:
-        event: Event = msgspec.json.decode(claimed(envelope, blobs).data, type=plan.events[envelope.name])
+        event: Event = decoder(plan.events[envelope.name]).decode(claimed(envelope, blobs).data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise PermanentError(
             f"the data of {envelope.type} breaks its contract: {error}", reason="malformed data"

@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 
 from functions.errors import PermanentError
+from functions.events.decoding import decoder
 from functions.events.envelope import MAX_PARTS, Envelope, Frame, Lineage, derived_id, pack, type_of, unpack
 from functions.events.event import AgentFailed, Event, PartEnded, ScopeExpired
 from functions.ports.state import Timer
@@ -153,7 +154,7 @@ def _data(event: Event, node: Node) -> msgspec.Raw:
     """The event as JSON, validated: its constructor checks nothing."""
     try:
         raw = msgspec.json.encode(event)
-        msgspec.json.decode(raw, type=type(event))
+        decoder(type(event)).decode(raw)
     except (msgspec.ValidationError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise PermanentError(
             f"{node.spec.name} returned a {type(event).__name__} that breaks its own contract: {error}",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from functions.events.decoding import decoder
 from functions.events.envelope import type_of
 from functions.events.event import RESERVED, Event, fields_of, required_of
 from functions.runtime.agent import AgentSpec
@@ -81,7 +82,7 @@ def revived(raw: bytes, current: Mapping[str, Plan]) -> Plan | Incompatible:
         current: The plans of this deployment, by the workflow's name.
     """
     try:
-        old = msgspec.json.decode(raw, type=_FrozenPlan)
+        old = decoder(_FrozenPlan).decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         return Incompatible(reasons=(f"its plan cannot be read here ({error})",))
     now = current.get(old.workflow)

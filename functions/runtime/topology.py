@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from functions.errors import TroupeError
+from functions.events.decoding import decoder
 from functions.events.envelope import MAX_COUNT, RUNTIME, digest, type_of
 from functions.events.event import PRIORITIES, RESERVED, Event, required_of
 from functions.ports.capability import CAPABILITIES
@@ -462,9 +463,15 @@ def _plan(graph: _Graph, walk: _Walk) -> Plan:
         },
         forks={event.__name__: len(branches) for event in graph.takers if (branches := graph.branches(event))},
         closers=closers,
-        events={event.__name__: event for event in (*_events(graph), *RESERVED[1:])},
+        events={event.__name__: _looked_at(event) for event in (*_events(graph), *RESERVED[1:])},
         bounds={event.__name__: bound for event, bound in graph.workflow.bounds.items()},
     )
+
+
+def _looked_at(event: type[Event]) -> type[Event]:
+    """The event, whose type any thread may use from now on."""
+    decoder(event)
+    return event
 
 
 def _version(graph: _Graph, nodes: Mapping[str, Node]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from local_fakes import PATIENCE_S, Clock, settled, wait_for
 
+from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store, StoreError
 from functions.events.event import All, Event
 from functions.runtime.agent import Context, agent
@@ -315,3 +316,26 @@ def _look_at_the_clock(process: LocalProcess) -> None:
     for condition in (process._pool._changed, process._bus._deliveries._changed):
         with condition:
             condition.notify_all()
+
+
+def test_a_lease_that_could_not_be_given_back_is_given_back_once_the_store_can_be_written(
+    open_store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def full_at_first(original: Callable[..., None], name: str) -> Callable[..., None]:
+        def call(state: LocalState, *given: object) -> None:
+            if name in said:
+                said.append(f"{name} again")
+                original(state, *given)
+            else:
+                said.append(name)
+                raise StoreError("the disk is full")
+
+        return call
+
+    for name in ("finish", "abandon"):
+        monkeypatch.setattr(LocalState, name, full_at_first(getattr(LocalState, name), name))
+    with LocalProcess(open_store(), JOBS, {}, workers=1) as process:
+        assert settled(process, submit(process, "job")).settlement
+    assert said == ["finish", "abandon", "abandon again", "finish again"]

@@ -1,5 +1,6 @@
 """The folder that the default encoder runs from: what is in it, and whether one can be used."""
 
+import hashlib
 from pathlib import Path
 from typing import Final
 
@@ -27,24 +28,46 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         version: The encoder's version: model, the digest of its weights, precision and pooling.
-        sizes: Bytes of each file beside the marker, so that a copy cut short is noticed.
+        sizes: Bytes of each file beside the marker, so that a copy cut short is noticed at every start.
+        digests: SHA-256 of each, for whoever looks closer; folders of earlier versions have none.
     """
 
     version: str
     sizes: dict[str, int]
+    digests: dict[str, str] = {}
 
 
 def write_marker(folder: Path) -> None:
     """Declare the files that are in `folder` now to be the whole of this version."""
-    sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
-    marker = Marker(version=VERSION, sizes=sizes)
+    files = sorted(folder.iterdir())
+    marker = Marker(
+        version=VERSION,
+        sizes={file.name: file.stat().st_size for file in files},
+        digests={file.name: _digest(file) for file in files},
+    )
     (folder / MARKER_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(marker)) + b"\n")
 
 
-def check_folder(folder: Path) -> None:
-    """Raise EncoderError unless `folder` is whole and holds this version."""
+def verify_folder(folder: Path) -> None:
+    """Raise EncoderError unless `folder` holds what was built, to the last byte, as far as its marker knows."""
+    for name, expected in check_folder(folder).digests.items():
+        if _digest(folder / name) != expected:
+            raise EncoderError(f"{folder / name} is not what was built; {_again(folder)}")
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _again(folder: Path) -> str:
+    return f"remove {folder} and start again where the `model` dependency group is installed: it is built anew"
+
+
+def check_folder(folder: Path) -> Marker:
+    """What `folder` holds; raises EncoderError unless that is this version and whole."""
     marker_file = folder / MARKER_FILE
-    again = f"remove {folder} and start again where the `model` dependency group is installed: it is built anew"
+    again = _again(folder)
     try:
         marker = msgspec.json.decode(marker_file.read_bytes(), type=Marker)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -56,3 +79,4 @@ def check_folder(folder: Path) -> None:
         found = file.stat().st_size if file.is_file() else 0
         if found != expected:
             raise EncoderError(f"{file} has {found} bytes, expected {expected}; {again}")
+    return marker

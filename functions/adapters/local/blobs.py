@@ -13,9 +13,14 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
+from functions.errors import TroupeError
 from functions.ports.blobs import PREFIX_CHARACTERS
 
 KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+class BlobError(TroupeError):
+    """A blob could not be written; nothing of it was kept."""
 
 
 class LocalBlobs:
@@ -32,9 +37,15 @@ class LocalBlobs:
     def put_if(self, wanted: Callable[[], bool], key: str, data: bytes) -> None:
         """The same, where it is still wanted once nobody can erase it any more before it is there."""
         path = self._path(key)
-        with self._locked(fcntl.LOCK_SH):
-            if wanted():
-                self._write(path, data)
+        try:
+            with self._locked(fcntl.LOCK_SH):
+                if wanted():
+                    self._write(path, data)
+        except OSError as error:
+            raise BlobError(
+                f"{path} could not be written ({error.strerror or error}): free space there, or see that it may be "
+                "written; nothing of it was kept"
+            ) from error
 
     def get(self, key: str) -> bytes:
         """See `Blobs.get`."""
@@ -73,16 +84,16 @@ class LocalBlobs:
                     path.unlink()
 
     def _write(self, path: Path, data: bytes) -> None:
-        begin = f".{path.name[:PREFIX_CHARACTERS]}"
-        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=begin, delete=False) as file:
-            try:
+        descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=f".{path.name[:PREFIX_CHARACTERS]}")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+                os.fsync(descriptor)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
         self._sync_folder()
 
     @contextmanager

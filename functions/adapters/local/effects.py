@@ -9,6 +9,7 @@ import msgspec
 
 from functions.adapters.local.store import Store, utc
 from functions.errors import TroupeError
+from functions.events.decoding import decoder
 from functions.ports.actions import ActionResult
 from functions.ports.effects import LONGEST_S, UNSETTLED, Effect, Sent, Status, renewed
 
@@ -110,7 +111,7 @@ def _effect(row: Sequence[Any]) -> Effect:
         conversation=conversation,
         action=action,
         status=status,
-        sent=msgspec.json.decode(sent, type=Sent),
-        received=None if received is None else msgspec.json.decode(received, type=ActionResult),
+        sent=decoder(Sent).decode(sent),
+        received=None if received is None else decoder(ActionResult).decode(received),
         at=utc(at),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from functions.adapters.local.store import Store
+from functions.events.decoding import decoder
 from functions.ports.ledger import Entry
 
 
@@ -19,7 +20,7 @@ class LocalLedger:
     def entries(self) -> Sequence[Entry]:
         """See `Ledger.entries`."""
         rows = self._store.read("SELECT entry FROM document WHERE corpus = ?", (self._corpus,))
-        return [msgspec.json.decode(row[0], type=Entry) for row in rows]
+        return [decoder(Entry).decode(row[0]) for row in rows]
 
     def put(self, entries: Sequence[Entry]) -> None:
         """See `Ledger.put`."""

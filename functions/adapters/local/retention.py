@@ -1,6 +1,8 @@
 """What is kept, and how long: 30 days for what was said, and for everything about a request that is settled.
 
-It is removed in passes, each a write of a few milliseconds, so that deliveries go on between them.
+It is removed in passes, each a write of a few milliseconds, so that deliveries go on between them. A clock that is
+years ahead would take all of it at once: where even the newest of it seems older than a year, nothing is removed before
+something new is said.
 """
 
 import logging
@@ -12,11 +14,12 @@ from functools import partial
 
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.places import OF_A_REQUEST
-from functions.adapters.local.store import Store
+from functions.adapters.local.store import Store, utc
 from functions.ports.conversations import TTL_DAYS
 
 EVERY_S = 3600.0
 ROWS = 500  # that a pass removes, and no more of any table
+IDLE_DAYS = 365  # for longer than that, no store is taken to have lain idle: rather the clock is wrong
 BLOB_DAYS = TTL_DAYS + 1  # a blob is older than the rows that name it, and none of them outlives it
 PACE_MINUTES = 10  # of which only the last one is looked at
 
@@ -86,6 +89,8 @@ def sweep(store: Store, blobs: LocalBlobs, now: datetime) -> int:
 
 def passes(store: Store, blobs: LocalBlobs, now: datetime) -> Iterator[int]:
     """The same in steps: how many rows each pass removed."""
+    if _is_far_ahead(store, now):
+        return
     oldest = (now - timedelta(days=TTL_DAYS)).timestamp()
     for requests in _settled(store, oldest):
         yield from _removed(store, requests)
@@ -132,3 +137,25 @@ def _deleting(table: str, key: str, condition: str, named: Mapping[str, object])
         f" AND ({key}) IN (SELECT {key} FROM {table} WHERE {condition} LIMIT {ROWS})"
     )
     return lambda connection: connection.execute(delete, named).rowcount
+
+
+def _is_far_ahead(store: Store, now: datetime) -> bool:
+    newest = newest_of(store)
+    if newest is None or newest >= (now - timedelta(days=IDLE_DAYS)).timestamp():
+        return False
+    log.warning(
+        "it is %s by the clock of this machine, and nothing was said since %s: see that the clock is right; "
+        "nothing is removed before something new is said",
+        now.date(),
+        utc(newest).date(),
+    )
+    return True
+
+
+def newest_of(store: Store) -> float | None:
+    """When the last request was accepted or the last message said, in seconds since 1970; None where there is none."""
+    ((newest,),) = store.read(
+        "SELECT max(at) FROM (SELECT max(at) AS at FROM message UNION ALL"
+        " SELECT accepted FROM request WHERE sequence = (SELECT max(sequence) FROM request))"
+    )
+    return None if newest is None else float(newest)

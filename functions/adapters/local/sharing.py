@@ -128,6 +128,9 @@ class Shares:
         named, now = self._named(connection.execute), self._now().timestamp()
         if self._is_first or connection.execute(_GONE, named).fetchone():
             connection.execute(_END_LEASES, named)
+            for holder, time in connection.execute(_CLOCKS, named).fetchall():
+                if time > now:  # it was set back since, and what waits would wait until it is there again
+                    connection.execute("UPDATE queue SET due = due - ? WHERE holder = ?", (time - now, holder))
             connection.execute(_FORGET, named)
             self._is_first = False
         for receipt, raw, agent in connection.execute(_HAND_BACK, named).fetchall():
@@ -182,6 +185,13 @@ _PLANS = f"SELECT plans FROM process WHERE id != :me AND id {_is_in('living')}" 
 _GONE = f"SELECT 1 FROM process WHERE id {_IS_GONE}"  # noqa: S608
 _END_LEASES = f"UPDATE delivery SET lease_until = 0 WHERE finished IS NULL AND holder {_IS_GONE}"  # noqa: S608
 _FORGET = f"DELETE FROM process WHERE id {_IS_GONE}"  # noqa: S608
+_OPEN = "(tenant, request) IN (SELECT tenant, request FROM request WHERE status != 'settled')"
+# The time by the clock of each process that is gone, when it was last seen.
+_CLOCKS = f"""
+SELECT holder, max(seen) FROM (
+    SELECT holder, started AS seen FROM delivery WHERE {_OPEN} UNION ALL SELECT id, started FROM process
+) WHERE holder != '' AND holder {_IS_GONE} GROUP BY holder
+"""  # noqa: S608
 # Whose a row is stands in its envelope; one that is no envelope is nobody's.
 _TEXT = "CASE WHEN json_valid(CAST(envelope AS TEXT)) THEN CAST(envelope AS TEXT) ELSE '{}' END"
 _HAND_BACK = f"UPDATE queue SET holder = '' WHERE {_BETTER_OFF} RETURNING receipt, envelope, agent"  # noqa: S608

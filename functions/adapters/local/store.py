@@ -14,16 +14,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from functions.adapters.local.clock import SteadyClock, first_clock, joined_clock, machine_clock
 from functions.adapters.local.members import OPENING_S, LockedError, Member, locked
+from functions.adapters.local.mending import mended_by, restore
 from functions.adapters.local.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
+from functions.adapters.local.wal import lost_commits, read_only
 from functions.errors import TroupeError
 
+CLOCK = ".clock"  # the file that says how the processes of a store tell the time
 CHECKPOINT_PAGES = 4000  # 16 MB of log: rows live for milliseconds, and most never need to reach the file itself
 
 READERS_MS = 500  # that whoever reads the old file is waited for
-
-# What SQLite raises when the file cannot be written; its subclasses tell of a mistake in a statement.
-_UNWRITABLE = (sqlite3.OperationalError, sqlite3.DatabaseError)
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
@@ -69,15 +70,17 @@ class Store:
 
     Args:
         folder: Made where it is missing.
+        wall: The machine's clock, in UTC.
 
     Attributes:
         member: This process among those that use the store.
+        clock: The time of all of them.
 
     Raises:
         StoreError: A newer Troupe wrote it, it is damaged, it is something else, or an older Troupe is at work on it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wall: Callable[[], datetime] = machine_clock) -> None:
         self.folder = folder
         self.path = folder / "troupe.sqlite"
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +92,7 @@ class Store:
         self._commits_left = threading.Semaphore(0)
         self._committer: threading.Thread | None = None  # commits what nobody waits for
         self._committing = threading.Lock()  # for whoever does, and for `close`
-        self.member, self._writer = _join(folder, self.path)
+        self.member, self.clock, self._writer = _join(folder, self.path, wall)
         self._version_seen = self._version()
 
     def write(self, operation: Operation[T]) -> T:
@@ -141,24 +144,30 @@ class Store:
         return led
 
     def _told(self, error: BaseException) -> BaseException:
-        """An error as whoever wrote is told of it."""
-        if type(error) not in _UNWRITABLE:
+        """An error as whoever wrote is told of it; one that is not the file's stays as it is."""
+        if not (mending := mended_by(error)):
             return error
-        told = StoreError(
-            f"{self.path} could not be written ({error}): free space there, or see that it may be written; "
-            "nothing of this was kept"
-        )
+        told = StoreError(f"{self.path} could not be written ({error}): {mending}; nothing of this was kept")
         told.__cause__ = error
         return told
 
     def read(self, query: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
-        """The rows of a query, as they were when it started."""
+        """The rows of a query, as they were when it started.
+
+        Raises:
+            StoreError: The file cannot be read, e.g. because it is damaged.
+        """
         connection: sqlite3.Connection | None = getattr(self._reading, "connection", None)
         if connection is None:
             connection = self._reading.connection = _connect(self.path)
             with self._queueing:
                 self._readers.append(connection)
-        return connection.execute(query, parameters).fetchall()
+        try:
+            return connection.execute(query, parameters).fetchall()
+        except sqlite3.Error as error:
+            if not (mending := mended_by(error)):
+                raise
+            raise StoreError(f"{self.path} could not be read ({error}): {mending}") from error
 
     def size(self) -> Size:
         """How large it is, and how much more fits on its disk; reads no more than the first page."""
@@ -296,13 +305,14 @@ def _run(connection: sqlite3.Connection, ticket: _Ticket[Any]) -> None:
     connection.execute("RELEASE operation")
 
 
-def _join(folder: Path, path: Path) -> tuple[Member, sqlite3.Connection]:
+def _join(folder: Path, path: Path, wall: Callable[[], datetime]) -> tuple[Member, SteadyClock, sqlite3.Connection]:
     """One process after the other, so that each finds the schema as a whole; of other versions, one at a time."""
     try:
         with locked(folder / "lock", patience_s=OPENING_S):
             member = Member(folder)
             try:
-                return member, _open(path, member)
+                take_clock = first_clock if len(member.living()) == 1 else joined_clock
+                return member, take_clock(folder / "processes" / CLOCK, wall), _open(path, member)
             except BaseException:
                 member.leave()
                 raise
@@ -319,12 +329,12 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _open(path: Path, member: Member) -> sqlite3.Connection:
+    _refuse(path, member)
     try:
         connection = _connect(path)
     except sqlite3.Error as error:
         raise StoreError(f"{path} could not be opened ({error}): check that its folder may be written") from error
     try:
-        _refuse_others(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
@@ -336,14 +346,31 @@ def _open(path: Path, member: Member) -> sqlite3.Connection:
         ) from error
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise StoreError(
-            f"{path} is damaged or no database ({error}): move the folder {path.parent} away to start anew, "
-            "or restore a copy of it"
-        ) from error
+        raise StoreError(f"{path} is damaged or no database ({error}); nothing was changed: {restore(path)}") from error
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _refuse(path: Path, member: Member) -> None:
+    """Look at what is there before anything is changed: whoever closes a database last writes its log into it."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    try:
+        if len(member.living()) == 1 and (lost := lost_commits(path)):
+            raise StoreError(
+                f"{path}-wal is damaged: {lost} commits behind the damage cannot be read; nothing was changed: "
+                f"{restore(path)}, or move {path}-wal away to go on without everything that only it holds"
+            )
+        with closing(read_only(path)) as connection:
+            _refuse_others(connection, path)
+    except sqlite3.OperationalError as error:  # it is locked, or may not be read: it is not damaged
+        raise StoreError(
+            f"{path} could not be opened ({error}): mend that and try again; nothing was changed"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"{path} is damaged or no database ({error}); nothing was changed: {restore(path)}") from error
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path, member: Member) -> None:
@@ -376,6 +403,4 @@ def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:
         )
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
-        raise StoreError(
-            f"{path} is damaged ({verdict}): move the folder {path.parent} away to start anew, or restore a copy of it"
-        )
+        raise StoreError(f"{path} is damaged ({verdict}); nothing was changed: {restore(path)}")

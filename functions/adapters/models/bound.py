@@ -13,6 +13,7 @@ import msgspec
 
 from functions.adapters.models.prices import MILLION, Price
 from functions.adapters.models.protocol import json_in, schema_of
+from functions.events.decoding import decoder
 from functions.ports.models import ModelError, S
 from functions.ports.spending import Growing, Spending, Spent
 from functions.ports.stops import Stop
@@ -204,4 +205,4 @@ def _unseen(_: str) -> None:
 
 
 def _shaped(said: str, shape: type[S]) -> S:
-    return msgspec.json.decode(json_in(said), type=shape)
+    return decoder(shape).decode(json_in(said))

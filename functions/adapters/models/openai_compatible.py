@@ -35,6 +35,7 @@ from functions.adapters.models.protocol import (
     event_data,
 )
 from functions.adapters.models.settings import KEY, MODEL, URL, ModelSettings, ModelSettingsError
+from functions.events.decoding import decoder
 from functions.ports.models import ModelError
 
 TRIES = 4
@@ -377,13 +378,12 @@ def _chunks(response: httpx.Response) -> Iterator[Chunk | None]:
     """The chunks of a stream, then None where its end is marked; an answer that came whole is one chunk."""
     pieces = _bounded(response.iter_bytes(), MAX_ANSWER_BYTES)
     if response.headers.get("content-type", "").startswith("application/json"):
-        yield msgspec.json.decode(b"".join(pieces), type=Chunk)
+        yield decoder(Chunk).decode(b"".join(pieces))
         yield None
         return
-    decoder = msgspec.json.Decoder(Chunk)
     for data in event_data(pieces):
         if data.strip() != _DONE:
-            yield decoder.decode(data)
+            yield decoder(Chunk).decode(data)
             continue
         yield None
         for _ in pieces:  # a connection that was read to its end can be used again
@@ -465,7 +465,7 @@ def _complaint(response: httpx.Response) -> str:
     except (httpx.HTTPError, NoEventStreamError):
         return ""
     try:
-        return msgspec.json.decode(raw, type=Failure).text
+        return decoder(Failure).decode(raw).text
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return raw.decode(errors="replace")
 

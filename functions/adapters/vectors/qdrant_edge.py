@@ -310,7 +310,7 @@ def erase_apart(folder: Path, ids: Iterable[str], *, tenant: str) -> None:
     """
     if not folder.exists():
         return
-    marker = _marker(folder)
+    marker = read_marker(folder)
     old = _load(folder, marker)
     try:
         marker, shard = _rewrite(folder, marker, old, _point_ids(tenant, ids))
@@ -400,6 +400,11 @@ def _create(folder: Path, marker: Marker) -> None:
         shutil.rmtree(draft)
 
 
+def check_collection(folder: Path) -> None:
+    """Raise CollectionError unless this folder holds a collection that can be opened; nobody else may have it open."""
+    _load(folder, read_marker(folder)).close()
+
+
 def _draft_prefix(folder: Path) -> str:
     return f".{folder.name}.draft-"
 
@@ -410,7 +415,8 @@ def _remove_drafts(folder: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _marker(folder: Path) -> Marker:
+def read_marker(folder: Path) -> Marker:
+    """What a collection's folder was made for; raises CollectionError where it does not say."""
     try:
         return msgspec.json.decode((folder / _MARKER_FILE).read_bytes(), type=Marker)
     except (OSError, msgspec.MsgspecError) as error:
@@ -420,7 +426,7 @@ def _marker(folder: Path) -> Marker:
 
 
 def _check(folder: Path, wanted: Marker) -> Marker:
-    found = _marker(folder)
+    found = read_marker(folder)
     if found.format > wanted.format:
         raise CollectionError(
             f"{folder} has format {found.format}, this Troupe knows up to {wanted.format}: use a newer Troupe"

@@ -110,7 +110,7 @@ AGENTS = (orchestrator, planner, retriever, validator, action, summarizer, respo
 WORKFLOW = Workflow(name="chain", agents=AGENTS, entry=Asked, answer=Answered)
 
 
-def _answer(view: RequestView | None) -> str:
+def answer_of(view: RequestView | None) -> str:
     if view is None or view.settlement is None:
         raise SystemExit(f"not answered: {view}")
     return msgspec.json.decode(view.settlement.data, type=Answered).text
@@ -128,10 +128,10 @@ def main() -> None:
             return name
 
         def run(question: str) -> str:
-            return _answer(process.wait(ask(question), timeout_s=60))
+            return answer_of(process.wait(ask(question), timeout_s=60))
 
         def run_all(questions: Sequence[str]) -> Sequence[str]:
-            return [_answer(process.wait(name, timeout_s=60)) for name in callers.map(ask, questions)]
+            return [answer_of(process.wait(name, timeout_s=60)) for name in callers.map(ask, questions)]
 
         chain.measure([], run, run_all, arguments)
     store.close()

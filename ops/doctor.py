@@ -1,0 +1,149 @@
+"""`troupe doctor` and `troupe backup`: what is wrong with a folder, what to do about it, and a copy of it.
+
+The doctor changes nothing. Collections are opened only where nobody else has them: opening is all that shows whether
+their files can be read.
+"""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from functions.adapters.encoders.minilm_artefact import VERSION, EncoderError, verify_folder
+from functions.adapters.local.checks import Examined, Finding, examine, repair, users
+from functions.adapters.local.members import LockedError, locked
+from functions.adapters.local.store import Store
+from functions.adapters.local.wal import read_only
+from functions.adapters.vectors.qdrant_edge import CollectionError, check_collection, read_marker
+from functions.errors import TroupeError
+
+STORE = "troupe.sqlite"
+
+
+class Examination(msgspec.Struct, frozen=True, kw_only=True):
+    """What the doctor says.
+
+    Attributes:
+        home: The folder.
+        processes: The ids of those that have its store open.
+        requests: How many there are, by their status.
+        repaired: How many open requests got their deadline back.
+    """
+
+    home: str
+    processes: list[int]
+    requests: dict[str, int]
+    findings: list[Finding]
+    repaired: int = 0
+
+
+def examined(home: Path) -> Examination:
+    """Look at everything in a folder.
+
+    Raises:
+        TroupeError: There is no such folder, or no store in it.
+    """
+    _refuse_without_store(home)
+    store: Examined = examine(home, datetime.now(UTC))
+    findings = [*store.findings, *_encoder(home / "encoders" / VERSION), *_collections(home)]
+    return Examination(home=str(home), processes=store.processes, requests=store.requests, findings=findings)
+
+
+def repaired(home: Path) -> int:
+    """Mend what can be mended without a loss; how much that was.
+
+    Raises:
+        StoreError: The store cannot be opened.
+    """
+    _refuse_without_store(home)
+    with closing(Store(home)) as store:
+        return repair(store)
+
+
+def report(found: Examination) -> str:
+    """For a person."""
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(found.requests.items()))
+    users_ = ", ".join(map(str, found.processes))
+    lines = [
+        f"{found.home}: {f'in use by process {users_}' if users_ else 'in use by nobody'}; requests: {counts or 'none'}"
+    ]
+    for finding in found.findings:
+        lines += ["", f"{finding.check}: {finding.found}", f"  means: {finding.means}", f"  do: {finding.remedy}"]
+    return "\n".join([*lines, *([] if found.findings else ["nothing is wrong"])])
+
+
+def backup(home: Path, folder: Path) -> list[str]:
+    """Copy a folder, also beside whoever uses it; what could not be copied, and why.
+
+    Raises:
+        TroupeError: There is nothing to copy, or something is there already.
+    """
+    _refuse_without_store(home)
+    if folder.exists():
+        raise TroupeError(f"{folder} is there already: name a folder that is not")
+    folder.mkdir(parents=True)
+    with closing(read_only(home / STORE)) as source, closing(sqlite3.connect(folder / STORE)) as target:
+        source.backup(target)
+    _copy(home / "blobs", folder / "blobs")  # after the store: a blob is there before what refers to it
+    with _collections_unused(home) as unused:
+        if unused:
+            _copy(home / "collections", folder / "collections")
+            return []
+    return [f"{home / 'collections'}: in use; stop `troupe run` to copy them too"]
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.exists():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(".*"))
+
+
+def _refuse_without_store(home: Path) -> None:
+    if not (home / STORE).exists():
+        raise TroupeError(
+            f"there is no store in {home}: name its folder in TROUPE_HOME, or start `troupe run`, which makes one"
+        )
+
+
+def _encoder(folder: Path) -> Iterator[Finding]:
+    if not folder.exists():  # it is built at the first start
+        return
+    try:
+        verify_folder(folder)
+    except EncoderError as error:
+        yield Finding(
+            check="encoder",
+            found=str(error),
+            means="questions would be compared with vectors that are none",
+            remedy=f"remove {folder}: the next start builds it anew",
+        )
+
+
+def _collections(home: Path) -> Iterator[Finding]:
+    with _collections_unused(home) as unused:
+        for folder in sorted((home / "collections").glob("[!.]*")):
+            try:
+                (check_collection if unused else read_marker)(folder)
+            except CollectionError as error:
+                yield Finding(
+                    check="collection",
+                    found=str(error),
+                    means="nothing is found in it, and `troupe run` does not start",
+                    remedy=f"put {folder} back from a copy, or move it away: documents are read again, not memories",
+                )
+
+
+@contextmanager
+def _collections_unused(home: Path) -> Iterator[bool]:
+    """Whether nobody has the collections open, which holds as long as this does."""
+    if users(home):
+        yield False
+        return
+    try:
+        with locked(home / "workspace.lock"):
+            yield True
+    except LockedError:
+        yield False
