@@ -28,7 +28,7 @@ from local_fakes import PATIENCE_S, answer_to, asked, settled
 from memory_collection import MemoryCollection
 
 from functions.adapters.actions.settings import action_settings
-from functions.adapters.local.bus import enqueue
+from functions.adapters.local.rows import enqueue
 from functions.adapters.local.conversations import LocalConversations
 from functions.adapters.local.effects import LocalEffects
 from functions.adapters.local.store import Store

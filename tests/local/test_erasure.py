@@ -13,7 +13,7 @@ from small_encoder import SmallEncoder
 from functions.adapters.local.erasing import pending
 from functions.adapters.local.growing import LocalGrowing
 from functions.adapters.local.places import PLACES, whose
-from functions.adapters.local.settling import conversation_scope, keep
+from functions.adapters.local.stops import conversation_scope, keep
 from functions.api.api import Api
 from functions.api.http import HttpRequest, HttpResponse
 from functions.ports.requests import Limits
