@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
 from functions.adapters.local.due import Entry
@@ -87,15 +87,8 @@ class Shares:
 
     def _learn(self) -> None:
         """Revive the plans of other deployments that were recorded since this was done the last time."""
-        rows = self._store.read(
-            "SELECT version, workflow, topology FROM plan WHERE version NOT IN (SELECT value FROM json_each(?))",
-            (_list(self._known),),
-        )
-        for version, workflow, topology in rows:
+        for version, workflow, plan in learn_plans(self._store, self._routes, self._known):
             self._known.add(version)
-            plan = revived(topology, self._routes.current)
-            if isinstance(plan, Plan):
-                self._routes.plans[version] = plan
             self._warn(workflow, version, plan)
 
     def _warn(self, workflow: str, version: str, plan: Plan | Incompatible) -> None:
@@ -145,6 +138,21 @@ class Shares:
 
 def _entry(due: float, priority: str, receipt: int, agent: str, *flow: object) -> Entry:
     return Entry(due, rank(priority), receipt, agent, flow=Flow(*map(str, flow)))
+
+
+def learn_plans(store: Store, routes: Routes, known: Collection[str]) -> Sequence[tuple[str, str, Plan | Incompatible]]:
+    """Add the recorded plans that requests can finish under to the routes: all but these versions; what was found.
+
+    Returns:
+        The version, the workflow and the revived plan of each, those that no request can finish under among them.
+    """
+    rows = store.read(
+        "SELECT version, workflow, topology FROM plan WHERE version NOT IN (SELECT value FROM json_each(?))",
+        (_list(known),),
+    )
+    found = [(version, workflow, revived(topology, routes.current)) for version, workflow, topology in rows]
+    routes.plans.update({version: plan for version, _, plan in found if isinstance(plan, Plan)})
+    return found
 
 
 def at_work(store: Store) -> list[int]:

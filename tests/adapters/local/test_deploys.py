@@ -21,9 +21,11 @@ from deployed_workflows import (
     deployed,
 )
 from harness import START, Harness
+from redriving import carried_on, redrive, redrive_beside
 
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.retention import sweep
+from functions.errors import PermanentError
 from functions.events.envelope import type_of
 from functions.events.event import AgentFailed
 from functions.ports.requests import RequestView
@@ -193,6 +195,40 @@ def test_a_timer_that_was_set_before_closes_its_join_after(opens: Opens) -> None
     new = opens(SIDE_BRANCH)
     new.run()
     assert answer(new) == Answered(texts=("A",))
+
+
+def failed_part(opens: Opens) -> Harness:
+    """A process in which one part of a request was given up; the request was answered without it."""
+    old = opens(BEFORE)
+    old.script.failures["handle a"] = [PermanentError("broken")]
+    old.start(Asked(texts=("a", "b")))
+    old.run()
+    assert answer(old) == Answered(texts=("B",))
+    return old
+
+
+def test_a_letter_of_an_older_plan_is_redriven_where_its_agents_still_do(opens: Opens) -> None:
+    old = failed_part(opens)
+    old.store.close()
+    new = opens(SIDE_BRANCH)
+    again = carried_on(redrive_beside(new))
+    new.run()
+    assert answer(new, again) == Answered(texts=("A", "B"))
+
+
+def test_a_redrive_that_waited_for_its_turn_ends_with_an_error_where_a_deploy_took_its_agent(opens: Opens) -> None:
+    old = failed_part(opens)
+    old.start(Asked(texts=("c",)), request="r2")
+    again = carried_on(redrive(old))
+    assert old.view(again).status == "waiting"
+    old.store.close()
+    new = opens(INCOMPATIBLE["an agent is renamed"][0])
+    new.run()
+    assert is_told_to_ask_again(new, "r2")
+    told = answer(new, again)
+    assert isinstance(told, AgentFailed)
+    assert "which is not carried here" in told.reason
+    assert new.queued() == []
 
 
 # --------------------------------------------------------------------------------- both versions at work
