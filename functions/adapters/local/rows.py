@@ -165,6 +165,12 @@ def is_queued(connection: sqlite3.Connection, receipt: int) -> bool:
     return connection.execute("SELECT 1 FROM queue WHERE receipt = ?", (receipt,)).fetchone() is not None
 
 
+def holds(connection: sqlite3.Connection, routes: Routes, receipt: int) -> bool:
+    """Whether the row is there, and for this process."""
+    query = "SELECT 1 FROM queue WHERE receipt = ? AND holder = ?"
+    return connection.execute(query, (receipt, routes.member)).fetchone() is not None
+
+
 def rank(priority: str) -> int:
     """The place of a priority; of one that does not exist, that of the normal one: its delivery will say so."""
     return PRIORITIES.index(priority if priority in PRIORITIES else "normal")

@@ -127,13 +127,22 @@ class Shares:
             connection.execute(_FORGET, named)
             self._is_first = False
         for receipt, raw, agent in connection.execute(_HAND_BACK, named).fetchall():
-            _forget_attempts(connection, receipt, decode(raw), agent, now)
+            self._forget_attempts(connection, receipt, decode(raw), agent)
         taken = connection.execute(_TAKE, named).fetchall()
         entries = sorted(_entry(*row) for row in taken)  # by when they are due, as they would have been taken
         for tenant, conversation in connection.execute(_STARTABLE, named).fetchall():
             entries += start_next(connection, self._routes, tenant, conversation, now)
         self._count_from(connection.execute(_LAST_CHANGE).fetchone()[0] or 0)
         return entries
+
+    def _forget_attempts(self, connection: sqlite3.Connection, receipt: int, envelope: Envelope, agent: str) -> None:
+        """Those of this process, which could not deliver it: whoever can need not wait for the next one."""
+        connection.execute(
+            "DELETE FROM delivery WHERE tenant = ? AND request = ? AND agent = ? AND holder = ? AND finished IS NULL",
+            (envelope.tenant, envelope.request, agent, self._routes.member),
+        )
+        if agent != DEADLINE and envelope.name != ScopeExpired.__name__:  # timers come in their time
+            postpone(connection, receipt, self._now().timestamp())
 
 
 def _entry(due: float, priority: str, receipt: int, agent: str, *flow: object) -> Entry:
@@ -159,16 +168,6 @@ def at_work(store: Store) -> list[int]:
     """The process ids of those that deliver what is in a store."""
     living = store.member.living()
     return [living[member] for (member,) in store.read("SELECT id FROM process") if member in living]
-
-
-def _forget_attempts(connection: sqlite3.Connection, receipt: int, envelope: Envelope, agent: str, now: float) -> None:
-    """Those of a process that could not deliver it: they count for nobody who can, who need not wait for the next."""
-    connection.execute(
-        "DELETE FROM delivery WHERE tenant = ? AND request = ? AND agent = ? AND finished IS NULL",
-        (envelope.tenant, envelope.request, agent),
-    )
-    if agent != DEADLINE and envelope.name != ScopeExpired.__name__:  # timers come in their time
-        postpone(connection, receipt, now)
 
 
 def _list(values: Iterable[str] | Iterable[int]) -> str:

@@ -25,10 +25,14 @@ from redriving import carried_on, redrive, redrive_beside
 
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.retention import sweep
-from functions.errors import PermanentError
-from functions.events.envelope import type_of
+from functions.adapters.local.state import LocalState
+from functions.errors import PermanentError, TroupeError
+from functions.events.envelope import decode, type_of
 from functions.events.event import AgentFailed
 from functions.ports.requests import RequestView
+from functions.ports.state import Finish, Task
+from functions.runtime.arrival import delivery_key
+from functions.runtime.dead_letters import given_up
 from functions.runtime.workflow import Workflow
 
 Opens = Callable[..., Harness]
@@ -232,6 +236,38 @@ def test_a_redrive_that_waited_for_its_turn_ends_with_an_error_where_a_deploy_to
 
 
 # --------------------------------------------------------------------------------- both versions at work
+
+
+def test_what_one_version_hands_over_takes_nothing_from_what_the_other_is_at_work_on(opens: Opens) -> None:
+    left_after(1, BEFORE, opens)
+    new = opens(INCOMPATIBLE["an agent is renamed"][0])
+    text = "json_extract(CAST(envelope AS TEXT), '$.data.text')"
+    half = f"UPDATE queue SET holder = '' WHERE agent = 'handle' AND {text} = 'b'"  # noqa: S608
+    new.store.write(lambda connection: connection.execute(half))
+    old = opens(BEFORE)
+    old.script.during["handle b"] = new.bus.look_around
+    run_alone(old)
+    run_alone(new)
+    run_alone(old)
+    assert answer(old) == Answered(texts=("A", "B"))
+
+
+def test_a_version_that_gives_up_what_it_just_handed_over_takes_nothing_back(opens: Opens) -> None:
+    left_after(1, BEFORE, opens)
+    new = opens(INCOMPATIBLE["an agent is renamed"][0])
+    entry = new.take("handle")
+    state = LocalState(new.bus, entry.receipt)
+    envelope = decode(new.raw(entry))
+    task = Task(key=delivery_key(envelope, "handle"), agent="handle", envelope=envelope, lease_s=5.0)
+    attempt = state.begin(task).attempt
+    old = opens(BEFORE)
+    new.bus.look_around()
+    letter = given_up(task, "unknown plan", TroupeError("gone"), attempt, new.clock())
+    state.finish(Finish(task=task, letter=letter))
+    old.bus.look_around()
+    old.run()
+    assert answer(old) == Answered(texts=("A", "B"))
+    assert old.letters() == []
 
 
 @pytest.mark.parametrize("change", [*COMPATIBLE, *INCOMPATIBLE])
