@@ -252,6 +252,20 @@ def test_what_one_version_hands_over_takes_nothing_from_what_the_other_is_at_wor
     assert answer(old) == Answered(texts=("A", "B"))
 
 
+def test_what_was_handed_over_before_it_was_begun_is_for_the_other_version_alone(opens: Opens) -> None:
+    left_after(1, BEFORE, opens)
+    new = opens(INCOMPATIBLE["an agent is renamed"][0])
+    entry = new.take("handle")
+    raw = new.raw(entry)
+    old = opens(BEFORE)
+    new.bus.look_around()
+    new.deliver_again(entry, raw)
+    old.bus.look_around()
+    old.run()
+    assert answer(old) == Answered(texts=("A", "B"))
+    assert old.attempts("handle") == [1, 1]
+
+
 def test_a_version_that_gives_up_what_it_just_handed_over_takes_nothing_back(opens: Opens) -> None:
     left_after(1, BEFORE, opens)
     new = opens(INCOMPATIBLE["an agent is renamed"][0])
