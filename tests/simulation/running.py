@@ -456,8 +456,8 @@ class Run:
     def _publish(self, agent: str, raw: bytes) -> None:
         """Something goes over the bus; called inside a write, where nothing may be raised."""
         envelope = decode(raw)
-        # a redrive sends a forked event again to those of its agents that gave up, each on its own
-        said = encode(msgspec.structs.replace(envelope, target="")) if envelope.generation else raw
+        # a redrive sends an event again to each of its agents that gave up, to a side branch under the request it had
+        said = encode(msgspec.structs.replace(envelope, target="", request="")) if envelope.generation else raw
         found = self.published.setdefault((envelope.id, envelope.generation), said)
         self.goals[envelope.id, envelope.generation, agent] = envelope
         if found != said:
