@@ -5,6 +5,7 @@ second argument is by how many seconds the clock of its machine is ahead.
 """
 
 import logging
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,11 +15,11 @@ from memory_collection import DOCUMENTS, MemoryCollection
 from functions.adapters.local.store import Store
 from functions.api.api import Api
 from functions.api.callers import Keys
-from functions.ports.requests import Limits
 from functions.workflows.catalog import WORKFLOWS
 from local.process import LocalProcess
 from local.server.app import App, Settings
 from local.server.serving import bound, serve
+from local.server.settings import read_limits
 
 
 def main(folder: str, ahead_s: str = "0") -> None:
@@ -30,7 +31,8 @@ def main(folder: str, ahead_s: str = "0") -> None:
     documents.upsert(DOCUMENTS, tenant="default")
     collections = {"documents": documents, "memories": MemoryCollection()}
     with LocalProcess(store, WORKFLOWS, collections) as process:
-        app = App(Api(process.target(limits=Limits(), secured=False)), process.watchers, Settings(keys=keys))
+        target = process.target(limits=read_limits(os.environ, tenants=1), secured=False)
+        app = App(Api(target), process.watchers, Settings(keys=keys))
         serve(app, bound("127.0.0.1", 0, keys), started=_say)
     store.close()
 

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,19 +22,18 @@ from action_server import (
     said,
     serving_actions,
     toml,
-    wait_until,
 )
 from local_fakes import PATIENCE_S, answer_to, asked, settled
 from memory_collection import MemoryCollection
 
 from functions.adapters.actions.settings import action_settings
-from functions.adapters.local.rows import enqueue
 from functions.adapters.local.conversations import LocalConversations
+from functions.adapters.local.dead_letters import LocalDeadLetters
 from functions.adapters.local.effects import LocalEffects
 from functions.adapters.local.store import Store
 from functions.events.answer import UserMessage
-from functions.events.envelope import decode
 from functions.events.event import AgentFailed
+from functions.ports.dead_letters import LetterFilter, Redrive
 from functions.workflows.catalog import WORKFLOWS
 from local.process import LocalProcess
 
@@ -176,24 +175,26 @@ def test_a_redrive_takes_what_a_person_settled(
         with started(tmp_path / "store") as (process, store):
             submit(process)
             failure(process, "r1")
-            redrive(process, store, 1)
-            wait_until(lambda: store.read("SELECT count(*) FROM dead_letter")[0][0] == 2)
-            assert len(server.requests) == 1, "a redrive repeats nothing that is in doubt"
-            (effect,) = effects_of(process, store).in_doubt("r1-1")
+            (refused,) = redriven(process, store)
+            assert "effect in doubt" in refused.refused
+            (effect,) = effects_of(process, store).in_doubt("r1")
             effects_of(process, store).settle(effect.key, "done" if settle == "done" else "not done")
-            redrive(process, store, 2)
-            wait_until(lambda: text in said_by_assistant(process, store))
-            redrive(process, store, 3)
-            wait_until(lambda: said_by_assistant(process, store).count(text) == 2)
+            (redrive,) = redriven(process, store)
+            assert answer_to(process, redrive.request).text == text
         assert len(server.requests) == calls
 
 
-def redrive(process: LocalProcess, store: Store, generation: int) -> None:
-    """Publish the event of the first dead letter again, under a request of its own."""
-    (row,) = store.read("SELECT event FROM dead_letter ORDER BY at LIMIT 1")
-    again = msgspec.structs.replace(decode(row[0]), generation=generation, request=f"r1-{generation}")
-    bus, now = process._bus, process._now().timestamp()
-    bus.announce(store.write(lambda connection: enqueue(connection, bus.routes, again, now)))
+def redriven(process: LocalProcess, store: Store) -> Sequence[Redrive]:
+    """What comes of redriving every letter."""
+    letters = LocalDeadLetters(
+        store,
+        process._bus.routes,
+        process._blobs,
+        process._now,
+        announce=process._bus.announce,
+        in_doubt=lambda tenant, request: bool(LocalEffects(store, process._now, tenant=tenant).in_doubt(request)),
+    )
+    return letters.redrive(letters.find(LetterFilter()))
 
 
 def said_by_assistant(process: LocalProcess, store: Store) -> list[str]:

@@ -13,7 +13,8 @@ from small_encoder import SmallEncoder
 from functions.adapters.local.erasing import pending
 from functions.adapters.local.growing import LocalGrowing
 from functions.adapters.local.places import PLACES, whose
-from functions.adapters.local.stops import conversation_scope, keep
+from functions.adapters.local.settling import keep
+from functions.adapters.local.stops import conversation_scope
 from functions.api.api import Api
 from functions.api.http import HttpRequest, HttpResponse
 from functions.ports.requests import Limits
@@ -94,7 +95,7 @@ def fill(process: LocalProcess) -> None:
     )
     process.requests.stop(conversation_scope("default", NAME), "qzxmark is why")
     rows = (
-        ("INSERT INTO pace VALUES ('default', ?, 1, 1)", (NAME,)),
+        ("INSERT OR REPLACE INTO pace VALUES ('default', ?, 1, 1)", (NAME,)),
         (
             "INSERT INTO effect VALUES ('default', ?, 'k', ?, 'mail', 'done', 'qzxmark sent', 'qzxmark received', 1)",
             (request, NAME),

@@ -115,6 +115,13 @@ ROW = (
 )
 
 
+UNREADABLE_LETTER = (
+    "INSERT INTO dead_letter"
+    " (key, agent, reason, error, trace, attempt, age_s, at, tenant, conversation, request, event)"
+    " VALUES ('k', 'a', 'expired', '', '', 1, 1, 1, '', '', '', x'00')"
+)
+
+
 @pytest.mark.parametrize(
     ("statements", "names"),
     [
@@ -125,7 +132,7 @@ ROW = (
         (["INSERT INTO queue (envelope_id, generation, agent, priority, due, envelope) VALUES (1, 0, 1, 1, 0, x'ff')"],
          ["envelopes"]),
         (["UPDATE request SET settlement = x'ff'"], ["envelopes"]),
-        (["INSERT INTO dead_letter VALUES ('k', 'a', 'expired', '', '', 1, 1, 1, '', '', '', x'00', NULL, '')"],
+        ([UNREADABLE_LETTER],
          ["dead letters"]),
         (["UPDATE message SET at = 9e9"], ["clock"]),
         (["UPDATE message SET at = 1", "UPDATE request SET accepted = 1", "DELETE FROM process"], ["clock"]),

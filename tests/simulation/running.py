@@ -408,7 +408,8 @@ class Run:
         if not is_side and worker.message:
             if worker.state.was_settled:
                 raise Broken("nobody begins work for a request that is settled", worker.name)
-            self._see_order(decode(worker.message.raw).request, worker.name)
+            if holds:  # one that stalled past its lease may wake up behind the end of its request
+                self._see_order(decode(worker.message.raw).request, worker.name)
 
     def _see_order(self, request: str, name: str) -> None:
         """Of a conversation, a request begins once every request is settled that was taken before it was asked."""
@@ -441,23 +442,26 @@ class Run:
         key, agent = finish.task.key, finish.task.agent
         if watched.was_settled and not self.plan.nodes[agent].side:
             raise Broken("what is superseded is not given up", agent)
-        is_late = watched.attempt < self._newest[key] and not self._has_letter(key)
+        is_late = watched.attempt < self._newest[key] and not self._letters_of(key)
 
         def look() -> None:
-            if is_late and self._has_letter(key):
+            if is_late and watched.attempt in self._letters_of(key):
                 raise Broken("who gives up holds the lease", f"{agent}, attempt {watched.attempt}")
 
         return look
 
-    def _has_letter(self, key: str) -> bool:
-        return any(letter.key == key for letter in self.world.letters())
+    def _letters_of(self, key: str) -> list[int]:
+        """The attempts that gave up a delivery."""
+        return [letter.attempt for letter in self.world.letters() if letter.key == key]
 
     def _publish(self, agent: str, raw: bytes) -> None:
         """Something goes over the bus; called inside a write, where nothing may be raised."""
         envelope = decode(raw)
-        found = self.published.setdefault((envelope.id, envelope.generation), raw)
+        # a redrive sends an event again to each of its agents that gave up, at the turn and under the request of each
+        said = bytes(envelope.data) if envelope.generation else raw
+        found = self.published.setdefault((envelope.id, envelope.generation), said)
         self.goals[envelope.id, envelope.generation, agent] = envelope
-        if found != raw:
+        if found != said:
             self._problem = Broken("an id stands for one event", f"{envelope.type} for {agent} was published twice")
 
     def _look(self) -> None:

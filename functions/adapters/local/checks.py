@@ -286,7 +286,7 @@ def _bad_blobs(connection: sqlite3.Connection, folder: Path) -> dict[str, set[st
         if not key or any(key in keys for keys in bad.values()):
             continue
         try:
-            if digest(envelope.id, (folder / key).read_bytes()) != key:
+            if digest(envelope.id, (folder / key).read_bytes()) != key.rpartition("-")[2]:
                 bad["damaged"].add(key)
         except OSError:
             bad["missing"].add(key)
