@@ -11,8 +11,9 @@ import typer
 
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.dead_letters import LocalDeadLetters
+from functions.adapters.local.effects import LocalEffects
 from functions.adapters.local.rows import Routes
-from functions.adapters.local.sharing import at_work
+from functions.adapters.local.sharing import at_work, learn_plans
 from functions.adapters.local.store import Store
 from functions.errors import TroupeError
 from functions.events.envelope import MalformedEnvelopeError, decode
@@ -43,12 +44,19 @@ class _Opened:
     def __init__(self, store: Store) -> None:
         self.plans = topology(*WORKFLOWS.values())
         self.blobs = LocalBlobs(store.folder / "blobs")
-        self.letters = LocalDeadLetters(store, Routes(self.plans.values()), self.blobs, _now)
+        routes = Routes(self.plans.values())
+        learn_plans(store, routes, routes.versions)
+        self.letters = LocalDeadLetters(store, routes, self.blobs, store.clock, in_doubt=self._in_doubt)
         self._store = store
 
     def at_work(self) -> list[int]:
         """The processes that deliver what is redriven here."""
         return at_work(self._store)
+
+    def _in_doubt(self, tenant: str, request: str) -> bool:
+        """Whether a redrive would come to an effect that is not repeated: where a server honours keys, it is."""
+        effects = LocalEffects(self._store, self._store.clock, tenant=tenant).in_doubt(request)
+        return not all(effect.sent.key_header for effect in effects)
 
 
 def _now() -> datetime:

@@ -1,7 +1,6 @@
 """`troupe effects`: what servers outside were asked to do, and what became of it."""
 
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -61,4 +60,4 @@ def _ledger(tenant: str) -> "Iterator[LocalEffects]":
     if not (home / "troupe.sqlite").exists():
         raise TroupeError(f"there is no store in {home}: name its folder in TROUPE_HOME")
     with closing(Store(home)) as store:
-        yield LocalEffects(store, lambda: datetime.now(UTC), tenant=tenant)
+        yield LocalEffects(store, store.clock, tenant=tenant)
