@@ -228,7 +228,7 @@ def doctor(
     as_json: Json = False,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended without a loss.")] = False,
 ) -> None:
-    """Check the store and everything beside it; changes nothing. Exit code 1 where something is to be mended."""
+    """Check the store and everything beside it, and say what to do; exit code 1 where something is to be mended."""
     from ops.doctor import examined, repaired, report
 
     home = home_with_store()
