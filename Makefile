@@ -21,7 +21,7 @@ help:
 	@echo 'make test                       check the code, then run every test'
 	@echo 'make simulate                   run 10,000 seeds of the simulation; SEEDS=n START=first choose which'
 	@echo 'make lint                       check the code only'
-	@echo 'make fuzz SECONDS=60             send the bus what no honest producer would, for so long each way'
+	@echo 'make fuzz SECONDS=60            send the bus what no honest producer would, for so long each way'
 	@echo 'make guarantees                 write docs/guarantees.md: which test proves what on which target'
 	@echo 'make crash KILLS=100            kill a server under load so often, and look at what became of every message'
 	@echo 'make lock                       bring uv.lock and requirements.txt up to date with pyproject.toml'
@@ -68,7 +68,8 @@ guarantees:
 	@$(SET_UP) test
 	@$(BIN)/python tests/conformance/page.py >docs/guarantees.part && mv docs/guarantees.part docs/guarantees.md
 	@echo 'docs/guarantees.md says what the tests prove'
-KILLS := 100
+
+KILLS ?= 100
 
 crash:
 	@$(SET_UP) test

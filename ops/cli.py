@@ -10,6 +10,7 @@ import os
 import sys
 import uuid
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -27,9 +28,10 @@ from functions.ports.requests import Limits
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
 from functions.workflows.catalog import WORKFLOWS
-from ops import conversations, dead_letters, stopping
-from ops.effects import effects
-from ops.usage import UsageError
+from ops import conversations, dead_letters, effects, stopping
+from ops.beside import home_with_store
+from ops.printing import print_json
+from ops.usage import Json, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,9 +54,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(effects, name="effects")
-app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(conversations.app, name="conversations")
 Docs = Annotated[
     str | None,
     typer.Option(
@@ -63,7 +62,6 @@ Docs = Annotated[
         help="A folder of Markdown, text, HTML and PDF; without it, Python's own documentation.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 WorkflowName = Annotated[str, typer.Option("--workflow", help="Which workflow.")]
 
 
@@ -74,15 +72,19 @@ def main() -> None:
     try:
         app()
     except TroupeError as error:
-        message = clean(str(error))  # an argument that is no Unicode may be in it, or what a server said
-        as_json = "--json" in sys.argv
-        typer.echo(msgspec.json.encode({"error": message}).decode() if as_json else f"error: {message}", err=True)
+        _print_error(str(error))
         sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_TO_MEND)
     except OSError as error:  # of the output, e.g. since the disk is full, or of a folder that is a file
-        typer.echo(f"error: {error}: see that it can be read and written", err=True)
+        _print_error(f"{error}: see that it can be read and written")
         sys.exit(EXIT_TO_MEND)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _print_error(text: str) -> None:
+    message = clean(text)  # an argument that is no Unicode may be in it, or what a server said
+    as_json = "--json" in sys.argv
+    typer.echo(msgspec.json.encode({"error": message}).decode() if as_json else f"error: {message}", err=True)
 
 
 @app.command()
@@ -108,7 +110,7 @@ def ask(  # noqa: PLR0913, PLR0917 - each is an option of the command
         raise typer.Exit(EXIT_NO_ANSWER)
     response = _answer(asked)
     if as_json:
-        _print_json({"request": asked.request, "conversation": conversation, **_answer_data(asked, response)})
+        print_json({"request": asked.request, "conversation": conversation, **_answer_data(asked, response)})
         return
     from ops import show
 
@@ -192,7 +194,7 @@ def ingest(docs: Docs = None, as_json: Json = False) -> None:
     with _workspace(docs) as opened, _progress(quiet=as_json) as progress:
         report = opened.read_documents(progress)
     if as_json:
-        _print_json({"corpus": opened.corpus.title, "ignored": opened.corpus.ignored, **vars(report)})
+        print_json({"corpus": opened.corpus.title, "ignored": opened.corpus.ignored, **vars(report)})
         return
     from ops import show
 
@@ -214,7 +216,7 @@ def search(
     with _opened(docs, quiet=as_json) as opened:
         found = opened.documents.search(checked, limit=limit, tenant=DEFAULT_TENANT)
     if as_json:
-        _print_json([{"name": p.name, "score": round(p.score, 4), "source": p.source, "text": p.text} for p in found])
+        print_json([{"name": p.name, "score": round(p.score, 4), "source": p.source, "text": p.text} for p in found])
     else:
         from ops import show
 
@@ -226,14 +228,14 @@ def doctor(
     as_json: Json = False,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended without a loss.")] = False,
 ) -> None:
-    """Check the store and everything beside it; changes nothing. Exit code 1 where something is to be mended."""
-    from local.workspace import home_folder
+    """Check the store and everything beside it, and say what to do; exit code 1 where something is to be mended."""
     from ops.doctor import examined, repaired, report
 
-    mended = repaired(home_folder()) if repair else 0
-    found = msgspec.structs.replace(examined(home_folder()), repaired=mended)
+    home = home_with_store()
+    mended = repaired(home) if repair else 0
+    found = msgspec.structs.replace(examined(home), repaired=mended)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         typer.echo(clean(report(found)))
     if found.findings:
@@ -241,15 +243,17 @@ def doctor(
 
 
 @app.command()
-def backup(folder: Annotated[str, typer.Argument(help="Where to; it may not be there yet.")]) -> None:
+def backup(
+    folder: Annotated[Path, typer.Argument(help="Where to; it may not be there yet.")], as_json: Json = False
+) -> None:
     """Copy the store and what is beside it, also while it is in use."""
-    from pathlib import Path
-
-    from local.workspace import home_folder
     from ops.doctor import backup as copy
 
-    left = copy(home_folder(), Path(folder))
-    typer.echo("\n".join([f"copied to {clean(folder)}", *(f"not copied: {each}" for each in left)]))
+    left = copy(home_with_store(), folder)
+    if as_json:
+        print_json({"folder": clean(str(folder)), "left": left})
+    else:
+        typer.echo("\n".join([f"copied to {clean(str(folder))}", *(f"not copied: {each}" for each in left)]))
 
 
 @app.command("topology")
@@ -263,7 +267,7 @@ def show_topology(
 
     plan = _plan(workflow)
     if as_json:
-        _print_json(as_graph(plan))
+        print_json(as_graph(plan))
     elif as_mermaid:
         typer.echo(show.mermaid(plan))
     else:
@@ -285,14 +289,15 @@ def explain(
 
     explanation = explain_agent(plan, agent)
     if as_json:
-        _print_json(explanation)
+        print_json(explanation)
     else:
         show.show_explanation(show.console(), explanation)
 
 
-app.command()(stopping.stop)
-app.command()(stopping.resume)
-app.command("stops")(stopping.list_stops)
+app.add_typer(stopping.app)
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(effects.app, name="effects")
+app.add_typer(conversations.app, name="conversations")
 
 
 def _plan(workflow: str) -> Plan:
@@ -360,7 +365,7 @@ def _progress(*, quiet: bool) -> "Iterator[Callable[[int, int], None]]":
 
 def _print_failed(failed: AgentFailed, *, as_json: bool) -> None:
     if as_json:
-        _print_json({"error": failed.reason, "agent": failed.agent})
+        print_json({"error": failed.reason, "agent": failed.agent})
     else:
         typer.echo(clean(f"No answer: {failed.agent} gave up: {failed.reason}"), err=True)  # a model may have said it
 
@@ -372,7 +377,3 @@ def _answer_data(asked: Request, response: ResponseReady) -> dict[str, object]:
         "settled": asked.settled,
         "deliveries": asked.deliveries,
     }
-
-
-def _print_json(data: object) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(data)).decode())

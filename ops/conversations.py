@@ -1,10 +1,7 @@
 """`troupe conversations`: what is held about a conversation is shown, handed over, and erased."""
 
 import os
-import sys
 import time
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Annotated
@@ -16,10 +13,11 @@ from functions.api.callers import DEFAULT_TENANT
 from functions.documents.chunks import clean
 from functions.errors import TroupeError
 from functions.ports.rights import Export, Holdings
+from ops.beside import opened_store
+from ops.printing import print_json
+from ops.usage import Json, Tenant, Yes, confirm, unicode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from functions.adapters.local.rights import LocalRights
     from functions.adapters.local.store import Store
 
@@ -29,28 +27,20 @@ MESSAGES_SHOWN = 20
 SHOWN_CHARACTERS = 200  # of a message
 
 
-def _unicode(name: str) -> str:
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise typer.BadParameter("is not valid UTF-8: check the encoding of the terminal or the script") from error
-    return name
-
-
 app = typer.Typer(help="Show, export and erase what is held about a conversation.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(help="The conversation's name.", callback=_unicode)]
-Tenant = Annotated[str, typer.Option("--tenant", help="Whose conversation it is.", callback=_unicode)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str, typer.Argument(help="The conversation's name.", callback=unicode)]
 
 
 @app.command("list")
 def list_conversations(tenant: Tenant = DEFAULT_TENANT, as_json: Json = False) -> None:
     """List the conversations about which anything is held."""
-    with _store() as store:
+    with opened_store() as store:
         found = _rights(store).conversations(tenant=tenant)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
+    if not found:
+        typer.echo("Nothing is held.")
     for each in found:
         typer.echo(f"{clean(each.conversation)}: {_counted(each)}")
 
@@ -60,14 +50,14 @@ def show(conversation: Name, tenant: Tenant = DEFAULT_TENANT, as_json: Json = Fa
     """Show how much is held about a conversation, where, and what was said last."""
     from functions.adapters.local.conversations import LocalConversations
 
-    with _store() as store:
+    with opened_store() as store:
         held = _rights(store).holdings(conversation, tenant=tenant)
         if held is None:
             raise _nothing(conversation, tenant)
-        read = LocalConversations(store, _now)
+        read = LocalConversations(store, store.clock)
         messages = read.messages(conversation, tenant=tenant, limit=MESSAGES_SHOWN)
     if as_json:
-        _print_json({**msgspec.to_builtins(held), "messages": messages})
+        print_json({**msgspec.to_builtins(held), "messages": messages})
         return
     for place, count in held.items.items():
         typer.echo(f"{count:>6,} {place}")
@@ -85,18 +75,18 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write everything that is held about a conversation as one JSON document."""
-    with _store() as store:
+    with opened_store() as store:
         found = _rights(store).export(conversation, tenant=tenant)
     if found is None:
         raise _nothing(conversation, tenant)
     if to == "-":
-        _print_json(found)
+        print_json(found)
         return
     _write(Path(to), found)
     items = {place: len(rows) for place, rows in found.places.items()} | {"blobs": len(found.blobs)}
     held = Holdings(conversation=conversation, items={place: count for place, count in items.items() if count})
     if as_json:
-        _print_json({"file": to, **msgspec.to_builtins(held)})
+        print_json({"file": to, **msgspec.to_builtins(held)})
     else:
         typer.echo(f"Wrote {to}: {_counted(held)}.")
 
@@ -104,32 +94,26 @@ def export(
 @app.command()
 def erase(
     conversation: Name,
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+    yes: Yes = False,
     tenant: Tenant = DEFAULT_TENANT,
     as_json: Json = False,
 ) -> None:
     """Erase everything that is held about a conversation, for good: also from the files, and what is running."""
-    with _store() as store:
+    with opened_store() as store:
         rights = _rights(store)
         held = rights.holdings(conversation, tenant=tenant)
         if held is not None and not yes:
-            _confirm(held)
+            confirm(f"Erase {clean(conversation)} for good ({_counted(held)})?")
         erased = rights.erase(conversation, tenant=tenant)
         _finish(store)
     if erased is None:
         raise _nothing(conversation, tenant)
     if as_json:
-        _print_json(erased)
+        print_json(erased)
     elif erased.items:
         typer.echo(f"Erased {clean(conversation)}: {_counted(erased)}.")
     else:
         typer.echo(f"{clean(conversation)} was erased before; now it is gone from the files too.")
-
-
-def _confirm(held: Holdings) -> None:
-    if not sys.stdin.isatty():
-        raise TroupeError("nobody can be asked here whether to erase it: say --yes")
-    typer.confirm(f"Erase {clean(held.conversation)} for good ({_counted(held)})?", abort=True, err=True)
 
 
 def _finish(store: "Store") -> None:
@@ -163,26 +147,14 @@ def _finish_here(store: "Store") -> None:
     from functions.adapters.local.holding import Holding
     from local.points import Points
 
-    Erasures(store, LocalBlobs(store.folder / "blobs"), Holding(store, _now), Points(store.folder, ())).finish()
-
-
-@contextmanager
-def _store() -> "Iterator[Store]":
-    from functions.adapters.local.store import Store
-    from local.workspace import home_folder
-
-    home = home_folder()
-    if not (home / "troupe.sqlite").exists():
-        raise TroupeError(f"nothing is held in {home}: name another folder in TROUPE_HOME")
-    with closing(Store(home)) as store:
-        yield store
+    Erasures(store, LocalBlobs(store.folder / "blobs"), Holding(store, store.clock), Points(store.folder, ())).finish()
 
 
 def _rights(store: "Store") -> "LocalRights":
     from functions.adapters.local.blobs import LocalBlobs
     from functions.adapters.local.rights import LocalRights
 
-    return LocalRights(store, LocalBlobs(store.folder / "blobs"), _now)
+    return LocalRights(store, LocalBlobs(store.folder / "blobs"), store.clock)
 
 
 def _write(path: Path, found: Export) -> None:
@@ -206,11 +178,3 @@ def _nothing(conversation: str, tenant: str) -> TroupeError:
 
 def _counted(held: Holdings) -> str:
     return ", ".join(f"{count:,} {place}" for place, count in held.items.items())
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _print_json(data: object) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(data)).decode())

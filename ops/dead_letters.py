@@ -3,18 +3,12 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
-from functions.adapters.local.blobs import LocalBlobs
-from functions.adapters.local.dead_letters import LocalDeadLetters
-from functions.adapters.local.effects import LocalEffects
-from functions.adapters.local.rows import Routes
-from functions.adapters.local.sharing import at_work, learn_plans
-from functions.adapters.local.store import Store
 from functions.errors import TroupeError
 from functions.events.envelope import MalformedEnvelopeError, decode
 from functions.ports.dead_letters import LetterFilter, LetterView, Redrive
@@ -22,56 +16,67 @@ from functions.ports.state import DeadLetter
 from functions.runtime.arrival import claimed
 from functions.runtime.topology import topology
 from functions.workflows.catalog import WORKFLOWS
-from ops.usage import UsageError, per_second, seconds
+from ops.beside import opened_store
+from ops.printing import print_json
+from ops.usage import Json, UsageError, Yes, confirm, per_second, seconds, unicode
+
+if TYPE_CHECKING:
+    from functions.adapters.local.store import Store
 
 EXIT_REFUSED = 1
 
 app = typer.Typer(help="What agents gave up: look at it, redrive it, or drop it.", no_args_is_help=True)
 
-Keys = Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="The letters' keys.", show_default=False)]
-Agent = Annotated[str, typer.Option("--agent", help="Only those that this agent gave up.")]
-Reason = Annotated[str, typer.Option("--reason", help="Only those with this reason, e.g. `attempts exhausted`.")]
-Conversation = Annotated[str, typer.Option("--conversation", help="Only those of this conversation.")]
-Tenant = Annotated[str | None, typer.Option("--tenant", help="Only those of this tenant; without it, everybody's.")]
+Key = Annotated[str, typer.Argument(help="The letter's key.", callback=unicode)]
+Keys = Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="The letters' keys.", callback=unicode)]
+Agent = Annotated[str, typer.Option("--agent", help="Only those that this agent gave up.", callback=unicode)]
+Reason = Annotated[
+    str, typer.Option("--reason", help="Only those with this reason, e.g. `attempts exhausted`.", callback=unicode)
+]
+Conversation = Annotated[str, typer.Option("--conversation", help="Only those of this conversation.", callback=unicode)]
+Tenant = Annotated[
+    str | None,
+    typer.Option("--tenant", help="Only those of this tenant; without it, everybody's.", callback=unicode),
+]
 Older = Annotated[str, typer.Option("--older-than", help="Only those given up longer ago: 90s, 10m, 2h, 3d.")]
 Newer = Annotated[str, typer.Option("--newer-than", help="Only those given up since then: 90s, 10m, 2h, 3d.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class _Opened:
     """The store with its dead letters, opened beside whoever is at work on it."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: "Store") -> None:
+        from functions.adapters.local.blobs import LocalBlobs
+        from functions.adapters.local.dead_letters import LocalDeadLetters
+        from functions.adapters.local.rows import Routes
+        from functions.adapters.local.sharing import learn_plans
+
         self.plans = topology(*WORKFLOWS.values())
         self.blobs = LocalBlobs(store.folder / "blobs")
         routes = Routes(self.plans.values())
         learn_plans(store, routes, routes.versions)
         self.letters = LocalDeadLetters(store, routes, self.blobs, store.clock, in_doubt=self._in_doubt)
+        self.now = store.clock
         self._store = store
 
     def at_work(self) -> list[int]:
         """The processes that deliver what is redriven here."""
+        from functions.adapters.local.sharing import at_work
+
         return at_work(self._store)
 
     def _in_doubt(self, tenant: str, request: str) -> bool:
         """Whether a redrive would come to an effect that is not repeated: where a server honours keys, it is."""
+        from functions.adapters.local.effects import LocalEffects
+
         effects = LocalEffects(self._store, self._store.clock, tenant=tenant).in_doubt(request)
         return not all(effect.sent.key_header for effect in effects)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 @contextmanager
 def _opened() -> Iterator[_Opened]:
-    from local.workspace import home_folder
-
-    store = Store(home_folder())
-    try:
+    with opened_store() as store:
         yield _Opened(store)
-    finally:
-        store.close()
 
 
 @app.command("list")
@@ -88,21 +93,18 @@ def list_letters(  # noqa: PLR0913, PLR0917 - each is an option of the command
     """List dead letters, the oldest first."""
     from ops import show_letters
 
-    wanted = msgspec.structs.replace(
-        _filter(None, agent, reason, conversation, older_than, newer_than, tenant), redriven=everything
-    )
     with _opened() as opened:
-        found = _found(opened, wanted)
+        now = opened.now()
+        wanted = _filter(now, None, agent, reason, conversation, older_than, newer_than, tenant)
+        found = _found(opened, msgspec.structs.replace(wanted, redriven=everything))
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
-        show_letters.show_list(show_letters.console(), found, _now())
+        show_letters.show_list(show_letters.console(), found, now)
 
 
 @app.command("show")
-def show_letter(
-    key: Annotated[str, typer.Argument(help="The letter's key.")], tenant: Tenant = None, as_json: Json = False
-) -> None:
+def show_letter(key: Key, tenant: Tenant = None, as_json: Json = False) -> None:
     """Show a dead letter: why it was given up, and the event."""
     from ops import show_letters
 
@@ -114,7 +116,7 @@ def show_letter(
         event = _event(opened, letter)
     if as_json:
         told = msgspec.structs.asdict(letter) | {"event": event}
-        _print_json(told | {"origin": view.origin, "redriven": view.redriven, "redriven_as": view.redriven_as})
+        print_json(told | {"origin": view.origin, "redriven": view.redriven, "redriven_as": view.redriven_as})
     else:
         show_letters.show_one(show_letters.console(), view, letter, event)
 
@@ -137,15 +139,15 @@ def redrive_letters(  # noqa: PLR0913, PLR0917 - each is an option of the comman
     from ops import show_letters
 
     pace = per_second(rate, "--rate")
-    wanted = _filter(keys, agent, reason, conversation, older_than, newer_than, tenant)
-    if wanted == LetterFilter(tenant=tenant) and not everything:
-        raise UsageError("say which letters: keys, --agent, --reason, --conversation, an age, or --everything")
     with _opened() as opened:
+        wanted = _filter(opened.now(), keys, agent, reason, conversation, older_than, newer_than, tenant)
+        if wanted == LetterFilter(tenant=tenant) and not everything:
+            raise UsageError("say which letters: keys, --agent, --reason, --conversation, an age, or --everything")
         views = _found(opened, msgspec.structs.replace(wanted, redriven=again))
         redrives = [each for batch in _paced(views, pace) for each in _redrive(opened, batch, quiet=as_json)]
         at_work = opened.at_work()
     if as_json:
-        _print_json({"letters": redrives, "at_work": at_work})
+        print_json({"letters": redrives, "at_work": at_work})
     else:
         show_letters.show_redriven(show_letters.console(), redrives, at_work)
     if any(each.refused for each in redrives):
@@ -183,26 +185,23 @@ def drop_letters(  # noqa: PLR0913, PLR0917 - each is an option of the command
     newer_than: Newer = "",
     tenant: Tenant = None,
     everything: Annotated[bool, typer.Option("--all", help="Also those that were redriven.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Drop what the options name.")] = False,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Remove dead letters for good: those whose keys are given, or with --yes those that the options name."""
+    """Remove dead letters for good; asks first, unless keys are given."""
     from ops import show_letters
 
-    wanted = _filter(keys, agent, reason, conversation, older_than, newer_than, tenant)
-    if wanted == LetterFilter(tenant=tenant):
-        raise UsageError("say which letters: keys, --agent, --reason, --conversation or an age")
     with _opened() as opened:
+        wanted = _filter(opened.now(), keys, agent, reason, conversation, older_than, newer_than, tenant)
+        if wanted == LetterFilter(tenant=tenant):
+            raise UsageError("say which letters: keys, --agent, --reason, --conversation or an age")
         views = _found(opened, msgspec.structs.replace(wanted, redriven=everything or bool(keys)))
         if views and not keys and not yes:
-            raise UsageError(
-                f"{len(views)} letters would be dropped for good: look at them with `troupe dead-letters list`, "
-                "then say --yes"
-            )
+            confirm(f"Drop {len(views)} dead letters for good (`troupe dead-letters list` shows them)?")
         dropped = opened.letters.drop(views)
     kept = [view.key for view in views if view not in dropped]
     if as_json:
-        _print_json({"dropped": [view.key for view in dropped], "kept": kept})
+        print_json({"dropped": [view.key for view in dropped], "kept": kept})
     else:
         show_letters.show_dropped(show_letters.console(), len(dropped), kept)
     if kept:
@@ -210,6 +209,7 @@ def drop_letters(  # noqa: PLR0913, PLR0917 - each is an option of the command
 
 
 def _filter(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    now: datetime,
     keys: Sequence[str] | None,
     agent: str,
     reason: str,
@@ -218,7 +218,6 @@ def _filter(  # noqa: PLR0913, PLR0917 - each is an option of the command
     newer_than: str,
     tenant: str | None,
 ) -> LetterFilter:
-    now = _now()
     return LetterFilter(
         tenant=tenant,
         keys=tuple(keys or ()),
@@ -262,7 +261,3 @@ def _event(opened: _Opened, letter: DeadLetter) -> Any:  # noqa: ANN401 - whatev
     with suppress(KeyError):  # the data is no longer kept, and its reference says so
         envelope = claimed(envelope, opened.blobs)
     return msgspec.to_builtins(msgspec.json.decode(msgspec.json.encode(envelope)))
-
-
-def _print_json(data: object) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(data)).decode())

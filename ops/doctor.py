@@ -42,12 +42,7 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def examined(home: Path) -> Examination:
-    """Look at everything in a folder.
-
-    Raises:
-        TroupeError: There is no such folder, or no store in it.
-    """
-    _refuse_without_store(home)
+    """Look at everything in a folder with a store."""
     store: Examined = examine(home, datetime.now(UTC))
     findings = [*store.findings, *_encoder(home / "encoders" / VERSION), *_collections(home)]
     return Examination(home=str(home), processes=store.processes, requests=store.requests, findings=findings)
@@ -59,7 +54,6 @@ def repaired(home: Path) -> int:
     Raises:
         StoreError: The store cannot be opened.
     """
-    _refuse_without_store(home)
     with closing(Store(home)) as store:
         return repair(store)
 
@@ -80,9 +74,8 @@ def backup(home: Path, folder: Path) -> list[str]:
     """Copy a folder, also beside whoever uses it; what could not be copied, and why.
 
     Raises:
-        TroupeError: There is nothing to copy, or something is there already.
+        TroupeError: Something is there already.
     """
-    _refuse_without_store(home)
     if folder.exists():
         raise TroupeError(f"{folder} is there already: name a folder that is not")
     folder.mkdir(parents=True)
@@ -99,13 +92,6 @@ def backup(home: Path, folder: Path) -> list[str]:
 def _copy(source: Path, target: Path) -> None:
     if source.exists():
         shutil.copytree(source, target, ignore=shutil.ignore_patterns(".*"))
-
-
-def _refuse_without_store(home: Path) -> None:
-    if not (home / STORE).exists():
-        raise TroupeError(
-            f"there is no store in {home}: name its folder in TROUPE_HOME, or start `troupe run`, which makes one"
-        )
 
 
 def _encoder(folder: Path) -> Iterator[Finding]:

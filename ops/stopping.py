@@ -1,32 +1,34 @@
 """`troupe stop`, `troupe resume` and `troupe stops`: the stop switch, also beside a server that is at work."""
 
 import getpass
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 from functions.api.callers import DEFAULT_TENANT
 from functions.documents.chunks import clean
 from functions.errors import TroupeError
 from functions.ports.stops import Scope, Stop
+from ops.beside import opened_store
+from ops.printing import print_json
+from ops.usage import Json, Tenant, UsageError, unicode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from functions.adapters.local.stops import LocalStops
+    from functions.adapters.local.store import Store
 
 MAX_REASON_CHARACTERS = 500
 
-Conversation = Annotated[str | None, typer.Option("--conversation", help="A conversation, by its name.")]
+app = typer.Typer()
+
+Conversation = Annotated[str | None, typer.Option("--conversation", help="A conversation.", callback=unicode)]
 Workflow = Annotated[str | None, typer.Option("--workflow", help="Every request of a workflow.")]
 Everything = Annotated[bool, typer.Option("--all", help="Everything.")]
-Tenant = Annotated[str, typer.Option(help="Whose conversation.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+@app.command()
 def stop(  # noqa: PLR0913, PLR0917 - each is an option of the command
     conversation: Conversation = None,
     workflow: Workflow = None,
@@ -37,12 +39,14 @@ def stop(  # noqa: PLR0913, PLR0917 - each is an option of the command
 ) -> None:
     """Stop a conversation, a workflow or everything, within a second: what is at work ends with an error."""
     scope = _scope(conversation, workflow, tenant, everything=everything)
-    made = Stop(scope=scope, reason=_reason(reason), by=_user(), at=datetime.now(UTC))
-    with _stops() as stops:
-        stops.stop(made)
+    why = _reason(reason)
+    with opened_store() as store:
+        made = Stop(scope=scope, reason=why, by=_user(), at=store.clock())
+        _stops(store).stop(made)
     _say(made, f"{made}.", as_json=as_json)
 
 
+@app.command()
 def resume(
     conversation: Conversation = None,
     workflow: Workflow = None,
@@ -52,49 +56,43 @@ def resume(
 ) -> None:
     """Let through again what was stopped; what ended meanwhile has to be asked again."""
     scope = _scope(conversation, workflow, tenant, everything=everything)
-    with _stops() as stops:
+    with opened_store() as store:
+        stops = _stops(store)
         if not stops.resume(scope):
             raise TroupeError(f"{scope} is not stopped: `troupe stops` lists what is")
         left = stops.listed()
     _say(left, f"{scope} goes on.{_still(left)}", as_json=as_json)
 
 
+@app.command("stops")
 def list_stops(as_json: Json = False) -> None:
     """List what is stopped, by whom, and why."""
-    with _stops() as stops:
-        listed = stops.listed()
+    with opened_store() as store:
+        listed = _stops(store).listed()
     lines = [f"{each.at:%Y-%m-%d %H:%M:%S} UTC  {each}{_whose(each.scope)}" for each in listed]
     _say(listed, "\n".join(lines) or "Nothing is stopped.", as_json=as_json)
 
 
 def _scope(conversation: str | None, workflow: str | None, tenant: str, *, everything: bool) -> Scope:
     if [conversation is not None, workflow is not None, everything].count(True) != 1:
-        raise typer.BadParameter("give one of --conversation, --workflow and --all")
+        raise UsageError("say what: one of --conversation, --workflow and --all")
     if conversation is not None:
-        return Scope(kind="conversation", name=_name(conversation), tenant=tenant)
+        return Scope(kind="conversation", name=conversation.strip(), tenant=tenant)
     return Scope(kind="stack") if workflow is None else Scope(kind="workflow", name=_known(workflow))
-
-
-def _name(conversation: str) -> str:
-    try:
-        conversation.encode()
-    except UnicodeEncodeError as error:
-        raise typer.BadParameter("the conversation's name is not valid UTF-8") from error
-    return conversation.strip()
 
 
 def _known(workflow: str) -> str:
     from functions.workflows.catalog import WORKFLOWS
 
     if workflow not in WORKFLOWS:
-        raise typer.BadParameter(f"there is no workflow {workflow!r}: use one of {', '.join(sorted(WORKFLOWS))}")
+        raise UsageError(f"there is no workflow {workflow!r}: use one of {', '.join(sorted(WORKFLOWS))}")
     return workflow
 
 
 def _reason(text: str) -> str:
     reason = clean(text).strip()
     if len(reason) > MAX_REASON_CHARACTERS:
-        raise typer.BadParameter(f"the reason has {len(reason)} characters, and {MAX_REASON_CHARACTERS} are kept")
+        raise UsageError(f"the reason has {len(reason)} characters, and {MAX_REASON_CHARACTERS} are kept: shorten it")
     return reason
 
 
@@ -105,17 +103,10 @@ def _user() -> str:
         return ""
 
 
-@contextmanager
-def _stops() -> "Iterator[LocalStops]":
+def _stops(store: "Store") -> "LocalStops":
     from functions.adapters.local.stops import LocalStops
-    from functions.adapters.local.store import Store
-    from local.workspace import home_folder
 
-    home = home_folder()
-    if not (home / "troupe.sqlite").exists():
-        raise TroupeError(f"there is no store in {home}: run `troupe run` once, or name its folder in TROUPE_HOME")
-    with closing(Store(home)) as store:
-        yield LocalStops(store)
+    return LocalStops(store)
 
 
 def _still(left: "Sequence[Stop]") -> str:
@@ -127,4 +118,7 @@ def _whose(scope: Scope) -> str:
 
 
 def _say(data: object, text: str, *, as_json: bool) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(data)).decode() if as_json else clean(text))
+    if as_json:
+        print_json(data)
+    else:
+        typer.echo(clean(text))

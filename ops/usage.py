@@ -1,14 +1,43 @@
-"""What an argument of the command may be."""
+"""What the commands share on their way in: options, what an argument may be, and what asks before it goes on."""
 
 import re
+import sys
+from typing import Annotated, TypeVar
+
+import typer
 
 from functions.errors import TroupeError
+
+Text = TypeVar("Text", str, "str | None", "list[str] | None")
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 class UsageError(TroupeError):
     """An argument that cannot be used."""
+
+
+def unicode(given: Text) -> Text:
+    """One text, several or none, all of which can be written and compared; a terminal may send other bytes."""
+    try:
+        "".join(given or []).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("an argument is not valid UTF-8: check the encoding of the terminal or the script") from error
+    return given
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Tenant = Annotated[
+    str, typer.Option("--tenant", help="Whose, where the server has keys for several.", callback=unicode)
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
+
+
+def confirm(question: str) -> None:
+    """Go on only where a person says yes."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"nobody can answer here: {question} Say --yes")
+    typer.confirm(question, abort=True, err=True)
 
 
 def seconds(text: str, option: str) -> float:

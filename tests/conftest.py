@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 from harness import Harness
+from hypothesis import HealthCheck, settings
 
 from functions.runtime.workflow import Workflow
+
+# How fast the machine is proves nothing.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

@@ -170,7 +170,7 @@ def test_a_request_that_was_removed_meanwhile_ends_its_stream(caller: Caller) ->
     assert caller.follow(stream).ended
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_whatever_was_seen_before_a_cut_the_rest_completes_the_picture(chosen: st.DataObject) -> None:
     """Deliveries, failures and looks in any order; each look sees any number of its events before it is cut off."""

@@ -2,6 +2,7 @@
 
 import sys
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 FOLDER = Path(__file__).parent
 HEAD = """# Guarantees
 
-What holds on every target, and the tests that prove it. Each runs on every target that it names, with
-`make test`. This page is made by `make guarantees` from the marks on the tests of `tests/conformance`.
+What holds on every target, and the tests in `tests/conformance` that prove it; they run with `make test`. This page
+is made from their marks by `make guarantees`.
 
 | target | what it is |
 |---|---|
@@ -60,26 +61,36 @@ def page(collected: Collected) -> str:
     """The page of what was collected."""
     from targets import ABSENT, TARGETS  # noqa: PLC0415 - its folder is on the path once pytest has collected
 
-    targets = [*TARGETS, *ABSENT]
-    rows = [HEAD]
-    rows += [f"| `{name}` | not run: {reason} |\n" for name, reason in ABSENT.items()]
-    rows += ["\n| guarantee | " + " | ".join(targets) + " |\n", "|---" * (len(targets) + 1) + "|\n"]
+    rows = [HEAD, "".join(f"\nNothing runs on {_listed(names)} yet: {reason}.\n" for reason, names in ABSENT.items())]
+    rows += ["\n| guarantee | " + " | ".join(TARGETS) + " |\n", "|---" * (len(TARGETS) + 1) + "|\n"]
     for name, sentence in sorted(collected.sentences.items()):
         proofs = collected.proofs[name]
-        cells = [f"not run: {ABSENT[target]}" if target in ABSENT else _cell(proofs, target) for target in targets]
+        cells = _cells([proofs[target] for target in TARGETS])
         rows.append(f"| **{name}** {sentence} | " + " | ".join(cells) + " |\n")
     return "".join(rows)
 
 
-def _cell(proofs: Proofs, target: str) -> str:
-    every = {test for tests in proofs.values() for test in tests}
-    left_out = sorted(every - set(proofs[target]))
-    return "<br>".join(
-        [
-            *(f"`{test}`" for test in proofs[target]),
-            *(f"not run, its clock cannot be set: `{test}`" for test in left_out),
-        ]
-    )
+def _cells(proofs: list[list[str]]) -> list[str]:
+    """The tests by target; the same tests as on the target before are said to be the same."""
+    every = sorted({test for tests in proofs for test in tests})
+    cells = [_by_file(tests) + _left_out(sorted(set(every) - set(tests))) for tests in proofs]
+    return [cells[0], *("the same" if after == before else after for before, after in pairwise(cells))]
+
+
+def _by_file(tests: list[str]) -> str:
+    files: dict[str, list[str]] = defaultdict(list)
+    for test in tests:
+        file, _, name = test.partition("::")
+        files[file].append(f"`{name}`")
+    return "<br>".join(f"`{file}`: {', '.join(names)}" for file, names in files.items())
+
+
+def _left_out(tests: list[str]) -> str:
+    return f"<br>not run, since its clock cannot be set: {_by_file(tests)}" if tests else ""
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 if __name__ == "__main__":

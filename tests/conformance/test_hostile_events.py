@@ -18,7 +18,7 @@ HOSTILE = guarantee(
 
 @HOSTILE
 def test_whatever_events_say_nothing_is_lost_and_nobody_else_is_touched(target_name: str) -> None:
-    @settings(max_examples=60, deadline=None, derandomize=True)
+    @settings(max_examples=60, derandomize=True)
     @given(st.data())
     def play(chosen: st.DataObject) -> None:
         play_out(target_name, chosen)

@@ -155,7 +155,7 @@ words = st.lists(st.sampled_from("abcdef"), max_size=5, unique=True).map(tuple)
 versions = st.dictionaries(st.sampled_from("pqr"), words, max_size=3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(versions, st.integers(0, 25)), min_size=1, max_size=4), versions)
 @example([({"p": ("a", "b", "c"), "q": ("a",)}, 7), ({}, 1)], {"p": ("a",)})  # half of q hides what p lost
 def test_killed_anywhere_the_next_run_leaves_no_gap_no_duplicate_and_no_orphan(

@@ -152,7 +152,7 @@ def test_tenants_have_their_own(desk: Desk, parser: ReaderProcess) -> None:
     assert len(desk.texts()) == 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["x", "x y", "y z", ""]), st.integers(0, 12))))
 def test_stopped_anywhere_a_repeat_completes_it(parser: ReaderProcess, sent: list[tuple[str, str, int]]) -> None:
     desk, wanted = Desk(parser), dict[str, str]()

@@ -116,11 +116,7 @@ def test_settling_asks_which_way(troupe: Troupe, server: ActionServer) -> None:
     assert keys(troupe) == {key: "in doubt"}
 
 
-def test_what_does_not_exist_is_said_in_one_line(troupe: Troupe, server: ActionServer, tmp_path: Path) -> None:
-    ran = troupe("effects", "list")
-    assert ran.code == 1
-    assert "error: there is no store in" in ran.err
-    assert not (tmp_path / "home").exists(), "looking makes nothing"
+def test_an_effect_that_does_not_exist_is_said_in_one_line(troupe: Troupe, server: ActionServer) -> None:
     troupe("ask", "/notify one")
     assert "there is no effect nope" in troupe("effects", "settle", "nope", "--done").err
     assert len(server.requests) == 1

@@ -161,10 +161,3 @@ def test_a_stop_of_nothing_in_particular_is_wrong_usage_and_stops_nothing(
 ) -> None:
     assert troupe("stop", *arguments).code == 2
     assert troupe("stops", "--json").json() == []
-
-
-def test_without_a_store_nothing_is_made_and_the_folder_is_named(troupe: Troupe, home: Path) -> None:
-    ran = troupe("stop", "--all")
-    assert ran.code == 1
-    assert f"there is no store in {home}" in ran.err
-    assert not home.exists()

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from harness import Harness
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_workflows import FANNED, SINGLE, Asked, ListAsked
 
@@ -113,7 +113,7 @@ def act(talk: Conversations, step: tuple[object, ...]) -> None:
     actions[step[0]](*step[1:])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(steps=st.lists(st.one_of(ASK, OTHERS), max_size=30), places=st.sampled_from([0, 1, 4]))
 def test_messages_of_a_conversation_are_worked_on_one_at_a_time_and_in_order_under_faults(
     steps: list[tuple[object, ...]], places: int

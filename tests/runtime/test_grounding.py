@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.runtime.grounding import PARAPHRASED, Claim, claims, grounded
@@ -92,7 +92,6 @@ def test_a_range_that_never_ends_is_cut() -> None:
     assert len(claim.cited) < 50
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200), st.lists(st.text(max_size=100), max_size=4))
 def test_any_text_can_be_taken_apart_and_measured(written: str, cited: list[str]) -> None:
     for claim in claims(written):

@@ -5,13 +5,15 @@ The simulation is worth something where it tells the difference: `test_mutations
 
 import itertools
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import memory_target
 import msgspec
 import pytest
 from memory_target import Joined, MemoryRequests, MemorySpending, MemoryState, Opened, Record, Table
+from simulation.scenarios import HURRIED_S, PATIENT_S, Scenario
 
 from functions.adapters.local import ahead, joins, requests, settling, state
 from functions.adapters.local.due import Entry
@@ -28,14 +30,24 @@ Patch = pytest.MonkeyPatch
 LOCAL = ("sqlite", "ahead")
 CLOUD = ("memory",)
 EVERY = (*LOCAL, *CLOUD)
+OVERRUNS = MappingProxyType({"deadline_s": HURRIED_S, "losing": False, "overruns": 0.1})
+GIVES_UP = MappingProxyType({"deadline_s": PATIENT_S, "losing": False, "refuses": 0.15})
 
 
 class Mutation(msgspec.Struct, frozen=True):
-    """A safeguard, where it is, and how to take it away."""
+    """A safeguard, where it is, how to take it away, and what of a scenario makes it needed often."""
 
     name: str
     targets: tuple[str, ...]
     remove: Callable[[Patch], None]
+    where: Mapping[str, object] = MappingProxyType({})
+
+    def scenario(self, drawn: Scenario) -> Scenario:
+        """What was drawn, on a target that has this safeguard."""
+        target = drawn.target
+        if target not in self.targets:
+            target = self.targets[len(drawn.askings) % len(self.targets)]
+        return msgspec.structs.replace(drawn, target=target, **self.where)
 
 
 # ---------------------------------------------------------------------------------- what every target shares
@@ -114,6 +126,10 @@ def _local_early_join(patch: Patch) -> None:
 
 def _local_closed_join(patch: Patch) -> None:
     patch.setattr(joins, "_mark_joined", lambda *_: None)
+
+
+def _local_awaited(patch: Patch) -> None:
+    patch.setattr(joins, "_is_awaiting", lambda *_: False)
 
 
 def _local_settlement(patch: Patch) -> None:
@@ -323,11 +339,12 @@ MUTATIONS = (
     Mutation("the lease, on SQLite", LOCAL, _local_lease),
     Mutation("the done mark, on SQLite", LOCAL, _local_done),
     Mutation("a join waits for all its parts, on SQLite", LOCAL, _local_early_join),
-    Mutation("a closed join stays closed, on SQLite", LOCAL, _local_closed_join),
-    Mutation("a request is settled once, on SQLite", LOCAL, _local_settlement),
+    Mutation("a closed join stays closed, on SQLite", LOCAL, _local_closed_join, OVERRUNS),
+    Mutation("a request is settled once, on SQLite", LOCAL, _local_settlement, OVERRUNS),
+    Mutation("a join waits for all that is redriven", LOCAL, _local_awaited, GIVES_UP),
     Mutation("the row of a deadline, on SQLite", LOCAL, _local_deadline),
     Mutation("what is given up leaves a letter, on SQLite", LOCAL, _local_letters),
-    Mutation("a lease that was taken over stays theirs, on SQLite", LOCAL, _local_taken_over),
+    Mutation("a lease that was taken over stays theirs, on SQLite", LOCAL, _local_taken_over, GIVES_UP),
     Mutation("the queue of a conversation, on SQLite", LOCAL, _local_queue_of_a_conversation),
     Mutation("what is begun ahead has its row", ("ahead",), _local_row),
     Mutation("the lease, as on a cloud", CLOUD, _cloud_lease),
@@ -337,7 +354,7 @@ MUTATIONS = (
     Mutation("a delivery is done once all of it is published", CLOUD, _cloud_done_before_published),
     Mutation("a part counts once", CLOUD, _cloud_parts),
     Mutation("a closed join stays closed, as on a cloud", CLOUD, _cloud_closed_join),
-    Mutation("a request is settled once, as on a cloud", CLOUD, _cloud_settlement),
+    Mutation("a request is settled once, as on a cloud", CLOUD, _cloud_settlement, OVERRUNS),
     Mutation("the sweep of deadlines", CLOUD, _cloud_deadline),
     Mutation("what is given up leaves a letter, as on a cloud", CLOUD, _cloud_letters),
     Mutation("a lease that was taken over stays theirs, as on a cloud", CLOUD, _cloud_taken_over),

@@ -34,7 +34,7 @@ LONGEST_DELAY_S = 100.0
 
 # How likely each fault is, at every point of its kind.
 AT_A_POINT = {"fail": 0.012, "crash": 0.01, "die": 0.004, "stall": 0.003, "meanwhile": 0.03}
-AT_AN_AGENT = AT_A_POINT | {"raise": 0.04, "refuse": 0.003, "stall": 0.01, "hang": 0.006, "meanwhile": 0.1}
+AT_AN_AGENT = AT_A_POINT | {"raise": 0.04, "refuse": 0.0, "stall": 0.01, "hang": 0.006, "meanwhile": 0.1}
 AT_HANDING_OUT = {"duplicate": 0.1, "delay": 0.05, "vanish": 0.03}
 AT_LOSING = AT_HANDING_OUT | {"lose": 0.03}
 
@@ -45,6 +45,7 @@ SEEN = {
     "stall": "workers stalled past their lease",
     "hang": "agents hung, and then gave up",
     "meanwhile": "deliveries inside another",
+    "overrun": "agents at work when a deadline passed",
     "raise": "agents failed",
     "refuse": "agents gave up",
     "duplicate": "messages duplicated",
@@ -340,13 +341,11 @@ class Run:
                 raise WorkerDiedError
             case "die":
                 raise ProcessDiedError
-            case "stall":
-                self._stall()
+            case ("stall" | "overrun" | "hang") as kind:
+                self._stall(least=(self.world.next_deadline() or 0.0) if kind == "overrun" else 0.0)
                 self._meanwhile()
-            case "hang":
-                self._stall()
-                self._meanwhile()
-                raise PermanentError(f"{who} gave up late", reason="told to")
+                if kind == "hang":
+                    raise PermanentError(f"{who} gave up late", reason="told to")
             case "meanwhile":
                 self._meanwhile()
 
@@ -355,9 +354,9 @@ class Run:
         if len(self._workers) < DEEPEST and (message := self._chosen()) is not None:
             self._hand(message)
 
-    def _stall(self) -> None:
+    def _stall(self, least: float = 0.0) -> None:
         """The time passes the lease of whoever is at work; deadlines are seen to by others meanwhile."""
-        until = max([self._now(), *(worker.until for worker in self._workers[-1:])]) + 1.0
+        until = max([self._now(), least, *(worker.until for worker in self._workers[-1:])]) + 1.0
         while (deadline := self.world.next_deadline()) is not None and deadline <= until:
             self.world.clock.move_to(deadline)
             self._expire()
@@ -381,9 +380,10 @@ class Run:
     def _watched(self, spec: AgentSpec, *, is_side: bool) -> Callable[..., Any]:
         def call(event: Event | All[Event], **extra: object) -> object:
             self._see_call(spec, event, is_side=is_side)
-            self._go_wrong("before the agent", AT_AN_AGENT)
+            kinds = AT_AN_AGENT | {"refuse": self.scenario.refuses, "overrun": self.scenario.overruns}
+            self._go_wrong("before the agent", kinds)
             made = spec.call(event, **extra)
-            self._go_wrong("after the agent", AT_AN_AGENT)
+            self._go_wrong("after the agent", kinds)
             return made
 
         return call

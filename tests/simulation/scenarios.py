@@ -49,6 +49,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         losing: Whether messages may be lost for good.
         rate: Of faults.
         spends: Whether agents have a model, whose budget they may use up.
+        refuses: How likely an agent gives up, whatever it is asked.
+        overruns: How likely the next deadline passes while an agent is at work.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     losing: bool
     rate: float
     spends: bool = False
+    refuses: float = 0.003
+    overruns: float = 0.0
 
     @property
     def patient(self) -> bool:

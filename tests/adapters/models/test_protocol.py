@@ -3,7 +3,7 @@ from typing import Annotated
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.adapters.models.protocol import WithoutThoughts, event_data, json_in, schema_of
@@ -44,7 +44,6 @@ def test_where_there_is_no_object_none_is_made_up(said: str) -> None:
         msgspec.json.decode(json_in(said), type=Annotated[dict[str, int], msgspec.Meta(min_length=1)])
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_stream_means_the_same_however_it_is_cut(data: st.DataObject) -> None:
     stream = b': hello\r\nevent: x\ndata: {"a":\ndata: 1}\n\nretry: 5\n\ndata:two\r\n\r\ndata: three'
@@ -53,7 +52,6 @@ def test_a_stream_means_the_same_however_it_is_cut(data: st.DataObject) -> None:
     assert list(event_data(pieces)) == [b'{"a":\n1}', b"two"], "the last event never ended"
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="<think/> \nab", max_size=40), st.data())
 def test_a_thought_is_left_out_however_it_is_cut(said: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(said)), max_size=6)))
