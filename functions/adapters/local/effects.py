@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from functions.adapters.local.store import Store, utc
-from functions.errors import TroupeError
+from functions.errors import PermanentError, TroupeError
 from functions.events.decoding import decoder
 from functions.ports.actions import ActionResult
 from functions.ports.effects import LONGEST_S, UNSETTLED, Effect, Sent, Status, renewed
@@ -32,7 +32,10 @@ class LocalEffects:
     def begin(self, intent: Effect, *, key_lasts_s: float) -> Effect:
         """See `Effects.begin`."""
 
-        def step(connection: sqlite3.Connection) -> Effect:
+        def step(connection: sqlite3.Connection) -> Effect | None:
+            request = (self._tenant, intent.request)
+            if not connection.execute("SELECT 1 FROM request WHERE tenant = ? AND request = ?", request).fetchone():
+                return None
             row = connection.execute(
                 f"SELECT {_COLUMNS} FROM effect WHERE tenant = ? AND key = ?",  # noqa: S608 - the names above
                 (self._tenant, intent.key),
@@ -44,7 +47,10 @@ class LocalEffects:
             )
             return effect
 
-        return self._store.write(step)
+        begun = self._store.write(step)
+        if begun is None:
+            raise PermanentError("nothing was sent: its request is not there, or was erased meanwhile", reason="erased")
+        return begun
 
     def end(self, key: str, status: Status, received: ActionResult | None = None) -> None:
         """See `Effects.end`."""
