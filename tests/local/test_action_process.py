@@ -28,9 +28,9 @@ from local_fakes import PATIENCE_S, answer_to, asked, settled
 from memory_collection import MemoryCollection
 
 from functions.adapters.actions.settings import action_settings
-from functions.adapters.local.rows import enqueue
 from functions.adapters.local.conversations import LocalConversations
 from functions.adapters.local.effects import LocalEffects
+from functions.adapters.local.rows import enqueue
 from functions.adapters.local.store import Store
 from functions.events.answer import UserMessage
 from functions.events.envelope import decode
