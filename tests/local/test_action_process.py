@@ -188,11 +188,19 @@ def test_a_redrive_takes_what_a_person_settled(
         assert len(server.requests) == calls
 
 
+LIKE_THE_FIRST = """
+INSERT INTO request (tenant, request, conversation, workflow, status, accepted, deadline, envelope, planversion)
+SELECT tenant, ?, conversation, workflow, 'running', accepted, deadline, envelope, planversion FROM request
+WHERE request = 'r1'
+"""
+
+
 def redrive(process: LocalProcess, store: Store, generation: int) -> None:
     """Publish the event of the first dead letter again, under a request of its own."""
     (row,) = store.read("SELECT event FROM dead_letter ORDER BY at LIMIT 1")
     again = msgspec.structs.replace(decode(row[0]), generation=generation, request=f"r1-{generation}")
     bus, now = process._bus, process._now().timestamp()
+    store.write(lambda connection: connection.execute(LIKE_THE_FIRST, (again.request,)))
     bus.announce(store.write(lambda connection: enqueue(connection, bus.routes, again, now)))
 
 
