@@ -61,13 +61,26 @@ class Desk:
             "until": self.clock() + timedelta(seconds=30),
             "budget": Budget(),
         }
+        binding = Binding(**(values | given))
+        self._accept(binding)
         return BoundActions(
             self.declared(toml(server, **(settings or {}))),
             effects=self.wrap(self.effects),
-            binding=Binding(**(values | given)),
+            binding=binding,
             environment=self.environment,
             now=self.clock,
             **resolve,
+        )
+
+    def _accept(self, binding: Binding) -> None:
+        """Let there be the request of an attempt: nothing is sent for one that is not there."""
+        row = (binding.tenant, binding.request, binding.conversation)
+        self.store.write(
+            lambda connection: connection.execute(
+                "INSERT OR IGNORE INTO request (tenant, request, conversation, workflow, status, accepted, deadline,"
+                " envelope, planversion) VALUES (?, ?, ?, 'answer', 'running', 0, 0, x'', '')",
+                row,
+            )
         )
 
     def declared(self, text: str) -> Mapping[str, Action]:

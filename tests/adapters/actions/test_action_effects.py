@@ -257,6 +257,19 @@ def test_a_doubt_is_said_though_its_server_is_gone(desk: Desk, server: ActionSer
     refused(desk, server, "effect in doubt")
 
 
+def test_what_is_erased_while_its_server_is_connected_to_is_not_sent_and_leaves_nothing(
+    desk: Desk, server: ActionServer
+) -> None:
+    def erased(_host: str, _port: int) -> list[str]:
+        rights = LocalRights(desk.store, LocalBlobs(desk.folder / "blobs"), desk.clock)
+        assert rights.erase("c1", tenant="default") is not None
+        return ["127.0.0.1"]
+
+    with pytest.raises(PermanentError, match="erased"):
+        desk.attempt(server, resolve=erased).invoke("notify", "it is done")
+    assert (server.requests, desk.statuses()) == ([], [])
+
+
 # -------------------------------------------------------------------------------- what says that nothing was done
 
 
