@@ -49,10 +49,13 @@ class _Opened:
         from functions.adapters.local.blobs import LocalBlobs
         from functions.adapters.local.dead_letters import LocalDeadLetters
         from functions.adapters.local.rows import Routes
+        from functions.adapters.local.sharing import learn_plans
 
         self.plans = topology(*WORKFLOWS.values())
         self.blobs = LocalBlobs(store.folder / "blobs")
-        self.letters = LocalDeadLetters(store, Routes(self.plans.values()), self.blobs, store.clock)
+        routes = Routes(self.plans.values())
+        learn_plans(store, routes, routes.versions)
+        self.letters = LocalDeadLetters(store, routes, self.blobs, store.clock, in_doubt=self._in_doubt)
         self.now = store.clock
         self._store = store
 
@@ -61,6 +64,13 @@ class _Opened:
         from functions.adapters.local.sharing import at_work
 
         return at_work(self._store)
+
+    def _in_doubt(self, tenant: str, request: str) -> bool:
+        """Whether a redrive would come to an effect that is not repeated: where a server honours keys, it is."""
+        from functions.adapters.local.effects import LocalEffects
+
+        effects = LocalEffects(self._store, self._store.clock, tenant=tenant).in_doubt(request)
+        return not all(effect.sent.key_header for effect in effects)
 
 
 @contextmanager

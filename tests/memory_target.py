@@ -77,8 +77,7 @@ class Table:
         """Count up, whatever is there: the one write without a condition."""
         self._step(f"before add {partition}")
         was = self.get(partition, key) or Spent()
-        total = Spent(was.tokens + spent.tokens, was.micros + spent.micros)
-        self._partitions.setdefault(partition, {})[key] = total
+        self._partitions.setdefault(partition, {})[key] = was + spent
         self._step(f"after add {partition}")
 
     def _write(self, name: str, partition: str, key: str, old: object, new: object) -> bool:
@@ -551,6 +550,16 @@ class MemorySpending:
     def spent(self) -> Spent:
         """See `Spending.spent`."""
         return self._table.get(f"ledger#{self._tenant}", self._request) or Spent()
+
+    def reserve(self, spent: Spent, *, within: Spent) -> bool:
+        """See `Spending.reserve`."""
+        while True:
+            was = self._table.get(f"ledger#{self._tenant}", self._request)
+            total = (was or Spent()) + spent
+            if total.tokens > within.tokens or total.micros > within.micros:
+                return False
+            if self._table.swap(f"ledger#{self._tenant}", self._request, was, total):
+                return True
 
     def spend(self, spent: Spent) -> None:
         """See `Spending.spend`."""

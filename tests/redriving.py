@@ -7,6 +7,7 @@ from harness import Harness
 
 from functions.adapters.local.dead_letters import LocalDeadLetters
 from functions.adapters.local.rows import Routes
+from functions.adapters.local.sharing import learn_plans
 from functions.adapters.local.store import Store
 from functions.ports.dead_letters import LetterFilter, LetterView, Redrive
 
@@ -30,7 +31,9 @@ def redrive_beside(troupe: Harness, **wanted: Any) -> Sequence[Redrive]:
     """The same from another process, which delivers nothing itself."""
     store = Store(troupe.folder)
     try:
-        beside = LocalDeadLetters(store, Routes(troupe.plans.values()), troupe.blobs, troupe.clock)
+        routes = Routes(troupe.plans.values())
+        learn_plans(store, routes, routes.versions)
+        beside = LocalDeadLetters(store, routes, troupe.blobs, troupe.clock)
         return beside.redrive(beside.find(LetterFilter(**wanted)))
     finally:
         store.close()

@@ -50,6 +50,7 @@ class Invoke(Protocol):
             ActionError: Nothing was done, or the same call may be repeated: retry.
             PermanentError: With the reason `effect in doubt` where it may have been done and is not repeated;
                 `effect changed` where another text was sent; `action refused` where the server refused it;
-                `address refused` where its host's addresses are not allowed; `unknown action`; `secret missing`.
+                `address refused` where its host's addresses are not allowed; `unknown action`; `secret missing`;
+                `erased` where its conversation is gone.
         """
         ...

@@ -83,7 +83,11 @@ class Effects(Protocol):
         ...
 
     def begin(self, intent: Effect, *, key_lasts_s: float) -> Effect:
-        """Put down what is about to be sent, durably and at once; how it stands, as `renewed` says."""
+        """Put down what is about to be sent, durably and at once; how it stands, as `renewed` says.
+
+        Raises:
+            PermanentError: With the reason `erased`: its request is gone, and nothing may be put down or sent for it.
+        """
         ...
 
     def end(self, key: str, status: Status, received: ActionResult | None = None) -> None:

@@ -52,6 +52,21 @@ def test_what_is_booked_at_the_same_time_is_all_there(deploy: Deploys) -> None:
     assert troupe.target.spending(request="r1", tenant="acme").spent() == Spent()
 
 
+@BOOKED
+def test_of_calls_that_are_reserved_at_the_same_time_no_more_are_made_than_the_budget_allows(deploy: Deploys) -> None:
+    troupe = deploy(SINGLE)
+    troupe.start(Asked())
+    ledger = troupe.target.spending(request="r1", tenant="default")
+    with ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(lambda _: ledger.reserve(Spent(30, 5), within=Spent(100, 1_000)), range(8)))
+    assert made.count(True) == 3
+    assert ledger.spent() == Spent(90, 15)
+    assert not ledger.reserve(Spent(10, 986), within=Spent(100, 1_000)), "nor is more money"
+    ledger.spend(Spent(-20, -5))
+    assert ledger.reserve(Spent(30, 5), within=Spent(100, 1_000))
+    assert ledger.spent() == Spent(100, 15)
+
+
 def depth(troupe: Troupe) -> tuple[int, int, int]:
     found = troupe.requests.depth("c1", tenant="default")
     return found.open, found.of_tenant, found.of_conversation

@@ -1,6 +1,8 @@
 """What a person sees of effects, and settles: by the command, on a real server's mishaps."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,28 @@ def test_a_program_is_told_what_was_settled(troupe: Troupe, server: ActionServer
     (key,) = keys(troupe)
     settled = troupe("effects", "settle", key, "--done", "--json").json()
     assert (settled["key"], settled["status"]) == (key, "done")
+
+
+def test_a_redrive_waits_until_a_person_has_settled_what_is_in_doubt(troupe: Troupe, server: ActionServer) -> None:
+    in_doubt(troupe, server)
+    (key,) = keys(troupe)
+    refused = troupe("dead-letters", "redrive", "--everything", COLUMNS="300")
+    assert (refused.code, "effect in doubt" in refused.out) == (1, True)
+    troupe("effects", "settle", key, "--not-done")
+    assert troupe("dead-letters", "redrive", "--everything").code == 0
+    assert len(server.requests) == 1, "nobody is at work"
+
+
+def test_a_redrive_repeats_what_is_in_doubt_where_the_server_honours_keys(
+    troupe: Troupe, server: ActionServer, tmp_path: Path
+) -> None:
+    in_doubt(troupe, server)
+    with closing(sqlite3.connect(tmp_path / "home" / "troupe.sqlite", isolation_level=None)) as connection:
+        connection.execute(
+            "UPDATE effect SET sent = CAST(json_set(CAST(sent AS TEXT), '$.key_header', 'Idempotency-Key') AS BLOB)"
+        )
+    redrives = troupe("dead-letters", "redrive", "--everything", "--json").json()["letters"]
+    assert [each["refused"] for each in redrives] == [""]
 
 
 def test_settling_asks_which_way(troupe: Troupe, server: ActionServer) -> None:

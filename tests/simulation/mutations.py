@@ -12,14 +12,16 @@ from typing import Any
 import memory_target
 import msgspec
 import pytest
-from memory_target import Joined, MemoryRequests, MemoryState, Opened, Record, Table
+from memory_target import Joined, MemoryRequests, MemorySpending, MemoryState, Opened, Record, Table
 from simulation.scenarios import HURRIED_S, PATIENT_S, Scenario
 
 from functions.adapters.local import ahead, joins, requests, settling, state
 from functions.adapters.local.due import Entry
 from functions.adapters.local.rows import Routes
+from functions.adapters.local.spending import LocalSpending
 from functions.adapters.models.bound import BoundModel
 from functions.events.envelope import Envelope
+from functions.ports.spending import Spending, Spent
 from functions.ports.state import Begun, Finish, Part, Standing, Task
 from functions.runtime import arrival, delivery, guard, outputs
 from functions.runtime.delivery import _Attempt
@@ -83,7 +85,14 @@ def _works_for_what_is_settled(patch: Patch) -> None:
 
 
 def _spends_whatever_it_costs(patch: Patch) -> None:
+    def reserve(self: Spending, spent: Spent, *, within: Spent) -> bool:
+        del within
+        self.spend(spent)
+        return True
+
     patch.setattr(BoundModel, "_affordable", lambda *_: 1_000_000)
+    for ledger in (LocalSpending, MemorySpending):
+        patch.setattr(ledger, "reserve", reserve)
     patch.setattr(guard, "_needs_a_model", lambda _: False)
 
 

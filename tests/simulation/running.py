@@ -442,22 +442,23 @@ class Run:
         key, agent = finish.task.key, finish.task.agent
         if watched.was_settled and not self.plan.nodes[agent].side:
             raise Broken("what is superseded is not given up", agent)
-        is_late = watched.attempt < self._newest[key] and not self._has_letter(key)
+        is_late = watched.attempt < self._newest[key] and not self._letters_of(key)
 
         def look() -> None:
-            if is_late and self._has_letter(key):
+            if is_late and watched.attempt in self._letters_of(key):
                 raise Broken("who gives up holds the lease", f"{agent}, attempt {watched.attempt}")
 
         return look
 
-    def _has_letter(self, key: str) -> bool:
-        return any(letter.key == key for letter in self.world.letters())
+    def _letters_of(self, key: str) -> list[int]:
+        """The attempts that gave up a delivery."""
+        return [letter.attempt for letter in self.world.letters() if letter.key == key]
 
     def _publish(self, agent: str, raw: bytes) -> None:
         """Something goes over the bus; called inside a write, where nothing may be raised."""
         envelope = decode(raw)
-        # a redrive sends an event again to each of its agents that gave up, to a side branch under the request it had
-        said = encode(msgspec.structs.replace(envelope, target="", request="")) if envelope.generation else raw
+        # a redrive sends an event again to each of its agents that gave up, at the turn and under the request of each
+        said = bytes(envelope.data) if envelope.generation else raw
         found = self.published.setdefault((envelope.id, envelope.generation), said)
         self.goals[envelope.id, envelope.generation, agent] = envelope
         if found != said:

@@ -64,6 +64,7 @@ class Letter(NamedTuple):
     agent: str
     reason: str
     request: str
+    attempt: int
 
 
 class Said(NamedTuple):
@@ -280,7 +281,8 @@ class LocalWorld:
 
     def letters(self) -> list[Letter]:
         return [
-            Letter(*row) for row in self.store.read("SELECT key, agent, reason, request FROM dead_letter ORDER BY key")
+            Letter(*row)
+            for row in self.store.read("SELECT key, agent, reason, request, attempt FROM dead_letter ORDER BY key")
         ]
 
     def said(self) -> list[Said]:
@@ -396,7 +398,7 @@ class MemoryWorld:
 
     def letters(self) -> list[Letter]:
         return [
-            Letter(letter.key, letter.agent, letter.reason, letter.request)
+            Letter(letter.key, letter.agent, letter.reason, letter.request, letter.attempt)
             for _, letter in self.target.table.query("dead_letter")
         ]
 

@@ -93,7 +93,7 @@ def begin(connection: sqlite3.Connection, bus: Bus, task: Task, receipt: int) ->
     leased = connection.execute(
         "INSERT INTO delivery"
         " (key, agent, tenant, request, event, emitted, attempts, lease_until, started, changed, holder)"
-        " SELECT ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM queue WHERE receipt = ?)"
+        " SELECT ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM queue WHERE receipt = ? AND holder = ?)"
         " ON CONFLICT (tenant, request, key) DO UPDATE SET"
         " attempts = attempts + 1, lease_until = excluded.lease_until, started = excluded.started,"
         " changed = excluded.changed, holder = excluded.holder"
@@ -110,6 +110,7 @@ def begin(connection: sqlite3.Connection, bus: Bus, task: Task, receipt: int) ->
             bus.next_change(),
             bus.routes.member,
             receipt,
+            bus.routes.member,
         ),
     ).fetchone()
     if leased:
@@ -119,7 +120,9 @@ def begin(connection: sqlite3.Connection, bus: Bus, task: Task, receipt: int) ->
         "SELECT attempts, lease_until, finished FROM delivery WHERE tenant = ? AND request = ? AND key = ?",
         (envelope.tenant, envelope.request, task.key),
     ).fetchone()
-    attempts, lease_until, finished = found or (0, now, now)  # neither event nor record: erased
+    if found is None:  # nor an event that is this process's: it was erased, or handed to another one
+        return Begun(status="done", attempt=0, until=utc(now))
+    attempts, lease_until, finished = found
     if finished is not None:
         remove(connection, receipt)
         return Begun(status="done", attempt=attempts, until=utc(now))

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,7 +33,7 @@ class LocalDeadLetters:
     Args:
         routes: Of the plans that are carried here.
         announce: Told of the rows that this process holds.
-        in_doubt: Whether a request of a tenant has an effect of which nobody knows whether it happened.
+        in_doubt: Whether a request of a tenant has an effect that may have happened and must not be repeated.
     """
 
     def __init__(  # noqa: PLR0913 - what a redrive needs of its process
@@ -103,10 +104,14 @@ class LocalDeadLetters:
         reference = found.envelope.dataref
         if reference:
             try:
-                self._blobs.put(reference, self._blobs.get(reference))  # so that it is kept as long as the redrive
+                # so that it is kept as long as the redrive, unless its conversation is erased meanwhile
+                self._blobs.put_if(lambda: self._is_kept(view), reference, self._blobs.get(reference))
             except KeyError as error:
                 raise NotRedrivableError("the data of its event is no longer kept: ask again") from error
         return found
+
+    def _is_kept(self, view: LetterView) -> bool:
+        return self.letter(view.key, tenant=view.tenant) is not None
 
     def drop(self, letters: Sequence[LetterView]) -> Sequence[LetterView]:
         """See `DeadLetters.drop`."""
@@ -226,12 +231,13 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True):
         return found, entries
 
     def _earlier(self) -> list[_Earlier]:
-        rows = self.connection.execute(_REDRIVEN_OF_ORIGIN, self._named()).fetchall()
-        letters = [
-            _Earlier(letter=candidate(key, agent, event, self.routes.plan), generation=generation, request=request)
-            for key, agent, event, generation, request in rows
-        ]
-        return [each for each in letters if not each.letter.node.side]
+        """Those of them that lead to the answer; one that this version does not carry does nobody's work here."""
+        found = []
+        for key, agent, event, generation, request in self.connection.execute(_REDRIVEN_OF_ORIGIN, self._named()):
+            with suppress(NotRedrivableError):
+                letter = candidate(key, agent, event, self.routes.plan)
+                found.append(_Earlier(letter=letter, generation=generation, request=request))
+        return [each for each in found if not each.letter.node.side]
 
     def _settle_overdue(self) -> list[Entry]:
         """End the request of this origin whose deadline nobody was there to keep."""

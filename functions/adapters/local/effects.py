@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from functions.adapters.local.store import Store, utc
-from functions.errors import TroupeError
+from functions.errors import PermanentError, TroupeError
 from functions.events.decoding import decoder
 from functions.ports.actions import ActionResult
 from functions.ports.effects import LONGEST_S, UNSETTLED, Effect, Sent, Status, renewed
@@ -32,19 +32,23 @@ class LocalEffects:
     def begin(self, intent: Effect, *, key_lasts_s: float) -> Effect:
         """See `Effects.begin`."""
 
-        def step(connection: sqlite3.Connection) -> Effect:
+        def step(connection: sqlite3.Connection) -> Effect | None:
             row = connection.execute(
                 f"SELECT {_COLUMNS} FROM effect WHERE tenant = ? AND key = ?",  # noqa: S608 - the names above
                 (self._tenant, intent.key),
             ).fetchone()
             effect = renewed(_effect(row) if row else None, intent, key_lasts_s)
-            connection.execute(
-                f"INSERT OR REPLACE INTO effect (tenant, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-                (self._tenant, *_row(effect)),
+            written = connection.execute(
+                f"INSERT OR REPLACE INTO effect (tenant, {_COLUMNS}) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?"  # noqa: S608
+                " WHERE EXISTS (SELECT 1 FROM request WHERE tenant = ? AND request = ?)",
+                (self._tenant, *_row(effect), self._tenant, intent.request),
             )
-            return effect
+            return effect if written.rowcount else None
 
-        return self._store.write(step)
+        effect = self._store.write(step)
+        if effect is None:
+            raise PermanentError(f"the action {intent.action} was not sent: its request was erased", reason="erased")
+        return effect
 
     def end(self, key: str, status: Status, received: ActionResult | None = None) -> None:
         """See `Effects.end`."""

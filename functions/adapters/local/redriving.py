@@ -23,7 +23,11 @@ def publish(connection: sqlite3.Connection, routes: Routes, wanted: Redriven) ->
 
 
 def begin(connection: sqlite3.Connection, routes: Routes, first: Envelope, now: datetime) -> list[Entry]:
-    """Start a request that redrives letters of an earlier one, now that it is its turn."""
+    """Start a request that redrives letters of an earlier one, now that it is its turn.
+
+    Raises:
+        NotRedrivableError: One of them cannot be redriven here any more; nothing was written.
+    """
     rows = connection.execute(
         "SELECT key, agent, event FROM dead_letter WHERE tenant = ? AND redriven_as = ? AND generation > 0",
         (first.tenant, first.request),

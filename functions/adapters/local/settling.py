@@ -12,6 +12,7 @@ from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, decode, digest, encode
 from functions.ports.state import DeadLetter, Standing
 from functions.runtime.outputs import request_failed
+from functions.runtime.redrive import NotRedrivableError
 
 
 def settle(connection: sqlite3.Connection, routes: Routes, envelope: Envelope, now: float) -> list[Entry]:
@@ -118,7 +119,10 @@ def start_next(  # noqa: PLR0913 - whose conversation it is, and what its first 
         reason = "it began under an older deployment, which is not carried here: ask again"
         return settle(connection, routes, ended(first, reason, utc(now)), now)
     if first.generation:
-        return begin(connection, routes, first, utc(now))
+        try:
+            return begin(connection, routes, first, utc(now))
+        except NotRedrivableError as error:  # a deploy came between
+            return settle(connection, routes, ended(first, str(error), utc(now)), now)
     entries: list[Entry] = []
     if publish is None:
         entries += enqueue(connection, routes, first, now)

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
 from functions.adapters.local.due import Entry
@@ -87,15 +87,8 @@ class Shares:
 
     def _learn(self) -> None:
         """Revive the plans of other deployments that were recorded since this was done the last time."""
-        rows = self._store.read(
-            "SELECT version, workflow, topology FROM plan WHERE version NOT IN (SELECT value FROM json_each(?))",
-            (_list(self._known),),
-        )
-        for version, workflow, topology in rows:
+        for version, workflow, plan in learn_plans(self._store, self._routes, self._known):
             self._known.add(version)
-            plan = revived(topology, self._routes.current)
-            if isinstance(plan, Plan):
-                self._routes.plans[version] = plan
             self._warn(workflow, version, plan)
 
     def _warn(self, workflow: str, version: str, plan: Plan | Incompatible) -> None:
@@ -134,7 +127,7 @@ class Shares:
             connection.execute(_FORGET, named)
             self._is_first = False
         for receipt, raw, agent in connection.execute(_HAND_BACK, named).fetchall():
-            _forget_attempts(connection, receipt, decode(raw), agent, now)
+            self._forget_attempts(connection, receipt, decode(raw), agent)
         taken = connection.execute(_TAKE, named).fetchall()
         entries = sorted(_entry(*row) for row in taken)  # by when they are due, as they would have been taken
         for tenant, conversation in connection.execute(_STARTABLE, named).fetchall():
@@ -142,25 +135,39 @@ class Shares:
         self._count_from(connection.execute(_LAST_CHANGE).fetchone()[0] or 0)
         return entries
 
+    def _forget_attempts(self, connection: sqlite3.Connection, receipt: int, envelope: Envelope, agent: str) -> None:
+        """Those of this process, which could not deliver it: whoever can need not wait for the next one."""
+        connection.execute(
+            "DELETE FROM delivery WHERE tenant = ? AND request = ? AND agent = ? AND holder = ? AND finished IS NULL",
+            (envelope.tenant, envelope.request, agent, self._routes.member),
+        )
+        if agent != DEADLINE and envelope.name != ScopeExpired.__name__:  # timers come in their time
+            postpone(connection, receipt, self._now().timestamp())
+
 
 def _entry(due: float, priority: str, receipt: int, agent: str, *flow: object) -> Entry:
     return Entry(due, rank(priority), receipt, agent, flow=Flow(*map(str, flow)))
+
+
+def learn_plans(store: Store, routes: Routes, known: Collection[str]) -> Sequence[tuple[str, str, Plan | Incompatible]]:
+    """Add the recorded plans that requests can finish under to the routes: all but these versions; what was found.
+
+    Returns:
+        The version, the workflow and the revived plan of each, those that no request can finish under among them.
+    """
+    rows = store.read(
+        "SELECT version, workflow, topology FROM plan WHERE version NOT IN (SELECT value FROM json_each(?))",
+        (_list(known),),
+    )
+    found = [(version, workflow, revived(topology, routes.current)) for version, workflow, topology in rows]
+    routes.plans.update({version: plan for version, _, plan in found if isinstance(plan, Plan)})
+    return found
 
 
 def at_work(store: Store) -> list[int]:
     """The process ids of those that deliver what is in a store."""
     living = store.member.living()
     return [living[member] for (member,) in store.read("SELECT id FROM process") if member in living]
-
-
-def _forget_attempts(connection: sqlite3.Connection, receipt: int, envelope: Envelope, agent: str, now: float) -> None:
-    """Those of a process that could not deliver it: they count for nobody who can, who need not wait for the next."""
-    connection.execute(
-        "DELETE FROM delivery WHERE tenant = ? AND request = ? AND agent = ? AND finished IS NULL",
-        (envelope.tenant, envelope.request, agent),
-    )
-    if agent != DEADLINE and envelope.name != ScopeExpired.__name__:  # timers come in their time
-        postpone(connection, receipt, now)
 
 
 def _list(values: Iterable[str] | Iterable[int]) -> str:

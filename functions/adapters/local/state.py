@@ -14,7 +14,7 @@ from functions.adapters.local.ahead import Publication, begin
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
 from functions.adapters.local.joins import close, gather, is_outrun
-from functions.adapters.local.rows import enqueue, flow_of, is_queued, postpone, rank, remove, set_timer
+from functions.adapters.local.rows import enqueue, flow_of, holds, is_queued, postpone, rank, remove, set_timer
 from functions.adapters.local.settling import keep, park, settle
 from functions.ports.state import Begun, DeadLetter, Finish, Gathered, Part, Task
 from functions.runtime.arrival import Started, task_of
@@ -135,7 +135,7 @@ class LocalState:
         now = self._bus.now().timestamp()
         published = Publication(connection, self._bus, now, places)
         if finish.letter and self._is_taken_over(connection, finish.task):
-            published.waiting.append(self._later(connection, finish.task, now))  # to see what became of it
+            published.waiting += self._later(connection, finish.task, now)
             return published  # giving up is for the attempt that holds the lease
         remove(connection, self._receipt)
         error = finish.letter.error if finish.letter else ""
@@ -156,10 +156,13 @@ class LocalState:
             published.waiting += settle(connection, self._bus.routes, finish.settlement, now)
         return published
 
-    def _later(self, connection: sqlite3.Connection, task: Task, now: float) -> Entry:
+    def _later(self, connection: sqlite3.Connection, task: Task, now: float) -> list[Entry]:
+        """To see what became of it, unless its row is another process's by now, or was erased."""
+        if not holds(connection, self._bus.routes, self._receipt):
+            return []
         due = now + task.lease_s
         postpone(connection, self._receipt, due)
-        return Entry(due, rank(task.envelope.priority), self._receipt, task.agent, flow=flow_of(task.envelope))
+        return [Entry(due, rank(task.envelope.priority), self._receipt, task.agent, flow=flow_of(task.envelope))]
 
     def release(self, task: Task, *, error: str, due: datetime) -> None:
         """See `State.release`; a lease that somebody took over meanwhile stays theirs."""
@@ -184,10 +187,11 @@ class LocalState:
             self.release(task, error="interrupted: the store or another port failed", due=now)
 
     def _is_taken_over(self, connection: sqlite3.Connection, task: Task) -> bool:
+        """Whether another attempt holds the lease, or the record was handed to another process or erased."""
         row = connection.execute(
             "SELECT attempts FROM delivery WHERE tenant = ? AND request = ? AND key = ?", _row(task)
         ).fetchone()
-        return row is not None and row[0] != self._attempt
+        return row is None or row[0] != self._attempt
 
     def supersede(self, task: Task) -> None:
         """See `State.supersede`."""

@@ -1,7 +1,9 @@
 """The `LanguageModel` port over any endpoint: within a request's budget and a delivery's time, and booked.
 
 An endpoint only completes one chat. What a call may cost is worked out here before it is made, with more tokens
-than it can have; what it did cost is booked by the endpoint's own count as soon as it is over, whatever came of it.
+than it can have, and reserved, so that agents that ask at the same time do not spend the same money. As soon as it is
+over, whatever came of it, what it did cost by the endpoint's own count stands in its place. A call that a crash cut off
+keeps what was reserved for it: it may have cost that.
 """
 
 import math
@@ -160,21 +162,27 @@ class BoundModel:
         left_s = (self._until - self._now()).total_seconds() - MARGIN_S
         if left_s <= 0:
             raise ModelError(f"{self.name} was not asked: the delivery's time is over", reason="timeout")
-        allowed = min(max_tokens, self._affordable(messages, schema))
-        if allowed < min(max_tokens, LEAST_TOKENS):
+        read = estimated_read(messages, schema)
+        allowed = min(max_tokens, self._affordable(read))
+        reserved, budget = self._cost(read, allowed), Spent(self._budget.tokens, self._budget.micros)
+        if allowed < min(max_tokens, LEAST_TOKENS) or not self._spending.reserve(reserved, within=budget):
             raise ModelError(
                 f"{self.name} was not asked: what the request's budget leaves is too little for it", reason="budget"
             )
+        used: list[Spent] = []
         call = Call(
             messages=messages,
             schema=schema,
             max_tokens=allowed,
             left_s=left_s,
             show=show,
-            book=self._book,
+            book=lambda read, written: used.append(self._cost(read, written)),
             check=self._refuse_if_stopped,
         )
-        return self._chat.complete(call)
+        try:
+            return self._chat.complete(call)
+        finally:
+            self._spending.spend(sum(used, Spent()) - reserved)
 
     def _refuse_if_stopped(self) -> None:
         """No `ModelError`: there is no way without the model either."""
@@ -182,9 +190,8 @@ class BoundModel:
         if stop is not None:
             raise RefusedError(str(stop), reason="stopped")
 
-    def _affordable(self, messages: tuple[Message, ...], schema: dict[str, Any] | None) -> int:
-        """How many tokens may be written, once these were read."""
-        read = estimated_read(messages, schema)
+    def _affordable(self, read: int) -> int:
+        """How many tokens may be written, once so many were read."""
         spent, price = self._spending.spent(), self._chat.price
         tokens = self._budget.tokens - spent.tokens - read
         micros = self._budget.micros - spent.micros - price.of(read, 0)
@@ -192,8 +199,8 @@ class BoundModel:
             return 0
         return min(tokens, micros * MILLION // price.written) if price.written else tokens
 
-    def _book(self, read: int, written: int) -> None:
-        self._spending.spend(Spent(tokens=read + written, micros=self._chat.price.of(read, written)))
+    def _cost(self, read: int, written: int) -> Spent:
+        return Spent(tokens=read + written, micros=self._chat.price.of(read, written))
 
 
 def _opened(instructions: str, text: str) -> tuple[Message, ...]:

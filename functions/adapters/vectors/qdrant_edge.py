@@ -32,6 +32,7 @@ from functions.adapters.vectors.ranking import (
 )
 from functions.errors import TroupeError
 from functions.events.common import Passage, Work
+from functions.events.decoding import decoder
 from functions.ports.encoders import Encoder
 
 if TYPE_CHECKING:
@@ -418,7 +419,7 @@ def _remove_drafts(folder: Path) -> None:
 def read_marker(folder: Path) -> Marker:
     """What a collection's folder was made for; raises CollectionError where it does not say."""
     try:
-        return msgspec.json.decode((folder / _MARKER_FILE).read_bytes(), type=Marker)
+        return decoder(Marker).decode((folder / _MARKER_FILE).read_bytes())
     except (OSError, msgspec.MsgspecError) as error:
         raise CollectionError(
             f"{folder} is not a whole collection ({error}): move it away and index its documents again"

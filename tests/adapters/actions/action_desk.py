@@ -1,8 +1,10 @@
 """Attempts of deliveries that invoke an action, on a store that is closed and opened again as a crash does."""
 
+import sqlite3
 import tomllib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,14 @@ from functions.runtime.delivery import Binding
 from functions.runtime.workflow import Budget
 
 
+def _accepted(connection: sqlite3.Connection, request: str) -> None:
+    connection.execute(
+        "INSERT INTO request (tenant, request, conversation, workflow, status, accepted, deadline, envelope)"
+        " VALUES ('default', ?, 'c1', 'answer', 'running', 0, 0, '')",
+        (request,),
+    )
+
+
 class Desk:
     """One store, one clock."""
 
@@ -24,6 +34,8 @@ class Desk:
         self.folder = folder
         self.clock = Clock()
         self.store = Store(folder)
+        for request in ("r1", "r1-again"):
+            self.store.write(partial(_accepted, request=request))
         self.environment: dict[str, str] = {}
         self.wrap: Callable[[LocalEffects], Any] = lambda effects: effects
 

@@ -21,7 +21,9 @@ from action_server import (
     worked_and_said,
 )
 
+from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.effects import LocalEffects
+from functions.adapters.local.rights import LocalRights
 from functions.errors import PermanentError, TroupeError
 from functions.ports.actions import ActionError, ActionResult
 
@@ -428,3 +430,13 @@ def test_an_answer_that_comes_after_a_second_attempt_gave_up_on_it_still_counts(
     (effect,) = desk.effects.effects()
     desk.effects.end(effect.key, "done", ActionResult(status=200))
     assert desk.attempt(server).invoke("notify", "it is done") == ActionResult(status=200)
+
+
+def test_for_a_request_that_was_erased_nothing_is_sent_and_nothing_put_down(desk: Desk, server: ActionServer) -> None:
+    attempt = desk.attempt(server)
+    LocalRights(desk.store, LocalBlobs(desk.folder / "blobs"), desk.clock).erase("c1", tenant="default")
+    with pytest.raises(PermanentError) as raised:
+        attempt.invoke("notify", "it is done")
+    assert raised.value.reason == "erased"
+    assert server.requests == []
+    assert desk.effects.effects() == []

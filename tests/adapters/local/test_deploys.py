@@ -21,12 +21,18 @@ from deployed_workflows import (
     deployed,
 )
 from harness import START, Harness
+from redriving import carried_on, redrive, redrive_beside
 
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.retention import sweep
-from functions.events.envelope import type_of
+from functions.adapters.local.state import LocalState
+from functions.errors import PermanentError, TroupeError
+from functions.events.envelope import decode, type_of
 from functions.events.event import AgentFailed
 from functions.ports.requests import RequestView
+from functions.ports.state import Finish, Task
+from functions.runtime.arrival import delivery_key
+from functions.runtime.dead_letters import given_up
 from functions.runtime.workflow import Workflow
 
 Opens = Callable[..., Harness]
@@ -195,7 +201,87 @@ def test_a_timer_that_was_set_before_closes_its_join_after(opens: Opens) -> None
     assert answer(new) == Answered(texts=("A",))
 
 
+def failed_part(opens: Opens) -> Harness:
+    """A process in which one part of a request was given up; the request was answered without it."""
+    old = opens(BEFORE)
+    old.script.failures["handle a"] = [PermanentError("broken")]
+    old.start(Asked(texts=("a", "b")))
+    old.run()
+    assert answer(old) == Answered(texts=("B",))
+    return old
+
+
+def test_a_letter_of_an_older_plan_is_redriven_where_its_agents_still_do(opens: Opens) -> None:
+    old = failed_part(opens)
+    old.store.close()
+    new = opens(SIDE_BRANCH)
+    again = carried_on(redrive_beside(new))
+    new.run()
+    assert answer(new, again) == Answered(texts=("A", "B"))
+
+
+def test_a_redrive_that_waited_for_its_turn_ends_with_an_error_where_a_deploy_took_its_agent(opens: Opens) -> None:
+    old = failed_part(opens)
+    old.start(Asked(texts=("c",)), request="r2")
+    again = carried_on(redrive(old))
+    assert old.view(again).status == "waiting"
+    old.store.close()
+    new = opens(INCOMPATIBLE["an agent is renamed"][0])
+    new.run()
+    assert is_told_to_ask_again(new, "r2")
+    told = answer(new, again)
+    assert isinstance(told, AgentFailed)
+    assert "which is not carried here" in told.reason
+    assert new.queued() == []
+
+
 # --------------------------------------------------------------------------------- both versions at work
+
+
+def test_what_one_version_hands_over_takes_nothing_from_what_the_other_is_at_work_on(opens: Opens) -> None:
+    left_after(1, BEFORE, opens)
+    new = opens(INCOMPATIBLE["an agent is renamed"][0])
+    text = "json_extract(CAST(envelope AS TEXT), '$.data.text')"
+    half = f"UPDATE queue SET holder = '' WHERE agent = 'handle' AND {text} = 'b'"  # noqa: S608
+    new.store.write(lambda connection: connection.execute(half))
+    old = opens(BEFORE)
+    old.script.during["handle b"] = new.bus.look_around
+    run_alone(old)
+    run_alone(new)
+    run_alone(old)
+    assert answer(old) == Answered(texts=("A", "B"))
+
+
+def test_what_was_handed_over_before_it_was_begun_is_for_the_other_version_alone(opens: Opens) -> None:
+    left_after(1, BEFORE, opens)
+    new = opens(INCOMPATIBLE["an agent is renamed"][0])
+    entry = new.take("handle")
+    raw = new.raw(entry)
+    old = opens(BEFORE)
+    new.bus.look_around()
+    new.deliver_again(entry, raw)
+    old.bus.look_around()
+    old.run()
+    assert answer(old) == Answered(texts=("A", "B"))
+    assert old.attempts("handle") == [1, 1]
+
+
+def test_a_version_that_gives_up_what_it_just_handed_over_takes_nothing_back(opens: Opens) -> None:
+    left_after(1, BEFORE, opens)
+    new = opens(INCOMPATIBLE["an agent is renamed"][0])
+    entry = new.take("handle")
+    state = LocalState(new.bus, entry.receipt)
+    envelope = decode(new.raw(entry))
+    task = Task(key=delivery_key(envelope, "handle"), agent="handle", envelope=envelope, lease_s=5.0)
+    attempt = state.begin(task).attempt
+    old = opens(BEFORE)
+    new.bus.look_around()
+    letter = given_up(task, "unknown plan", TroupeError("gone"), attempt, new.clock())
+    state.finish(Finish(task=task, letter=letter))
+    old.bus.look_around()
+    old.run()
+    assert answer(old) == Answered(texts=("A", "B"))
+    assert old.letters() == []
 
 
 @pytest.mark.parametrize("change", [*COMPATIBLE, *INCOMPATIBLE])

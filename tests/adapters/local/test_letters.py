@@ -7,8 +7,10 @@ from harness import Harness
 from redriving import carried_on, find, letters_of, redrive
 from sample_workflows import FANNED, SINGLE, Answered, Asked, ListAsked
 
+from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.dead_letters import LocalDeadLetters
 from functions.adapters.local.retention import sweep
+from functions.adapters.local.rights import LocalRights
 from functions.adapters.local.rows import Routes
 from functions.errors import PermanentError
 from functions.ports.dead_letters import LetterFilter
@@ -62,6 +64,27 @@ def test_large_data_is_redriven(process: Opens) -> None:
     again = carried_on(redrive(troupe))
     troupe.run()
     assert troupe.settlement(again) == Answered(texts=(large.upper(),))
+
+
+def test_large_data_that_is_erased_during_its_redrive_does_not_come_back(
+    process: Opens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    troupe = process(FANNED)
+    large = "x" * 60_000
+    troupe.script.failures[f"handle {large}"] = [PermanentError("broken")]
+    troupe.start(ListAsked(texts=(large,)))
+    troupe.run()
+    views, get = find(troupe), LocalBlobs.get
+
+    def erased_after(blobs: LocalBlobs, key: str) -> bytes:
+        data = get(blobs, key)
+        LocalRights(troupe.store, blobs, troupe.clock).erase("c1", tenant="default")
+        return data
+
+    monkeypatch.setattr(LocalBlobs, "get", erased_after)
+    (refused,) = letters_of(troupe).redrive(views)
+    assert "it changed since" in refused.refused
+    assert list((troupe.folder / "blobs").iterdir()) == []
 
 
 def test_a_letter_whose_request_is_gone_is_refused(process: Opens) -> None:

@@ -60,6 +60,12 @@ def test_calls_that_end_at_once_are_all_booked(troupe: Harness) -> None:
     assert ledger.spent() == Spent(100, 200)
 
 
+def test_nothing_is_reserved_for_a_request_that_is_not_there(troupe: Harness) -> None:
+    ledger = LocalSpending(troupe.store, tenant="default", request="erased")
+    assert not ledger.reserve(Spent(1, 1), within=Spent(10, 10))
+    assert ledger.spent() == Spent()
+
+
 def test_another_tenant_has_another_ledger(troupe: Harness) -> None:
     LocalSpending(troupe.store, tenant="other", request="r1").spend(Spent(5, 5))
     assert LocalSpending(troupe.store, tenant="default", request="r1").spent() == Spent()

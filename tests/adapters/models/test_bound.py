@@ -50,8 +50,15 @@ class Ledger:
     def spent(self) -> Spent:
         return self.sum
 
+    def reserve(self, spent: Spent, *, within: Spent) -> bool:
+        total = self.sum + spent
+        if total.tokens > within.tokens or total.micros > within.micros:
+            return False
+        self.sum = total
+        return True
+
     def spend(self, spent: Spent) -> None:
-        self.sum = Spent(self.sum.tokens + spent.tokens, self.sum.micros + spent.micros)
+        self.sum += spent
 
 
 class Page:
@@ -169,6 +176,55 @@ def test_a_second_call_sees_what_the_first_one_cost() -> None:
     chat, ledger = Chat("no", "no"), Ledger(tokens=199_850)
     assert refused(lambda: bound(chat, ledger).decide("P", "?", Shape, max_tokens=16)) == "budget"
     assert len(chat.calls) == 1
+
+
+def test_a_call_sees_what_is_reserved_for_one_that_is_at_work() -> None:
+    ledger, inner = Ledger(tokens=199_850), Chat("Yes.")
+
+    class Asking(Chat):
+        def complete(self, call: Call) -> str:
+            reserved = ledger.sum
+            assert refused(lambda: bound(inner, ledger).write("Be", "it?", max_tokens=100)) == "budget"
+            assert ledger.sum == reserved
+            return super().complete(call)
+
+    bound(Asking("Yes."), ledger).write("Be", "it?", max_tokens=120)
+    assert inner.calls == []
+    assert ledger.sum.tokens == 199_960, "what was reserved, and not used, is given back"
+
+
+def test_a_call_that_another_one_outran_is_not_made() -> None:
+    class Outrun(Ledger):
+        def spent(self) -> Spent:
+            seen = self.sum
+            self.sum = Spent(199_900)
+            return seen
+
+    chat = Chat("Yes.")
+    assert refused(lambda: bound(chat, Outrun()).write("Be", "it?", max_tokens=500)) == "budget"
+    assert chat.calls == []
+
+
+def test_what_was_reserved_is_given_back_where_nothing_was_used() -> None:
+    class Away(Chat):
+        def complete(self, call: Call) -> str:
+            del call
+            raise ModelError("nobody is there", reason="unreachable")
+
+    ledger = Ledger(7, 8)
+    assert refused(lambda: bound(Away(), ledger).write("", "", max_tokens=9)) == "unreachable"
+    assert ledger.sum == Spent(7, 8)
+
+
+def test_what_a_call_may_cost_is_booked_before_it_is_made_for_a_crash_may_cut_it_off() -> None:
+    ledger = Ledger()
+
+    class Watching(Chat):
+        def complete(self, call: Call) -> str:
+            assert ledger.sum.tokens > call.max_tokens
+            return super().complete(call)
+
+    bound(Watching("Yes."), ledger).write("Be", "it?", max_tokens=50)
 
 
 def test_a_call_is_given_the_time_that_the_delivery_has_left_and_some_is_kept() -> None:
