@@ -297,6 +297,8 @@ def test_a_copy_made_beside_a_process_at_work_holds_all_that_was_written(
     with user_of(home):
         ran = troupe("backup", str(copy))
         assert (ran.code, "not copied: " in ran.out) == (0, True)
+        told = troupe("backup", str(tmp_path / "another"), "--json").json()
+        assert (told["folder"], len(told["left"])) == (str(tmp_path / "another"), 1)
     assert checked(lambda *given: troupe(*given, TROUPE_HOME=str(copy))) == []
     with running(copy) as process:
         view = process.wait("r1", timeout_s=1)

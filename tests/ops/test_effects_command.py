@@ -87,6 +87,13 @@ def test_a_person_settles_what_is_in_doubt(troupe: Troupe, server: ActionServer,
     assert f"the effect {key} is {status}: only one in doubt can be settled" in again.err
 
 
+def test_a_program_is_told_what_was_settled(troupe: Troupe, server: ActionServer) -> None:
+    in_doubt(troupe, server)
+    (key,) = keys(troupe)
+    settled = troupe("effects", "settle", key, "--done", "--json").json()
+    assert (settled["key"], settled["status"]) == (key, "done")
+
+
 def test_a_redrive_waits_until_a_person_has_settled_what_is_in_doubt(troupe: Troupe, server: ActionServer) -> None:
     in_doubt(troupe, server)
     (key,) = keys(troupe)
