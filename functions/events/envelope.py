@@ -74,6 +74,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         deadline: When work on it is no longer of use.
         causation: The id of the envelope it came from.
         generation: How often its request was redriven.
+        origin: The request that its request redrives; empty for one that somebody asked.
         planversion: A digest of the topology it was made under.
         dataref: Where the data is, when it is too large to travel (the CloudEvents claim check).
     """
@@ -98,6 +99,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hop: int = 0
     causation: str = ""
     generation: int = 0
+    origin: str = ""
     tenant: str = "default"
     priority: str = "normal"
     traceparent: str = ""

@@ -155,8 +155,8 @@ def refuse_foreign(envelope: Envelope, workflow: str) -> None:
     Raises:
         MalformedEnvelopeError: Its lineage is that of another request, or its plan that of another workflow.
     """
-    root = unpack(envelope.part)[0].group
-    if not envelope.generation and root != root_group(envelope.tenant, envelope.conversation, envelope.request):
+    asked = envelope.origin or envelope.request
+    if unpack(envelope.part)[0].group != root_group(envelope.tenant, envelope.conversation, asked):
         raise MalformedEnvelopeError(f"part is of another request than {envelope.request!r}")
     if envelope.workflow != workflow:
         raise MalformedEnvelopeError(f"workflow is {envelope.workflow!r}, and its plan is that of {workflow!r}")

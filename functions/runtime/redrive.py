@@ -118,11 +118,13 @@ def _path(node: Node, envelope: Envelope) -> Lineage:
 def redriven(letter: Candidate, *, request: str, generation: int, deadline: datetime, now: datetime) -> Redriven:
     """What a redrive writes that carries on under this request and is to be done by its deadline."""
     plan, node = letter.plan, letter.node
+    asked = letter.envelope.origin or letter.envelope.request
     frames = _rebased(unpack(letter.envelope.part), deadline, now)
     envelope = msgspec.structs.replace(
         letter.envelope,
         time=now,
         request=request,
+        origin="" if request == asked else asked,
         generation=generation,
         part=pack(tuple(frame for frame, _ in frames)),
         deadline=frames[-1][1],

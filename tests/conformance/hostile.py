@@ -114,15 +114,16 @@ def lie(scene: Scene, draw: Callable[[st.SearchStrategy[Any]], Any]) -> bytes:
     told: Attributes = json.loads(encode(stolen)) | {"tenant": LIAR, "request": "r1"}
     for _ in range(draw(st.integers(0, 3))):
         _tell(scene, told, draw)
-    if told.get("request") == "r2" and _is_consistent(told):
-        told["request"] = "r1"  # else it would be an event of r2 indeed
+    if _is_of(told, "r2"):
+        told |= {"request": "r1", "origin": ""}  # else it would be an event of r2 indeed
     return _spelled(told, draw)
 
 
-def _is_consistent(told: Attributes) -> bool:
-    """Whether an event is of the request that it names, as far as anybody can tell."""
+def _is_of(told: Attributes, request: str) -> bool:
+    """Whether an event is of this request or redrives it, as far as anybody can tell."""
     root = str(told.get("part")).partition(":")[0]
-    return told.get("generation", 0) != 0 or root == root_group(LIAR, str(told.get("conversation")), "r2")
+    asked = told.get("origin") or told.get("request")
+    return asked == request and root == root_group(LIAR, str(told.get("conversation")), request)
 
 
 def _tell(scene: Scene, told: Attributes, draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:

@@ -139,3 +139,18 @@ def test_an_event_with_the_id_of_a_deadline_hides_no_deadline(deploy: Deploys) -
         troupe.lose("work")
     troupe.run()
     assert isinstance(troupe.settlement(tenant="acme"), AgentFailed)
+
+
+@FOREIGN
+@pytest.mark.parametrize("generation", [0, 1, 999_999])
+def test_a_part_under_a_request_of_its_own_keeps_no_other_request_waiting(deploy: Deploys, generation: int) -> None:
+    troupe = deploy(FANNED)
+    troupe.start(ListAsked(texts=("a",)))
+    troupe.step("split")
+    part = troupe.take("handle")
+    lie = replaced(part.raw, request="r2", conversation="c2", type="PartEnded.v1", generation=generation)
+    troupe.target.send("collect", encode(lie))
+    troupe.target.deliver(part, part.raw)
+    troupe.run()
+    assert troupe.settlement() == Answered(texts=("A",))
+    assert ("collect", "malformed envelope") in troupe.letters()

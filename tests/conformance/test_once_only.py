@@ -170,7 +170,7 @@ def test_a_new_generation_runs_again_and_its_join_reuses_the_parts_that_succeede
     assert troupe.settlement() == Answered(texts=("A",), missing=("b is locked",))
     failed = decode(troupe.target.letters()[0].event)
     calls = len(troupe.script.calls)
-    troupe.target.publish(msgspec.structs.replace(failed, generation=1, request="r1-again"))
+    troupe.target.publish(msgspec.structs.replace(failed, generation=1, request="r1-again", origin="r1"))
     troupe.step("handle")
     (part,) = (each for each in troupe.queued() if each.source == "handle")
     assert part.id != digest(delivery_key(failed, "handle"), "handle", 0), "the id of generation 0"

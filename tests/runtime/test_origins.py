@@ -33,7 +33,9 @@ def test_a_redrive_of_a_whole_request_works_under_the_origins_of_the_first_run(
     assert len(origins) == len(troupe.bound), "each delivery has its own"
     for generation in generations:
         troupe.bound.clear()
-        troupe.publish(msgspec.structs.replace(first, generation=generation, request=f"again-{generation}"))
+        troupe.publish(
+            msgspec.structs.replace(first, generation=generation, request=f"again-{generation}", origin="r1")
+        )
         troupe.run()
         assert {each.origin for each in troupe.bound} == origins
         assert not {each.key for each in troupe.bound} & keys
@@ -49,7 +51,7 @@ def test_a_redrive_of_one_part_works_under_the_origins_that_it_had(tmp_path: Pat
     origins = {each.agent: each.origin for each in troupe.bound}
     failed = decode(troupe.store.read("SELECT event FROM dead_letter")[0][0])
     troupe.bound.clear()
-    troupe.publish(msgspec.structs.replace(failed, generation=1, request="again"))
+    troupe.publish(msgspec.structs.replace(failed, generation=1, request="again", origin="r1"))
     troupe.run()
     assert [(each.agent, each.origin) for each in troupe.bound] == [
         ("handle", origins["handle"]),

@@ -274,6 +274,7 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True):
             self.first,
             id=digest(tenant, conversation, request),
             request=request,
+            origin=self.first.request,
             generation=self.generation,
             time=self.now,
             deadline=deadline,
