@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from functions.api.callers import DEFAULT_TENANT
-from functions.documents.chunks import clean
+from functions.documents.chunks import clean, one_line
 from functions.errors import TroupeError
 from functions.ports.stops import Scope, Stop
 from ops.beside import opened_store
@@ -43,7 +43,7 @@ def stop(  # noqa: PLR0913, PLR0917 - each is an option of the command
     with opened_store() as store:
         made = Stop(scope=scope, reason=why, by=_user(), at=store.clock())
         _stops(store).stop(made)
-    _say(made, f"{made}.", as_json=as_json)
+    _say(made, one_line(f"{made}."), as_json=as_json)
 
 
 @app.command()
@@ -61,7 +61,7 @@ def resume(
         if not stops.resume(scope):
             raise TroupeError(f"{scope} is not stopped: `troupe stops` lists what is")
         left = stops.listed()
-    _say(left, f"{scope} goes on.{_still(left)}", as_json=as_json)
+    _say(left, one_line(f"{scope} goes on.{_still(left)}"), as_json=as_json)
 
 
 @app.command("stops")
@@ -69,13 +69,15 @@ def list_stops(as_json: Json = False) -> None:
     """List what is stopped, by whom, and why."""
     with opened_store() as store:
         listed = _stops(store).listed()
-    lines = [f"{each.at:%Y-%m-%d %H:%M:%S} UTC  {each}{_whose(each.scope)}" for each in listed]
+    lines = [one_line(f"{each.at:%Y-%m-%d %H:%M:%S} UTC {each}{_whose(each.scope)}") for each in listed]
     _say(listed, "\n".join(lines) or "Nothing is stopped.", as_json=as_json)
 
 
 def _scope(conversation: str | None, workflow: str | None, tenant: str, *, everything: bool) -> Scope:
     if [conversation is not None, workflow is not None, everything].count(True) != 1:
         raise UsageError("say what: one of --conversation, --workflow and --all")
+    if conversation is not None and not conversation.strip():
+        raise UsageError("--conversation is empty: name one, or use --all")
     if conversation is not None:
         return Scope(kind="conversation", name=conversation.strip(), tenant=tenant)
     return Scope(kind="stack") if workflow is None else Scope(kind="workflow", name=_known(workflow))

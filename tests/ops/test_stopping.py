@@ -154,6 +154,7 @@ def test_what_is_not_stopped_cannot_be_resumed(troupe: Troupe) -> None:
         ("--workflow", "nothing"),
         ("--all", "--reason", "x" * 501),
         ("--conversation", "\udcff"),
+        ("--conversation", " "),
     ],
 )
 def test_a_stop_of_nothing_in_particular_is_wrong_usage_and_stops_nothing(

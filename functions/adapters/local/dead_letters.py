@@ -13,6 +13,7 @@ from functions.adapters.local.due import Entry
 from functions.adapters.local.redriving import publish
 from functions.adapters.local.rows import Routes, set_deadline
 from functions.adapters.local.settling import overdue, settle, start_next
+from functions.adapters.local.stops import LocalStops
 from functions.adapters.local.store import Store, utc
 from functions.events.envelope import Envelope, decode, digest, encode, pack, unpack
 from functions.ports.dead_letters import LetterFilter, LetterView, Redrive
@@ -52,6 +53,7 @@ class LocalDeadLetters:
         self._now = now
         self._announce = announce
         self._in_doubt = in_doubt
+        self._stops = LocalStops(store)
 
     def find(self, wanted: LetterFilter) -> Sequence[LetterView]:
         """See `DeadLetters.find`."""
@@ -99,6 +101,10 @@ class LocalDeadLetters:
         if letter is None:
             raise NotRedrivableError(_CHANGED)
         found = candidate(letter.key, letter.agent, letter.event, self._routes.plan)
+        event = found.envelope
+        stop = self._stops.found(tenant=event.tenant, conversation=event.conversation, workflow=event.workflow)
+        if stop is not None:
+            raise NotRedrivableError(f"{stop}: resume it first, or the redrive ends at once")
         if self._in_doubt(view.tenant, view.request):
             raise NotRedrivableError(_IN_DOUBT)
         reference = found.envelope.dataref

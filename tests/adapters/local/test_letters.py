@@ -12,6 +12,7 @@ from functions.adapters.local.dead_letters import LocalDeadLetters
 from functions.adapters.local.retention import sweep
 from functions.adapters.local.rights import LocalRights
 from functions.adapters.local.rows import Routes
+from functions.adapters.local.stops import workflow_scope
 from functions.errors import PermanentError
 from functions.ports.dead_letters import LetterFilter
 
@@ -102,6 +103,16 @@ def test_a_letter_of_an_event_that_its_agent_does_not_take_is_refused(process: O
     troupe.store.write(lambda connection: connection.execute("UPDATE dead_letter SET agent = 'handle'"))
     (refused,) = refusals(troupe)
     assert "its agent cannot take its event" in refused
+
+
+def test_a_letter_of_what_is_stopped_is_refused_until_it_is_resumed(process: Opens) -> None:
+    troupe = process(SINGLE)
+    given_up(troupe)
+    troupe.requests.stop(workflow_scope("single"), "a bad answer is going round")
+    (refused,) = refusals(troupe)
+    assert refused.startswith("the workflow single was stopped: a bad answer is going round")
+    troupe.requests.resume(workflow_scope("single"))
+    assert carried_on(redrive(troupe))
 
 
 def test_an_effect_in_doubt_is_not_repeated(process: Opens) -> None:
