@@ -224,6 +224,8 @@ class MemoryState:
 
     def begin(self, task: Task) -> Begun:
         """See `State.begin`."""
+        if task.outrun:
+            self._mark_done(task.outrun, "superseded: its join was redriven")
         while True:
             now, record = self._now(), self._record(task)
             if record is not None and record.finished is not None:

@@ -21,12 +21,14 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         agent: Who handles it.
         envelope: The event; for a join, the part with the lowest index.
         lease_s: How long one attempt may take, in seconds, before another may take over.
+        outrun: What its event began in an older generation of its join, before a redrive took the join further.
     """
 
     key: str
     agent: str
     envelope: Envelope
     lease_s: float
+    outrun: "Task | None" = None
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,7 +181,10 @@ class State(Protocol):
         ...
 
     def begin(self, task: Task) -> Begun:
-        """Take the lease and count the attempt, unless somebody holds it or the delivery is done."""
+        """Take the lease and count the attempt, unless somebody holds it or the delivery is done.
+
+        A delivery that it has outrun is superseded: its event comes back to this one, and never to that.
+        """
         ...
 
     def finish(self, finish: Finish) -> None:

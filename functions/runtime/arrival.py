@@ -46,6 +46,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
         emitted: When the youngest input was emitted.
         total: How many parts the joined scope has, those that never came included; 0 elsewhere.
         timer: The timer of the scope that was joined here; empty elsewhere.
+        outrun: What the event began, or would have, before a redrive took its join to a newer generation.
     """
 
     key: str
@@ -58,6 +59,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     emitted: datetime
     total: int = 0
     timer: str = ""
+    outrun: Task | None = None
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,12 +114,12 @@ def arrive(node: Node, envelope: Envelope, state: State, blobs: Blobs) -> Arriva
 
 def task_of(node: Node, arrival: Arrival) -> Task:
     """What the state store is told of a delivery."""
-    return Task(
-        key=arrival.key,
-        agent=node.spec.name,
-        envelope=arrival.envelope,
-        lease_s=node.spec.timeout_s + LEASE_MARGIN_S,
-    )
+    return _task(node, arrival.key, arrival.envelope, arrival.outrun)
+
+
+def _task(node: Node, key: str, envelope: Envelope, outrun: Task | None = None) -> Task:
+    lease_s = node.spec.timeout_s + LEASE_MARGIN_S
+    return Task(key=key, agent=node.spec.name, envelope=envelope, lease_s=lease_s, outrun=outrun)
 
 
 def place(node: Node, envelope: Envelope) -> Arrival:
@@ -215,6 +217,9 @@ def complete(node: Node, envelope: Envelope, found: Gathered) -> Arrival:
     lineage = unpack(first.part)
     *outer, around, scope = lineage
     scope_key = scope_id(envelope.tenant, lineage, scope.group)
+    outrun = None
+    if envelope.generation < found.generation:
+        outrun = _task(node, digest(scope_key, node.spec.name, envelope.generation), envelope)
     total = _agreed_total(found.parts, scope.total)
     inputs = tuple(sorted((each for each in found.parts if _total(each) == total), key=part_index))
     return Arrival(
@@ -228,6 +233,7 @@ def complete(node: Node, envelope: Envelope, found: Gathered) -> Arrival:
         emitted=max((each.time for each in inputs), default=envelope.time),
         total=total,
         timer=timer_id(scope_key),
+        outrun=outrun,
     )
 
 

@@ -119,6 +119,19 @@ def test_a_superseded_delivery_publishes_nothing_and_is_done(deploy: Deploys) ->
     assert [view.error for view in delivered.troupe.deliveries("work")] == ["superseded: the request was settled"]
 
 
+@FINISHED
+def test_what_a_delivery_has_outrun_is_superseded(deploy: Deploys) -> None:
+    delivered = Delivered(deploy(SINGLE))
+    older, newer = delivered.state(), delivered.state()
+    older.begin(delivered.task)
+    task = msgspec.structs.replace(delivered.task, key="of the redrive", outrun=delivered.task)
+    assert newer.begin(task).attempt == 1
+    delivered.finish(older, "of the one before")
+    assert delivered.state().begin(delivered.task).status == "done"
+    assert delivered.troupe.view().status == "running"
+    assert {view.error for view in delivered.troupe.deliveries("work")} == {"", "superseded: its join was redriven"}
+
+
 class Joining:
     """A join of two parts."""
 

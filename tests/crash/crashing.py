@@ -81,7 +81,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         lost: Accepted, with neither.
         doubled: Said twice, answered twice, or answered with something else later.
         disordered: Of one conversation, not one after the other.
-        left: Rows, leases and stray files.
+        left: Rows, leases, stray files, and dead letters of anything but kills.
+        killed: Deliveries that were given up because each of their attempts was killed: a poison message looks so.
     """
 
     sent: int
@@ -93,6 +94,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     doubled: list[str]
     disordered: list[str]
     left: list[str]
+    killed: int = 0
     kills: int = 0
     starts: int = 0
     hit: dict[str, int] = msgspec.field(default_factory=dict)
@@ -342,6 +344,7 @@ def look_at(home: Path, sent: Sequence[Sent]) -> Found:
         left = [
             f"{count} {what}" for what, query in _LEFT.items() if (count := connection.execute(query).fetchone()[0])
         ]
+        (killed,) = connection.execute(f"SELECT count(*) FROM dead_letter WHERE {_KILLED}").fetchone()  # noqa: S608
     answered = [each for each in sent if b"ResponseReady" in _bytes(requests.get(each.request, ""))]
     failed = [each for each in sent if b"AgentFailed" in _bytes(requests.get(each.request, ""))]
     known = {each.request for each in sent}
@@ -360,6 +363,7 @@ def look_at(home: Path, sent: Sequence[Sent]) -> Found:
         doubled=_doubled(said, answered),
         disordered=_disordered(said, sent),
         left=left + [f"the file {path.name}" for path in (home / "blobs").glob(".*")],
+        killed=killed,
     )
 
 
@@ -367,11 +371,12 @@ _AT_WORK = (
     "SELECT DISTINCT agent FROM delivery WHERE finished IS NULL AND lease_until > 0"
     " AND holder IN (SELECT id FROM process WHERE pid = :pid) ORDER BY agent"
 )
+_KILLED = "reason = 'attempts exhausted' AND error LIKE 'attempt % ended without a result'"
 _LEFT = {
     "rows in the queue": "SELECT count(*) FROM queue",
     "deliveries that nobody finished": "SELECT count(*) FROM delivery WHERE finished IS NULL",
     "leases": "SELECT count(*) FROM delivery WHERE lease_until > 0",
-    "dead letters": "SELECT count(*) FROM dead_letter",
+    "dead letters": f"SELECT count(*) FROM dead_letter WHERE NOT ({_KILLED})",  # noqa: S608 - of what stands here
 }
 
 
@@ -438,6 +443,7 @@ def report(found: Found, seed: int) -> str:
         ("doubled", len(found.doubled)),
         ("out of order", len(found.disordered)),
         ("left over", len(found.left)),
+        ("deliveries killed at each attempt", found.killed),
     ]
     return "\n".join([*(f"{label:<40} {value:>8}" for label, value in lines), *found.wrong])
 

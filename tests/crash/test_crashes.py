@@ -52,6 +52,13 @@ def test_nothing_is_wrong_where_nothing_is(tmp_path: Path, sent: list[Sent]) -> 
     assert fine(look_at(tmp_path, sent))
 
 
+LETTER = (
+    "INSERT INTO dead_letter"
+    " (key, agent, reason, error, trace, attempt, age_s, at, tenant, conversation, request, event)"
+    " VALUES (1, 1, '{}', '{}', 1, 1, 1, 1, 1, 1, 1, 1)"
+)
+
+
 @pytest.mark.parametrize(
     ("statement", "kind"),
     [
@@ -65,6 +72,9 @@ def test_nothing_is_wrong_where_nothing_is(tmp_path: Path, sent: list[Sent]) -> 
             "INSERT INTO queue (envelope_id, generation, agent, priority, due, envelope) VALUES (1, 0, 1, 1, 0, 1)",
             "left",
         ),
+        (LETTER.format("malformed event", "attempt 3 ended without a result"), "left"),
+        (LETTER.format("attempts exhausted", "the store is gone"), "left"),
+        (LETTER.format("attempts exhausted", "attempt 3 ended without a result"), "killed"),
     ],
 )
 def test_what_a_crash_could_leave_is_found(tmp_path: Path, sent: list[Sent], statement: str, kind: str) -> None:

@@ -111,7 +111,7 @@ def _local_lease(patch: Patch) -> None:
 
 
 def _local_done(patch: Patch) -> None:
-    patch.setattr(state, "_mark_done", lambda *_: True)
+    patch.setattr(state, "mark_done", lambda *_: True)
 
 
 def _local_early_join(patch: Patch) -> None:

@@ -10,7 +10,7 @@ from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
 from functions.adapters.local.joins import gather
 from functions.adapters.local.rows import add_row, postpone, remove
-from functions.adapters.local.settling import count_event, standing
+from functions.adapters.local.settling import count_event, mark_done, standing
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, MalformedEnvelopeError, encode
 from functions.ports.state import Begun, Task
@@ -89,6 +89,8 @@ def _belongs(node: Node, envelope: Envelope) -> bool:
 def begin(connection: sqlite3.Connection, bus: Bus, task: Task, receipt: int) -> Begun:
     """See `State.begin`; a step inside somebody's transaction."""
     now, envelope = bus.now().timestamp(), task.envelope
+    if task.outrun:
+        mark_done(connection, task.outrun, now, "superseded: its join was redriven", bus.next_change())
     lease_until = now + task.lease_s
     leased = connection.execute(
         "INSERT INTO delivery"

@@ -10,7 +10,7 @@ from functions.adapters.local.rows import Routes, drop_deadline, enqueue, is_que
 from functions.adapters.local.stops import found_in, keys
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, decode, digest, encode
-from functions.ports.state import DeadLetter, Standing
+from functions.ports.state import DeadLetter, Standing, Task
 from functions.runtime.outputs import request_failed
 from functions.runtime.redrive import NotRedrivableError
 
@@ -85,6 +85,22 @@ def park(connection: sqlite3.Connection, letter: DeadLetter, receipt: int) -> No
     if is_queued(connection, receipt):
         keep(connection, letter)
         remove(connection, receipt)
+
+
+def mark_done(connection: sqlite3.Connection, task: Task, now: float, error: str, change: int) -> bool:
+    """End a delivery, with an error where there is one; whether it had not ended before."""
+    updated = connection.execute(
+        "UPDATE delivery SET finished = ?, lease_until = 0, changed = ?,"
+        " error = CASE WHEN ? = '' THEN error ELSE ? END"
+        " WHERE tenant = ? AND request = ? AND key = ? AND finished IS NULL",
+        (now, change, error, error, *row_key(task)),
+    )
+    return updated.rowcount == 1
+
+
+def row_key(task: Task) -> tuple[str, str, str]:
+    """The primary key of a delivery: those of one request stand beside each other."""
+    return task.envelope.tenant, task.envelope.request, task.key
 
 
 def start_next(  # noqa: PLR0913 - whose conversation it is, and what its first event is published with

@@ -15,7 +15,7 @@ from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
 from functions.adapters.local.joins import close, gather, is_outrun
 from functions.adapters.local.rows import enqueue, flow_of, holds, is_queued, postpone, rank, remove, set_timer
-from functions.adapters.local.settling import keep, park, settle
+from functions.adapters.local.settling import keep, mark_done, park, row_key, settle
 from functions.ports.state import Begun, DeadLetter, Finish, Gathered, Part, Task
 from functions.runtime.arrival import Started, task_of
 
@@ -139,7 +139,7 @@ class LocalState:
             return published  # giving up is for the attempt that holds the lease
         remove(connection, self._receipt)
         error = finish.letter.error if finish.letter else ""
-        if not _mark_done(connection, finish.task, now, error, self._bus.next_change()):
+        if not mark_done(connection, finish.task, now, error, self._bus.next_change()):
             return published
         for output in finish.outputs:
             if self._entry is None:
@@ -173,7 +173,7 @@ class LocalState:
             connection.execute(
                 "UPDATE delivery SET lease_until = ?, error = ?, changed = ?"
                 " WHERE tenant = ? AND request = ? AND key = ? AND finished IS NULL",
-                (due.timestamp(), error, self._bus.next_change(), *_row(task)),
+                (due.timestamp(), error, self._bus.next_change(), *row_key(task)),
             )
             postpone(connection, self._receipt, due.timestamp())
 
@@ -189,7 +189,7 @@ class LocalState:
     def _is_taken_over(self, connection: sqlite3.Connection, task: Task) -> bool:
         """Whether another attempt holds the lease, or the record was handed to another process or erased."""
         row = connection.execute(
-            "SELECT attempts FROM delivery WHERE tenant = ? AND request = ? AND key = ?", _row(task)
+            "SELECT attempts FROM delivery WHERE tenant = ? AND request = ? AND key = ?", row_key(task)
         ).fetchone()
         return row is None or row[0] != self._attempt
 
@@ -198,7 +198,7 @@ class LocalState:
 
         def step(connection: sqlite3.Connection) -> None:
             error, now = "superseded: the request was settled", self._bus.now().timestamp()
-            _mark_done(connection, task, now, error, self._bus.next_change())
+            mark_done(connection, task, now, error, self._bus.next_change())
             remove(connection, self._receipt)
 
         self._store.write(step)
@@ -214,18 +214,3 @@ class LocalState:
     def park(self, letter: DeadLetter) -> None:
         """See `State.park`."""
         self._store.write(lambda connection: park(connection, letter, self._receipt))
-
-
-def _mark_done(connection: sqlite3.Connection, task: Task, now: float, error: str, change: int) -> bool:
-    updated = connection.execute(
-        "UPDATE delivery SET finished = ?, lease_until = 0, changed = ?,"
-        " error = CASE WHEN ? = '' THEN error ELSE ? END"
-        " WHERE tenant = ? AND request = ? AND key = ? AND finished IS NULL",
-        (now, change, error, error, *_row(task)),
-    )
-    return updated.rowcount == 1
-
-
-def _row(task: Task) -> tuple[str, str, str]:
-    """The primary key of a delivery: those of one request stand beside each other."""
-    return task.envelope.tenant, task.envelope.request, task.key
