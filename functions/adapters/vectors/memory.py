@@ -1,0 +1,230 @@
+"""The `VectorStore` port in this process's memory: exact, and gone with it. What other stores are compared with."""
+
+import math
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from functions.adapters.vectors.checking import (
+    check_fields,
+    check_filter,
+    check_ids,
+    check_layout,
+    check_points,
+    check_queries,
+    check_same,
+)
+from functions.ports.vector_stores import (
+    EVERYTHING,
+    SCROLL_POINTS,
+    Condition,
+    Equals,
+    Fields,
+    Filter,
+    Hit,
+    Layout,
+    NoSuchCollectionError,
+    OneOf,
+    Point,
+    Query,
+    Terms,
+    Value,
+)
+
+
+class MemoryStore:
+    """Every search looks at every point."""
+
+    searches_words = True
+
+    def __init__(self) -> None:
+        self._layouts: dict[str, Layout] = {}
+        self._points: dict[str, dict[str, Point]] = {}
+        self._lock = threading.RLock()
+
+    def create(self, layout: Layout) -> None:
+        """See `VectorStore.create`."""
+        check_layout(layout)
+        with self._lock:
+            if layout.name in self._layouts:
+                check_same(layout, self._layouts[layout.name])
+                return
+            self._layouts[layout.name] = layout
+            self._points[layout.name] = {}
+
+    def drop(self, name: str) -> None:
+        """See `VectorStore.drop`."""
+        with self._lock:
+            self._layouts.pop(name, None)
+            self._points.pop(name, None)
+
+    def layouts(self) -> Sequence[Layout]:
+        """See `VectorStore.layouts`."""
+        with self._lock:
+            return sorted(self._layouts.values(), key=lambda layout: layout.name)
+
+    def upsert(self, layout: Layout, points: Sequence[Point]) -> None:
+        """See `VectorStore.upsert`."""
+        with self._lock:
+            stored = self._of(layout)
+            check_points(layout, points)
+            stored.update({point.id: point for point in points})
+
+    def search(self, layout: Layout, queries: Sequence[Query]) -> Sequence[Sequence[Hit]]:
+        """See `VectorStore.search`."""
+        with self._lock:
+            points = self._of(layout)
+            check_queries(layout, queries)
+            return [_found(layout, list(points.values()), query) for query in queries]
+
+    def read(self, layout: Layout, ids: Iterable[str], *, vectors: bool = False) -> Sequence[Point]:
+        """See `VectorStore.read`."""
+        with self._lock:
+            points = self._of(layout)
+            return [_shown(points[each], vectors=vectors) for each in check_ids(ids) if each in points]
+
+    def set_fields(self, layout: Layout, fields: Mapping[str, Fields]) -> None:
+        """See `VectorStore.set_fields`."""
+        with self._lock:
+            points = self._of(layout)
+            check_fields(fields, layout)
+            for each, given in fields.items():
+                if each in points:
+                    points[each] = msgspec.structs.replace(points[each], fields={**points[each].fields, **given})
+
+    def delete(self, layout: Layout, ids: Iterable[str]) -> None:
+        """See `VectorStore.delete`."""
+        with self._lock:
+            points = self._of(layout)
+            for each in check_ids(ids):
+                points.pop(each, None)
+
+    def delete_where(self, layout: Layout, where: Filter) -> None:
+        """See `VectorStore.delete_where`."""
+        with self._lock:
+            points = self._of(layout)
+            check_filter(layout, where)
+            for each in [point.id for point in points.values() if passes(where, point.fields)]:
+                del points[each]
+
+    def erase(self, layout: Layout, ids: Iterable[str]) -> None:
+        """See `VectorStore.erase`."""
+        self.delete(layout, ids)
+
+    def count(self, layout: Layout, where: Filter = EVERYTHING) -> int:
+        """See `VectorStore.count`."""
+        with self._lock:
+            points = self._of(layout)
+            check_filter(layout, where)
+            return sum(passes(where, point.fields) for point in points.values())
+
+    def scroll(
+        self,
+        layout: Layout,
+        where: Filter = EVERYTHING,
+        *,
+        after: str = "",
+        limit: int = SCROLL_POINTS,
+        vectors: bool = False,
+    ) -> Sequence[Point]:
+        """See `VectorStore.scroll`."""
+        with self._lock:
+            points = self._of(layout)
+            check_filter(layout, where)
+            ids = sorted(each for each, point in points.items() if each > after and passes(where, point.fields))
+            return [_shown(points[each], vectors=vectors) for each in ids[:limit]]
+
+    def optimize(self, layout: Layout) -> None:
+        """See `VectorStore.optimize`: there is no index."""
+        self._of(layout)
+
+    def close(self) -> None:
+        """See `VectorStore.close`."""
+
+    def _of(self, layout: Layout) -> dict[str, Point]:
+        found = self._layouts.get(layout.name)
+        if found is None:
+            raise NoSuchCollectionError(f"there is no collection {layout.name}: create it first")
+        check_same(layout, found)
+        return self._points[layout.name]
+
+
+def passes(where: Filter, fields: Fields) -> bool:
+    """Whether a filter passes a point that says this."""
+    return all(_holds(each, fields) for each in where.must) and not any(_holds(each, fields) for each in where.must_not)
+
+
+def _holds(condition: Condition, fields: Fields) -> bool:
+    value = fields.get(condition.field)
+    if value is None:
+        return False
+    if isinstance(condition, Equals):
+        return condition.value in _values(value)
+    if isinstance(condition, OneOf):
+        return any(each in condition.values for each in _values(value))
+    if isinstance(value, str) or not isinstance(value, int | float):
+        return False
+    return (
+        (condition.above is None or value > condition.above)
+        and (condition.at_least is None or value >= condition.at_least)
+        and (condition.below is None or value < condition.below)
+        and (condition.at_most is None or value <= condition.at_most)
+    )
+
+
+def _values(value: Value) -> Sequence[object]:
+    return [value] if isinstance(value, str | int | float) else value
+
+
+def _shown(point: Point, *, vectors: bool) -> Point:
+    return point if vectors else msgspec.structs.replace(point, vector=None)
+
+
+def _found(layout: Layout, points: Sequence[Point], query: Query) -> list[Hit]:
+    passed = [point for point in points if passes(query.where, point.fields)]
+    if not passed:
+        return []
+    scores = _scores(layout, passed, query.vector)
+    words = _words(query, [point for point in points if passes(query.rarity, point.fields)])
+    hits = [
+        Hit(id=point.id, score=score, words=words(point.terms), fields=point.fields)
+        for point, score in zip(passed, scores, strict=True)
+    ]
+    hits.sort(key=lambda hit: (-hit.score, hit.id))
+    sharing = sorted((hit for hit in hits if hit.words > 0), key=lambda hit: (-hit.words, hit.id))
+    chosen = {hit.id for hit in (*hits[: query.limit], *sharing[: query.limit])}
+    return [hit for hit in hits if hit.id in chosen]
+
+
+def _scores(layout: Layout, points: Sequence[Point], vector: NDArray[np.float32]) -> list[float]:
+    stored = np.array([point.vector for point in points], np.float32)
+    products = stored @ np.asarray(vector, np.float32)
+    if layout.distance == "cosine":
+        products = products / (np.linalg.norm(stored, axis=1) * np.linalg.norm(vector))
+    return [float(each) for each in products]
+
+
+class _Words:
+    """How much a point shares with a query: its weights by the query's, each term by how rare it is (BM25's IDF)."""
+
+    def __init__(self, query: Query, corpus: Sequence[Point]) -> None:
+        terms = query.terms or Terms()
+        having = dict.fromkeys(terms.indices, 0)
+        for point in corpus:
+            for index in having.keys() & set(point.terms.indices):
+                having[index] += 1
+        self._weights = {
+            index: weight * math.log(1 + (len(corpus) - having[index] + 0.5) / (having[index] + 0.5))
+            for index, weight in zip(terms.indices, terms.weights, strict=True)
+        }
+
+    def __call__(self, terms: Terms) -> float:
+        given = zip(terms.indices, terms.weights, strict=True)
+        return sum(self._weights[index] * weight for index, weight in given if index in self._weights)
+
+
+def _words(query: Query, corpus: Sequence[Point]) -> _Words:
+    return _Words(query, corpus)
