@@ -62,6 +62,9 @@ OTHERS = {
     "plan": "the plans of the workflows",
     "document": "what was read into a collection: it is the collection's, whoever sent it",
     "erasing": "what is yet to be removed: ids and digests, until then",
+    "collection": "which versions the collections have",
+    "filling": "how far their versions are filled",
+    "original": "personal data that was taken out of texts, encrypted, by tenant",
 }
 
 

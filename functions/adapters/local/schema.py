@@ -1,7 +1,7 @@
 """What the one SQLite file of the local target holds, and how an earlier version of it becomes this one."""
 
 APPLICATION_ID = 0x54525045  # "TRPE", in the header of the file
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _ADDED_IN_3 = """
 CREATE TABLE awaited (
@@ -66,6 +66,28 @@ CREATE TABLE erasing (
     item TEXT NOT NULL,
     PRIMARY KEY (erasure, kind, tenant, collection, item)
 ) WITHOUT ROWID;
+"""
+_ADDED_IN_4 = """
+CREATE TABLE collection (
+    name TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    entry BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE filling (
+    collection TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    progress BLOB NOT NULL,
+    PRIMARY KEY (collection, number)
+) WITHOUT ROWID;
+CREATE TABLE original (
+    tenant TEXT NOT NULL,
+    token TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    expires REAL NOT NULL,
+    PRIMARY KEY (tenant, token)
+) WITHOUT ROWID;
+CREATE INDEX expiring_original ON original (expires);
+ALTER TABLE process ADD COLUMN encoders TEXT NOT NULL DEFAULT '[]';
 """
 
 SCHEMA = (
@@ -189,6 +211,7 @@ CREATE TABLE document (
 ) WITHOUT ROWID;
 """
     + _ADDED_IN_3
+    + _ADDED_IN_4
 )
 
 # From a version to the next one. What they make must be what SCHEMA makes.
@@ -247,4 +270,5 @@ UPDATE request SET planversion = coalesce(json_extract(CAST(envelope AS TEXT), '
     WHERE json_valid(CAST(envelope AS TEXT));
 """
     + _ADDED_IN_3,
+    3: _ADDED_IN_4,
 }
