@@ -29,7 +29,7 @@ CREATE TABLE point (
 CREATE TABLE graph (part INTEGER PRIMARY KEY, data BLOB NOT NULL, sum INTEGER NOT NULL);
 """
 _TABLES = {"about", "point", "graph"}
-_PRAGMAS = ("journal_mode = DELETE", "synchronous = EXTRA", "secure_delete = ON", "busy_timeout = 10000")
+_PRAGMAS = ("journal_mode = TRUNCATE", "synchronous = FULL", "secure_delete = ON", "busy_timeout = 10000")
 _ROW = "position, id, vector, terms, fields, sum"
 _BATCH = 4_096
 _PART_BYTES = 64 * 1024 * 1024  # SQLite takes no value above 1 GB

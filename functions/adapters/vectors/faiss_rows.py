@@ -44,6 +44,7 @@ class Part(msgspec.Struct, frozen=True):
     first: int
     vectors: Vectors
     graph: Any = None
+    storage: Any = None  # of the graph's vectors: freed by Python, not by the graph
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -192,9 +193,9 @@ class Rows:
         flat = faiss.IndexFlatIP(dimension)
         flat.add(self._vectors.values[:count])
         index = faiss.deserialize_index(np.frombuffer(graph.data, np.uint8))
-        index.storage, index.own_fields, index.kept = flat, False, flat
+        index.storage, index.own_fields = flat, False
         vectors = faiss.rev_swig_ptr(flat.get_xb(), count * dimension).reshape(count, dimension)
-        self._head = Part(0, vectors, index)
+        self._head = Part(0, vectors, index, flat)
         rest = self._vectors.values[count:]
         self._vectors = _Column("f4", dimension)
         self._vectors.extend(rest)
@@ -253,8 +254,9 @@ def _walked(part: Part, asked: Asked, mask: Mask, passing: int) -> Numbers:
     if passing < len(mask):
         bits = np.packbits(mask, bitorder="little")
         parameters = faiss.SearchParametersHNSW(efSearch=effort, sel=faiss.IDSelectorBitmap(bits))
-    _, found = part.graph.search(asked.vector.astype(np.float32)[np.newaxis], wanted, params=parameters)
-    return np.asarray(found[found >= 0], np.intp)
+    answer = part.graph.search(asked.vector.astype(np.float32)[np.newaxis], wanted, params=parameters)
+    found: Numbers = np.asarray(answer[1][0], np.intp)
+    return np.compress(found >= 0, found)
 
 
 def _greatest(rows: Numbers, scores: NDArray[Any], limit: int) -> Numbers:
@@ -262,10 +264,10 @@ def _greatest(rows: Numbers, scores: NDArray[Any], limit: int) -> Numbers:
     if len(rows) <= limit:
         return rows
     last = np.partition(scores, len(scores) - limit)[len(scores) - limit]
-    return rows[scores >= last - _CLOSE * max(np.abs(scores).max(), 1e-30)]
+    return np.compress(scores >= last - _CLOSE * np.abs(scores).max(), rows)
 
 
-def _faiss() -> Any:
+def _faiss() -> Any:  # noqa: ANN401 - as its docstring says
     """Slow to import, not needed by a small collection, and typed without half of its classes."""
     return importlib.import_module("faiss")
 
