@@ -21,9 +21,9 @@ from functions.ports.vector_stores import Layout, Point, RefusedError, Terms
 
 SUFFIX = ".faiss"
 _SCHEMA = """
-CREATE TABLE about (layout BLOB NOT NULL, sum INTEGER NOT NULL, points INTEGER NOT NULL);
+CREATE TABLE about (layout BLOB NOT NULL, sum INTEGER NOT NULL, points INTEGER NOT NULL, last INTEGER NOT NULL);
 CREATE TABLE point (
-    position INTEGER PRIMARY KEY AUTOINCREMENT, -- never used twice: the graph knows rows by it
+    position INTEGER PRIMARY KEY, -- above every one before, and never used twice: the graph knows rows by it
     id BLOB NOT NULL, vector BLOB NOT NULL, terms BLOB NOT NULL, fields BLOB NOT NULL, sum INTEGER NOT NULL
 );
 CREATE TABLE graph (part INTEGER PRIMARY KEY, data BLOB NOT NULL, sum INTEGER NOT NULL);
@@ -33,7 +33,7 @@ _PRAGMAS = ("journal_mode = TRUNCATE", "synchronous = FULL", "secure_delete = ON
 _ROW = "position, id, vector, terms, fields, sum"
 _BATCH = 4_096
 _PART_BYTES = 64 * 1024 * 1024  # SQLite takes no value above 1 GB
-_TERM = struct.Struct("<Id")
+_TERM_BYTES = struct.calcsize("<Id")
 
 
 class DamagedError(RefusedError):
@@ -82,7 +82,7 @@ class CollectionFile:
             with closing(_connect(str(draft))) as connection:
                 connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
                 said = msgspec.json.encode(layout)
-                connection.execute("INSERT INTO about VALUES (?, ?, 0)", (said, zlib.crc32(said)))
+                connection.execute("INSERT INTO about VALUES (?, ?, 0, 0)", (said, zlib.crc32(said)))
                 connection.execute("COMMIT")
             draft.replace(path)
             sync_folder(path.parent)
@@ -114,6 +114,9 @@ class CollectionFile:
     def rows(self) -> Iterator[list[Row]]:
         """All rows in the order of their positions, in batches, each of them proved."""
         with self._told():
+            problem = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if problem != "ok":
+                raise self._damaged(problem)
             expected = self._connection.execute("SELECT points FROM about").fetchone()[0]
             cursor = self._connection.execute(f"SELECT {_ROW} FROM point ORDER BY position")  # noqa: S608 - a constant
             found = 0
@@ -145,19 +148,21 @@ class CollectionFile:
         Returns:
             The positions of those that were added.
         """
-        positions = []
         with self._changing() as connection:
+            last = connection.execute("SELECT last FROM about").fetchone()[0]
+            positions = range(last + 1, last + 1 + len(added))
             connection.executemany("DELETE FROM point WHERE position = ?", ((each,) for each in removed))
-            for point in added:
-                cursor = connection.execute(
-                    "INSERT INTO point (id, vector, terms, fields, sum) VALUES (?, ?, ?, ?, ?)", _stored(point)
-                )
-                positions.append(cursor.lastrowid or 0)
+            connection.executemany(
+                "INSERT INTO point VALUES (?, ?, ?, ?, ?, ?)",
+                ((position, *_stored(position, point)) for position, point in zip(positions, added, strict=True)),
+            )
             connection.executemany(
                 "UPDATE point SET fields = ?, sum = ? WHERE position = ?",
-                ((*_stored(point)[3:], position) for position, point in rewritten),
+                ((*_stored(position, point)[3:], position) for position, point in rewritten),
             )
-            connection.execute("UPDATE about SET points = points + ?", (len(added) - len(removed),))
+            connection.execute(
+                "UPDATE about SET points = points + ?, last = ?", (len(added) - len(removed), positions.stop - 1)
+            )
         return positions
 
     def graph(self) -> Graph | None:
@@ -201,7 +206,7 @@ class CollectionFile:
     def _row(self, position: int, *stored: object) -> Row:
         *content, total = stored
         parts = [each for each in content if isinstance(each, bytes)]
-        if len(parts) != len(content) or _sum(parts) != total:
+        if len(parts) != len(content) or _sum(position, parts) != total:
             raise self._damaged(f"the point at {position} is not what was written")
         id_, vector, terms, fields = parts
         point = Point(
@@ -260,25 +265,25 @@ def _refused(name: str, error: Exception) -> RefusedError:
     )
 
 
-def _stored(point: Point) -> tuple[bytes, bytes, bytes, bytes, int]:
+def _stored(position: int, point: Point) -> tuple[bytes, bytes, bytes, bytes, int]:
+    indices, weights = point.terms.indices, point.terms.weights
     content = (
         point.id.encode(),
         np.asarray(point.vector, "<f4").tobytes(),
-        b"".join(_TERM.pack(*each) for each in zip(point.terms.indices, point.terms.weights, strict=True)),
+        struct.pack(f"<{len(indices)}I{len(weights)}d", *indices, *weights),
         msgspec.msgpack.encode(point.fields),
     )
-    return (*content, _sum(content))
+    return (*content, _sum(position, content))
 
 
-def _sum(content: Iterable[bytes]) -> int:
-    total = 0
+def _sum(position: int, content: Iterable[bytes]) -> int:
+    total = zlib.crc32(str(position).encode())
     for each in content:
         total = zlib.crc32(each, total)
     return total
 
 
 def _terms(data: bytes) -> Terms:
-    if not data:
-        return Terms()
-    indices, weights = zip(*_TERM.iter_unpack(data), strict=True)
-    return Terms(indices, weights)
+    count = len(data) // _TERM_BYTES
+    stored = struct.unpack(f"<{count}I{count}d", data)
+    return Terms(stored[:count], stored[count:])

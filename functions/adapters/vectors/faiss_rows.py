@@ -29,7 +29,6 @@ _EFFORT = 128  # nodes that a search keeps in sight, of those that a filter pass
 _MOST_EFFORT = 4_096
 _SPARE = 16  # found beyond the limit, so that equal scores are told apart by their ids
 _CLOSE = 1e-5  # by so much, of the greatest, a product of float32 may be wrong
-_GATHERED = 8  # of so many rows one: gathered before they are compared, instead of all of them being compared
 _MOST_UNSORTED = 65_536
 _GONE = ""
 
@@ -242,8 +241,16 @@ def _nearest_of(part: Part, asked: Asked) -> Numbers:
     if part.graph is not None and len(rows) > COMPARED:
         return _walked(part, asked, mask, len(rows)) + part.first
     vector = asked.vector.astype(np.float32)
-    products = part.vectors[rows] @ vector if len(rows) * _GATHERED < len(mask) else (part.vectors @ vector)[rows]
+    products = part.vectors @ vector if len(rows) == len(mask) else _products(part.vectors, vector, rows)
     return _greatest(rows, products, asked.limit) + part.first
+
+
+def _products(vectors: Vectors, vector: Vectors, rows: Numbers) -> NDArray[np.float32]:
+    """With these rows only, read where they are."""
+    faiss, products, numbers = _faiss(), np.empty(len(rows), np.float32), rows.astype(np.int64)
+    places = [faiss.swig_ptr(each) for each in (products, vector, vectors, numbers)]  # which nothing else keeps alive
+    faiss.fvec_inner_products_by_idx(*places, vectors.shape[1], 1, len(rows))
+    return products
 
 
 def _walked(part: Part, asked: Asked, mask: Mask, passing: int) -> Numbers:
@@ -268,7 +275,7 @@ def _greatest(rows: Numbers, scores: NDArray[Any], limit: int) -> Numbers:
 
 
 def _faiss() -> Any:  # noqa: ANN401 - as its docstring says
-    """Slow to import, not needed by a small collection, and typed without half of its classes."""
+    """Slow to import, and typed without half of its classes."""
     return importlib.import_module("faiss")
 
 

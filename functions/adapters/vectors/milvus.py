@@ -350,12 +350,11 @@ class MilvusStore:
         except VectorStoreError:
             raise
         except (self._milvus.MilvusException, self._grpc.RpcError, OSError) as error:
-            code = getattr(error, "code", None)
-            if code == _NOT_THERE and layout:
+            if getattr(error, "code", None) == _NOT_THERE and layout:
                 self._known.pop(layout.name, None)
                 raise NoSuchCollectionError(f"there is no collection {layout.name}: create it first") from None
             what = self._hidden(str(getattr(error, "message", "") or error))
-            if _is_passing(code, error):
+            if _is_passing(error):
                 raise UnavailableError(
                     f"Milvus at {self._place} did not answer in {self._timeout_s:g} s ({what}): see that it runs"
                 ) from None
@@ -416,16 +415,17 @@ def _is_near(host: str) -> bool:
         return "." not in host or host.endswith((".local", ".internal", ".localhost"))
 
 
-def _is_passing(code: object, error: Exception) -> bool:
-    """Whether the same call may succeed later."""
-    said = code() if callable(code) else code
-    return (
-        said == _RATE_LIMIT
-        or getattr(said, "name", "") in _PASSING
-        or bool(getattr(error, "retriable", False))
-        or isinstance(error, ConnectionError)
-        or type(error).__name__ in ("ConnectError", "MilvusUnavailableException")
-    )
+def _is_passing(error: BaseException | None) -> bool:
+    """Whether the same call may succeed later: what pymilvus raises, or gRPC below it, says so."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:  # pymilvus raises errors that are their own cause
+        code = getattr(error, "code", None)
+        said = code() if callable(code) else code
+        if said == _RATE_LIMIT or getattr(said, "name", "") in _PASSING or getattr(error, "retriable", False):
+            return True
+        seen.append(error)
+        error = error.__cause__
+    return False
 
 
 def _name(name: str) -> str:
