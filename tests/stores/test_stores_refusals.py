@@ -108,3 +108,13 @@ def test_what_a_caller_changes_afterwards_changes_nothing_stored(store: VectorSt
     (hit,) = hits(store, query(1, 0, 0, 0))
     assert hit.score == pytest.approx(1, abs=1e-5)
     assert hit.fields == {"source": "a"}
+
+
+def test_what_a_caller_changes_in_an_answer_changes_nothing_stored(filled: VectorStore) -> None:
+    for answer in (filled.read(LAYOUT, [id_of(1)], vectors=True), filled.scroll(LAYOUT, limit=1, vectors=True)):
+        assert answer[0].vector is not None
+        answer[0].vector[:] = 0
+        dict.update(answer[0].fields, source="changed")
+    dict.update(hits(filled, query(1, 0, 0, 0))[0].fields, source="changed")
+    (hit,) = hits(filled, query(1, 0, 0, 0, limit=1))
+    assert (hit.score, hit.fields) == (pytest.approx(1, abs=1e-5), THREE[0].fields)
