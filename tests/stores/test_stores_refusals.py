@@ -45,10 +45,10 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("wrong", "said"), WRONG.values(), ids=WRONG)
-def test_of_a_batch_with_a_wrong_point_nothing_is_stored(filled: VectorStore, wrong: Point, said: str) -> None:
-    with pytest.raises(PointsError, match=f"nothing was stored.*{said}"):
-        filled.upsert(LAYOUT, [GOOD, wrong, point(1, 0, 0, 0, 1)])
+def test_of_a_batch_with_a_wrong_point_nothing_is_stored(filled: VectorStore) -> None:
+    for wrong, said in WRONG.values():
+        with pytest.raises(PointsError, match=f"nothing was stored.*{said}"):
+            filled.upsert(LAYOUT, [GOOD, wrong, point(1, 0, 0, 0, 1)])
     assert [each.fields for each in filled.scroll(LAYOUT)] == [each.fields for each in THREE]
 
 
@@ -61,20 +61,17 @@ def test_all_that_is_wrong_with_a_batch_is_told_at_once(filled: VectorStore) -> 
     assert filled.count(LAYOUT) == 3
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
+def test_what_cannot_be_searched_is_refused(filled: VectorStore) -> None:
+    for wrong, said in (
         (query(0, 0, 0, 0), "its vector is zero"),
         (query(1, 0, 0), r"shape \(3,\)"),
         (query(float("nan"), 0, 0, 0), "NaN"),
         (query(limit=0), "the limit 0"),
         (query(limit=-1), "the limit -1"),
         (Query(vector=vector(1, 0, 0, 0), terms=Terms((1,), (-1.0,))), "weight is not above 0"),
-    ],
-)
-def test_what_cannot_be_searched_is_refused(filled: VectorStore, wrong: Query, said: str) -> None:
-    with pytest.raises(PointsError, match=f"nothing was searched: query 1: .*{said}"):
-        filled.search(LAYOUT, [query(), wrong])
+    ):
+        with pytest.raises(PointsError, match=f"nothing was searched: query 1: .*{said}"):
+            filled.search(LAYOUT, [query(), wrong])
 
 
 def test_ids_that_are_none_are_refused_with_all_of_them(filled: VectorStore) -> None:
