@@ -31,7 +31,7 @@ def test_a_word_in_another_form_is_the_same_and_a_stop_word_is_none() -> None:
 
 def test_a_word_said_again_weighs_more_and_a_longer_text_less() -> None:
     heap, *_ = terms_of_question("heap").indices
-    assert weights("heap " + "other " * 50)[heap] < weights("heap")[heap] < weights("heap heap")[heap]
+    assert weights("heap " + "sentence " * 50)[heap] < weights("heap")[heap] < weights("heap heap")[heap]
 
 
 def test_a_question_looks_for_related_words_with_less_weight() -> None:
