@@ -13,13 +13,14 @@ from pathlib import Path
 
 import msgspec
 
-from functions.adapters.encoders.minilm_artefact import VERSION, EncoderError, verify_folder
+from functions.adapters.encoders.minilm_artefact import VERSION, verify_folder
 from functions.adapters.local.checks import Examined, Finding, examine, repair, users
 from functions.adapters.local.members import LockedError, locked
 from functions.adapters.local.store import Store
 from functions.adapters.local.wal import read_only
 from functions.adapters.vectors.qdrant_edge import CollectionError, check_collection, read_marker
 from functions.errors import TroupeError
+from functions.ports.encoders import EncoderError
 
 STORE = "troupe.sqlite"
 

@@ -24,13 +24,15 @@ from onnx.external_data_helper import set_external_data
 from functions.adapters.encoders.minilm_artefact import (
     DATA_FILE,
     DIMENSION,
+    FP32,
     GRAPH_FILE,
     TOKENIZER_FILE,
     WEIGHTS_SHA256,
-    EncoderError,
+    Precision,
     check_folder,
     write_marker,
 )
+from functions.ports.encoders import EncoderError
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -44,7 +46,7 @@ _OPSET: Final = 17
 _PAGE: Final = 4096
 
 
-def build(folder: Path) -> None:
+def build(folder: Path, precision: Precision = FP32) -> None:
     """Write graph, weights, tokenizer and marker into `folder`, byte for byte the same each time.
 
     The folder appears only when it is complete; a broken one is replaced. About 1 s and 90 MB.
@@ -53,10 +55,10 @@ def build(folder: Path) -> None:
         EncoderError: The package with the weights is not installed, or its weights are not the ones known.
     """
     model = _package_folder() / "model"
-    with _appearing_whole(folder) as draft:
+    with _appearing_whole(folder, precision.version) as draft:
         _write_graph(_read_weights(model / "model.safetensors"), draft)
         _write_tokenizer(model / "tokenizer.json", draft / TOKENIZER_FILE)
-        write_marker(draft)
+        write_marker(draft, precision.version)
 
 
 def _package_folder() -> Path:
@@ -70,28 +72,28 @@ def _package_folder() -> Path:
 
 
 @contextmanager
-def _appearing_whole(folder: Path) -> Iterator[Path]:
+def _appearing_whole(folder: Path, version: str) -> Iterator[Path]:
     """A draft beside `folder` that takes its place when all went well, and goes away in any case."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield draft
         draft.chmod(0o755)
-        _take_place(draft, folder)
+        _take_place(draft, folder, version)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _take_place(draft: Path, folder: Path) -> None:
+def _take_place(draft: Path, folder: Path, version: str) -> None:
     """Rename the draft to `folder`; a whole one that another process put there meanwhile is kept."""
     try:
-        check_folder(folder)
+        check_folder(folder, version)
     except EncoderError:
         shutil.rmtree(folder, ignore_errors=True)
         try:
             draft.rename(folder)
         except OSError:
-            check_folder(folder)
+            check_folder(folder, version)
 
 
 def _read_weights(file: Path) -> Weights:

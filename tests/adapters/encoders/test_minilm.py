@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from functions.adapters.encoders.minilm import MiniLM
-from functions.adapters.encoders.minilm_artefact import EncoderError
+from functions.ports.encoders import EncoderError
 
 DATA = Path(__file__).parents[2] / "data"
 SPECIAL = ["[CLS]", "[SEP]", "[MASK]", "[PAD]", "[UNK]"]

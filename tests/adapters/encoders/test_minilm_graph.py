@@ -12,8 +12,9 @@ import pytest
 
 from functions.adapters.encoders import minilm_graph
 from functions.adapters.encoders.minilm import MiniLM, built_encoder
-from functions.adapters.encoders.minilm_artefact import VERSION, EncoderError
+from functions.adapters.encoders.minilm_artefact import VERSION
 from functions.errors import TroupeError
+from functions.ports.encoders import EncoderError
 
 
 @pytest.fixture(scope="module")
