@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +19,7 @@ from functions.adapters.encoders.minilm_artefact import (
     GRAPH_FILE,
     MAX_TOKENS,
     TOKENIZER_FILE,
+    VOCABULARY_FILE,
     Precision,
     check_folder,
 )
@@ -54,7 +56,7 @@ class MiniLM:
         self.folder = folder
         self._precision = precision
         try:
-            self._tokenizer = _open_tokenizer(folder / TOKENIZER_FILE)
+            self._tokenizer = _open_tokenizer(folder)
             self._session = _open_session(folder / GRAPH_FILE, threads or _usable_processors())
         except ImportError:
             raise
@@ -156,10 +158,19 @@ def _usable_processors() -> int:
     return os.cpu_count() or 1
 
 
-def _open_tokenizer(file: Path) -> "Tokenizer":
+def _open_tokenizer(folder: Path) -> "Tokenizer":
     from tokenizers import Tokenizer  # noqa: PLC0415 - paid by whoever makes an encoder, not by every import
+    from tokenizers.models import WordPiece  # noqa: PLC0415 - the same
 
-    tokenizer = Tokenizer.from_file(str(file))
+    settings = (folder / TOKENIZER_FILE).read_text("utf-8")
+    tokenizer = Tokenizer.from_str(settings)
+    model = msgspec.json.decode(settings)["model"]
+    tokenizer.model = WordPiece.from_file(
+        str(folder / VOCABULARY_FILE),
+        unk_token=model["unk_token"],
+        max_input_chars_per_word=model["max_input_chars_per_word"],
+        continuing_subword_prefix=model["continuing_subword_prefix"],
+    )
     tokenizer.enable_truncation(MAX_TOKENS)
     return tokenizer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from functions.adapters.encoders.minilm_artefact import DIMENSION, FP32
+from functions.adapters.encoders.minilm_artefact import DIMENSION, FP32, W8, Precision
 from functions.ports.encoders import Encoder, EncoderError, UnknownEncoderError
 
 
@@ -120,14 +120,16 @@ def registered(home: Path, environment: Mapping[str, str]) -> CarriedEncoders:  
         home: Where this machine keeps everything.
         environment: What is set on it.
     """
-    return CarriedEncoders([_minilm(home / "encoders")])
+    folder = home / "encoders"
+    return CarriedEncoders([_minilm("minilm", FP32, folder), _minilm("minilm-8bit", W8, folder)])
 
 
-def _minilm(folder: Path) -> Carried:
-    return Carried(name="minilm", version=FP32.version, dimension=DIMENSION, open=partial(_built, folder))
+def _minilm(name: str, precision: Precision, folder: Path) -> Carried:
+    opening = partial(_built, folder, precision)
+    return Carried(name=name, version=precision.version, dimension=DIMENSION, open=opening)
 
 
-def _built(folder: Path) -> Encoder:
+def _built(folder: Path, precision: Precision) -> Encoder:
     from functions.adapters.encoders.minilm import built_encoder  # noqa: PLC0415 - numpy, for whoever encodes
 
-    return built_encoder(folder)
+    return built_encoder(folder, precision=precision)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.adapters.encoders.minilm_artefact import FP32
+from functions.adapters.encoders.minilm_artefact import FP32, W8
 from functions.adapters.encoders.registry import Carried, CarriedEncoders, registered
 from functions.ports.encoders import Encoder, EncoderError, UnknownEncoderError
 from tests.small_encoder import SmallEncoder
@@ -27,11 +27,12 @@ def small(name: str = "small", version: str = "small.1") -> Carried:
     return Carried(name=name, version=version, dimension=256, open=opened)
 
 
-def test_the_default_encoder_is_carried_and_its_short_name_stands_for_its_version(tmp_path: Path) -> None:
+def test_both_precisions_are_carried_the_default_first_and_nothing_is_built_by_asking(tmp_path: Path) -> None:
     encoders = registered(tmp_path, {})
     assert FP32.version in encoders.versions
     assert encoders.version_of("minilm") == encoders.version_of(FP32.version) == FP32.version
-    assert encoders.carried[0].name == "minilm"
+    assert encoders.version_of("minilm-8bit") == W8.version
+    assert [each.name for each in encoders.carried] == ["minilm", "minilm-8bit"]
     assert list(tmp_path.iterdir()) == []
 
 
