@@ -131,7 +131,11 @@ class Index:
 
     def _score(self, one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
         product = float(one @ other)
-        return product if self.made["metric"] == "dotproduct" else product / float(np.linalg.norm(one) * np.linalg.norm(other))
+        return (
+            product
+            if self.made["metric"] == "dotproduct"
+            else product / float(np.linalg.norm(one) * np.linalg.norm(other))
+        )
 
 
 _DATA: dict[tuple[str, str], Callable[[Index, Asked], Answer]] = {
@@ -196,9 +200,12 @@ class Pinecone:
         made = index.made
         ready = self._looks[made["name"]] > 1 and not index.gone
         state = "Terminating" if index.gone else "Ready" if ready else "Initializing"
-        capacity = {"mode": "OnDemand", "status": {"state": "Ready", "current_replicas": None, "current_shards": None}}
+        capacity = {"mode": "OnDemand", "status": {"state": "Ready"}}
         return {
-            **{name: made[name] for name in ("name", "dimension", "metric", "vector_type", "deletion_protection", "tags")},
+            **{
+                name: made[name]
+                for name in ("name", "dimension", "metric", "vector_type", "deletion_protection", "tags")
+            },
             "host": index.service.url.removeprefix("http://"),
             "spec": {"serverless": {**made["spec"]["serverless"], "read_capacity": capacity}},
             "status": {"ready": ready, "state": state},

@@ -102,7 +102,7 @@ class Weaviate:
         for each in passed[: self.most_deleted]:
             del self.objects[name][each]
         done = min(len(passed), self.most_deleted)
-        results = {"matches": len(passed), "limit": self.most_deleted, "successful": done, "failed": 0, "objects": None}
+        results = {"matches": len(passed), "limit": self.most_deleted, "successful": done, "failed": 0}
         return Answer(200, {"match": body["match"], "output": "minimal", "dryRun": False, "results": results})
 
     def _queried(self, text: str) -> Answer:
@@ -116,7 +116,9 @@ class Weaviate:
         found = {}
         for field in _fields(part.selection_set):
             if field.name.value not in self.classes:
-                return _graphql_problem(f'Cannot query field "{field.name.value}" on type "{part.name.value}ObjectsObj".')
+                return _graphql_problem(
+                    f'Cannot query field "{field.name.value}" on type "{part.name.value}ObjectsObj".'
+                )
             given = {each.name.value: _value(each.value) for each in field.arguments or ()}
             if problem := _argument_problem(given):
                 return _graphql_problem(problem)
@@ -136,7 +138,9 @@ class Weaviate:
         return [_shown(each, field.selection_set, distance) for each in later[: given["limit"]]]
 
     def _counted(self, field: FieldNode, given: dict[str, Any]) -> list[Any]:
-        return [{"meta": {"count": sum(_passes(given.get("where"), e) for e in self.objects[field.name.value].values())}}]
+        return [
+            {"meta": {"count": sum(_passes(given.get("where"), e) for e in self.objects[field.name.value].values())}}
+        ]
 
     def _distance(self, name: str, vector: list[float]) -> Callable[[Object], float]:
         asked = np.array(vector)

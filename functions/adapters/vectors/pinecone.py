@@ -1,4 +1,4 @@
-"""Pinecone's serverless indexes over its REST API, version 2025-10.
+"""Pinecone's serverless indexes over its REST API, version 2026-04.
 
 What shaped this file. A physical collection is an index of its own: what was dropped answers 404 instead of being made
 again by the next write, its layout travels in its tags, and its limits are its own. An index takes 45 characters for
@@ -55,7 +55,7 @@ from functions.ports.vector_stores import (
     Vector,
 )
 
-VERSION = "2025-10"
+VERSION = "2026-04"
 URL = "https://api.pinecone.io"
 NAMESPACE = "__default__"
 MOST_RECORDS = 1_000  # of an upsert or a delete
@@ -108,7 +108,7 @@ class _Said(msgspec.Struct, frozen=True):
 S = TypeVar("S", bound=_Said)
 
 
-class _Upserted(_Said, rename="camel"):
+class _Upserted(_Said, frozen=True, rename="camel"):
     upserted_count: int = 0
 
 
@@ -116,24 +116,24 @@ class _Record(msgspec.Struct, frozen=True):
     id: str
     score: float = 0.0
     values: list[float] | None = None
-    metadata: dict[str, str | int | float | bool | list[str]] = {}
+    metadata: dict[str, str | int | float | bool | list[str]] | None = None
 
 
-class _Found(_Said, rename="camel"):
+class _Found(_Said, frozen=True, rename="camel"):
     matches: list[_Record] = []
 
 
-class _Fetched(_Said, rename="camel"):
+class _Fetched(_Said, frozen=True, rename="camel"):
     vectors: dict[str, _Record] = {}
     pagination: "_More | None" = None
 
 
-class _Listed(_Said, rename="camel"):
+class _Listed(_Said, frozen=True, rename="camel"):
     vectors: list[_Record] = []
     pagination: "_More | None" = None
 
 
-class _Counted(_Said, rename="camel"):
+class _Counted(_Said, frozen=True, rename="camel"):
     total_vector_count: int = 0
 
 
@@ -146,16 +146,14 @@ class _Status(msgspec.Struct, frozen=True):
     state: str
 
 
-class _Described(_Said):
+class _Described(_Said, frozen=True):
     name: str = ""
-    dimension: int = 0
-    metric: str = ""
     host: str = ""
     status: _Status = _Status(ready=False, state="unknown")
     tags: dict[str, str] | None = None
 
 
-class _Indexes(_Said):
+class _Indexes(_Said, frozen=True):
     indexes: list[_Described] = []
 
 
@@ -244,6 +242,16 @@ def _read(reply: Reply, kind: type[S]) -> S:
     return told
 
 
+def _made_for(described: _Described) -> Layout | None:
+    """The layout of an index; None where it is not a collection's."""
+    found = layout_of_tags(described.tags or {})
+    return found if found is not None and index_name(found.name) == described.name else None
+
+
+def _foreign(index: str) -> LayoutError:
+    return LayoutError(f"the index {index} is there and was not made as a collection: it is left as it is, rename it")
+
+
 def _missing(collection: str) -> NoSuchCollectionError:
     return NoSuchCollectionError(f"there is no collection {collection}: create it first")
 
@@ -258,7 +266,7 @@ def _point(record: _Record, *, vectors: bool) -> Point:
     import numpy as np  # noqa: PLC0415 - as in functions.ports.encoders
 
     vector = np.array(record.values, np.float32) if vectors else None
-    return Point(id=record.id, vector=vector, fields=record.metadata)
+    return Point(id=record.id, vector=vector, fields=record.metadata or {})
 
 
 def _records(points: Sequence[Point]) -> list[tuple[str, bytes]]:
@@ -347,8 +355,8 @@ class PineconeStore:
         found = self._described(index)
         if found is None:
             return
-        if layout_of_tags(found.tags or {}) is None:
-            raise LayoutError(f"the index {index} was not made as a collection: nothing was dropped")
+        if _made_for(found) is None:
+            raise _foreign(index)
         self._told(self._control, "DELETE", f"/indexes/{index}", _Said, missing=(404,))
         self._forget(name)
         self._until(
@@ -361,7 +369,7 @@ class PineconeStore:
         """See `VectorStore.layouts`."""
         self._check_open()
         told = self._told(self._control, "GET", "/indexes", _Indexes) or _Indexes()
-        found = [layout_of_tags(each.tags or {}) for each in told.indexes]
+        found = [_made_for(each) for each in told.indexes]
         return sorted((each for each in found if each is not None), key=lambda layout: layout.name)
 
     def upsert(self, layout: Layout, points: Sequence[Point]) -> None:
@@ -496,11 +504,9 @@ class PineconeStore:
             described = self._described(name)
             if described is None or described.status.state == "Terminating":
                 raise _missing(layout.name)
-            made_for = layout_of_tags(described.tags or {})
-            if made_for is None or made_for.name != layout.name:
-                raise LayoutError(
-                    f"the index {name} is there and was not made for the collection {layout.name}: rename one of them"
-                )
+            made_for = _made_for(described)
+            if made_for is None:
+                raise _foreign(name)
             found = _Index(made_for, name, self._opened(self._address(described.host)))
             with self._lock:
                 found = self._indexes.setdefault(layout.name, found)
@@ -570,7 +576,7 @@ class PineconeStore:
         if passing:
             body["filter"] = passing
         told, _ = self._asked(index, "POST", "/query", _Found, body)
-        found = [Hit(id=each.id, score=each.score, fields=each.metadata) for each in told.matches]
+        found = [Hit(id=each.id, score=each.score, fields=each.metadata or {}) for each in told.matches]
         return sorted(found, key=lambda hit: (-hit.score, hit.id))
 
     def _fetched(self, index: _Index, ids: Sequence[str]) -> dict[str, _Record]:

@@ -258,9 +258,7 @@ class Rest:
                 return self._over(wire, method, request, ends, reused=True)
         return self._over(self._connected(ends), method, request, ends, reused=False)
 
-    def _over(
-        self, wire: "_Wire", method: str, request: bytes, ends: float, *, reused: bool
-    ) -> Reply:
+    def _over(self, wire: "_Wire", method: str, request: bytes, ends: float, *, reused: bool) -> Reply:
         wire.ends, wire.read_bytes = ends, 0
         try:
             wire.sendall(request)

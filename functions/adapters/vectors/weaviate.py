@@ -236,13 +236,13 @@ class _Said(msgspec.Struct, frozen=True):
     errors: list[_Problem] = []
 
 
-class _Class(_Said, rename={"name": "class"}):
+class _Class(_Said, frozen=True, rename={"name": "class"}):
     name: str = ""
     description: str = ""
 
 
-class _Schema(_Said):
-    classes: list[_Class] = []
+class _Schema(_Said, frozen=True):
+    classes: list[_Class] | None = None
 
 
 class _Outcome(msgspec.Struct, frozen=True):
@@ -255,7 +255,7 @@ class _Stored(msgspec.Struct, frozen=True):
     result: _Outcome = _Outcome()
 
 
-class _Batch(_Said):
+class _Batch(_Said, frozen=True):
     """What a batch is answered: a list, or an error."""
 
     objects: list[_Stored] = []
@@ -268,7 +268,7 @@ class _Deleted(msgspec.Struct, frozen=True):
     objects: list[_Stored] | None = None
 
 
-class _Deletion(_Said):
+class _Deletion(_Said, frozen=True):
     results: _Deleted | None = None
 
 
@@ -290,10 +290,7 @@ class _Object(msgspec.Struct, frozen=True):
 
 
 def _decoded(text: str | None) -> dict[str, Value]:
-    return decoder(_VALUES).decode(text) if text else {}
-
-
-_VALUES = dict[str, str | bool | int | float | list[str]]
+    return {**decoder(dict[str, str | bool | int | float | list[str]]).decode(text)} if text else {}
 
 
 class _Meta(msgspec.Struct, frozen=True):
@@ -309,7 +306,7 @@ class _Data(msgspec.Struct, frozen=True, rename="pascal"):
     aggregate: dict[str, list[_Aggregated] | None] | None = None
 
 
-class _Answered(_Said):
+class _Answered(_Said, frozen=True):
     data: _Data | None = None
 
 
@@ -451,7 +448,7 @@ class WeaviateStore:
         """See `VectorStore.layouts`."""
         self._check_open()
         told = self._told("GET", "/v1/schema", _Schema)
-        found = [_layout(each) for each in told.classes]
+        found = [_layout(each) for each in told.classes or []]
         return sorted((each for each in found if each is not None), key=lambda layout: layout.name)
 
     def upsert(self, layout: Layout, points: Sequence[Point]) -> None:
