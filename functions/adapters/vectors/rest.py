@@ -93,6 +93,20 @@ class _Call(msgspec.Struct, frozen=True):
     ends: float
 
 
+class Reply(msgspec.Struct, frozen=True):
+    """What a service answered.
+
+    Attributes:
+        status: The HTTP status.
+        headers: By their names in lower case.
+        body: As it came.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class _AgainError(Exception):
     """A try that came to nothing and may be made again."""
 
@@ -159,16 +173,42 @@ class Rest:
             UnavailableError: Nothing that can be used was answered in time.
             StatusError: A status of 400 and more that trying again would not change.
         """
+
+        def read(reply: Reply) -> T:
+            if answer is bytes:
+                return reply.body  # type: ignore[return-value]  # which is what T is
+            return decoder(answer).decode(reply.body)
+
+        return self.asked(method, path, body, read=read, headers=headers)
+
+    def asked(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        read: Callable[[Reply], T],
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
+        """The same, for answers that say something with their status or their headers too.
+
+        Args:
+            method: As with `send`.
+            path: As with `send`.
+            body: As with `send`.
+            read: What to make of an answer with a status below 400; one that it cannot decode is asked for again.
+            headers: As with `send`.
+        """
         content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         call = _Call(method, path, content, headers or {}, self._clock() + self._patience.call)
         used = self._key_value()
         try:
-            return self._answered(call, used, answer)
+            return self._answered(call, used, read)
         except StatusError as refused:
             newer = self._newer_key(used) if refused.status == UNAUTHORIZED else used
             if newer == used:
                 raise
-            return self._answered(call, newer, answer)
+            return self._answered(call, newer, read)
 
     def close(self) -> None:
         """Close the connections that are not in use now; those that are close after it. Closing again does nothing."""
@@ -178,11 +218,11 @@ class Rest:
         for wire in idle:
             wire.shut()
 
-    def _answered(self, call: "_Call", key: str, answer: type[T]) -> T:
+    def _answered(self, call: "_Call", key: str, read: Callable[[Reply], T]) -> T:
         """Tries until one is answered, or the time is over."""
         for tried in itertools.count():
             try:
-                return self._tried(call, key, answer)
+                return self._tried(call, key, read)
             except _AgainError as again:
                 wait = max(again.after_s, self._chance() * min(FIRST_WAIT_S * 2**tried, LONGEST_WAIT_S))
                 if self._clock() + wait >= call.ends:
@@ -193,36 +233,33 @@ class Rest:
             self._sleep(wait)
         raise AssertionError("the tries only end with an answer or an error")
 
-    def _tried(self, call: "_Call", key: str, answer: type[T]) -> T:
+    def _tried(self, call: "_Call", key: str, read: Callable[[Reply], T]) -> T:
         authorized = {**(self._key_headers(key) if key else {}), **call.headers}
         request = self._at.request(call.method, call.path, call.content, authorized)
         ends = min(call.ends, self._clock() + self._patience.answer)
-        status, said, after_s = self._exchanged(call.method, request, ends)
+        reply = self._exchanged(call.method, request, ends)
+        status, said = reply.status, reply.body
         if status in AGAIN:
-            raise _AgainError(f"answered {status}: {self._shown(said)}", after_s)
+            raise _AgainError(f"answered {status}: {self._shown(said)}", _seconds(reply.headers.get("retry-after", "")))
         if status >= ERRORS:
             reason = f" to the key {self._key.name}" if self._key and status in KEY_ERRORS else ""
             raise StatusError(
                 f"{self._product} at {self._at.shown} answered {status}{reason}: {self._shown(said)}", status, said
             )
-        if answer is bytes:
-            return said  # type: ignore[return-value]  # which is what T is
         try:
-            return decoder(answer).decode(said)
+            return read(reply)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise _AgainError(f"answered {status} and not as expected ({error}): {self._shown(said)}") from error
 
-    def _exchanged(self, method: str, request: bytes, ends: float) -> tuple[int, bytes, float]:
-        """Status, body and the seconds to wait, over a connection that is open, or else over a new one."""
+    def _exchanged(self, method: str, request: bytes, ends: float) -> Reply:
+        """The answer over a connection that is open, or else over a new one."""
         wire = self._kept()
         if wire is not None:
             with contextlib.suppress(_StaleError):
                 return self._over(wire, method, request, ends, reused=True)
         return self._over(self._connected(ends), method, request, ends, reused=False)
 
-    def _over(
-        self, wire: "_Wire", method: str, request: bytes, ends: float, *, reused: bool
-    ) -> tuple[int, bytes, float]:
+    def _over(self, wire: "_Wire", method: str, request: bytes, ends: float, *, reused: bool) -> Reply:
         wire.ends, wire.read_bytes = ends, 0
         try:
             wire.sendall(request)
@@ -234,12 +271,12 @@ class Rest:
             if reused and wire.read_bytes == 0 and not isinstance(error, TimeoutError):
                 raise _StaleError from error
             raise _AgainError(f"did not answer ({_said(error)})") from error
-        after_s = _seconds(response.getheader("retry-after", "") or "")
+        named = {name.lower(): value for name, value in response.getheaders()}
         if response.will_close:
             wire.shut()
         else:
             self._keep(wire)
-        return response.status, body, after_s
+        return Reply(response.status, named, body)
 
     def check_open(self) -> None:
         """Refuse to go on after `close`.
