@@ -17,15 +17,11 @@ from serving import CUT, Answer, Asked
 from stored import LAYOUT, THREE, found, id_of, ids_of, point, query, scrolled
 
 from functions.adapters.models.settings import Secret
-from functions.adapters.vectors.pinecone import (
-    MOST_METADATA_BYTES,
-    PineconeSettings,
-    PineconeStore,
-    index_name,
-    prefixes_after,
-)
+from functions.adapters.vectors.pinecone import MOST_METADATA_BYTES, PineconeSettings, PineconeStore
+from functions.adapters.vectors.pinecone_messages import index_name, prefixes_after
 from functions.adapters.vectors.rest import Patience
-from functions.adapters.vectors.weaviate import WeaviateSettings, WeaviateStore, class_name
+from functions.adapters.vectors.weaviate import WeaviateSettings, WeaviateStore
+from functions.adapters.vectors.weaviate_messages import class_name
 from functions.ports.vector_stores import (
     EVERYTHING,
     Equals,
@@ -48,7 +44,7 @@ SHORT = Patience(call=0.05)
 class Hosted:
     """A service, and what opens a store over it."""
 
-    def __init__(self, service: Any, opened: Callable[..., VectorStore], ask: Callable[[], Any]) -> None:
+    def __init__(self, service: Any, opened: Callable[..., VectorStore], ask: Callable[[], Any]) -> None:  # noqa: ANN401 - of either
         self.service = service
         self.environment = {"SERVICE_KEY": KEY}
         self.asked = ask
@@ -101,7 +97,8 @@ def test_what_a_service_fails_at_once_is_asked_again(hosted: Hosted, store: Vect
     assert scrolled(store) == ids_of(1, 2, 3, 4)
 
 
-def test_a_service_that_stays_away_is_unavailable(hosted: Hosted, store: VectorStore) -> None:
+@pytest.mark.usefixtures("store")
+def test_a_service_that_stays_away_is_unavailable(hosted: Hosted) -> None:
     with closing(hosted.store(patience=SHORT)) as hasty:
         assert len(hasty.read(LAYOUT, ids_of(1))) == 1
         hosted.asked().handle = lambda _: Answer(503)
@@ -160,7 +157,8 @@ def _calls(store: VectorStore) -> list[Callable[[], object]]:
     ]
 
 
-def test_an_answer_that_is_no_json_is_no_answer(hosted: Hosted, store: VectorStore) -> None:
+@pytest.mark.usefixtures("store")
+def test_an_answer_that_is_no_json_is_no_answer(hosted: Hosted) -> None:
     with closing(hosted.store(patience=SHORT)) as hasty:
         hasty.read(LAYOUT, ids_of(1))
         hosted.asked().handle = lambda _: Answer(200, b"<html>a proxy's page</html>")
@@ -179,9 +177,7 @@ def test_a_new_key_is_looked_up_where_the_old_one_is_refused(
     assert store.layouts() == []
 
 
-def test_a_key_that_is_refused_is_named_and_not_told(
-    hosted: Hosted, store: VectorStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_that_is_refused_is_named_and_not_told(store: VectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
     for server in (pinecone_server, weaviate_server):
         monkeypatch.setattr(server, "KEY", "another-key")
     with pytest.raises(RefusedError, match=r"401 to the key SERVICE_KEY") as refused:
@@ -198,7 +194,8 @@ def test_what_another_process_drops_is_missed_and_not_made_again(hosted: Hosted,
     assert store.layouts() == []
 
 
-def test_another_process_finds_what_one_has_made(hosted: Hosted, store: VectorStore) -> None:
+@pytest.mark.usefixtures("store")
+def test_another_process_finds_what_one_has_made(hosted: Hosted) -> None:
     with closing(hosted.store()) as other:
         assert other.layouts() == [LAYOUT]
         assert found(other, query(limit=1)) == ids_of(1)
@@ -367,7 +364,7 @@ def test_of_a_batch_what_weaviate_refuses_is_named_and_the_rest_is_stored(weavia
         assert refused.value.ids == (id_of(2),)
         assert scrolled(store) == ids_of(1, 3)
         weaviate.service.refuses = lambda _: "no room at all"
-        with pytest.raises(RefusedError, match="3 of 3 points were not stored.*no room at all") as whole:
+        with pytest.raises(RefusedError, match=r"3 of 3 points were not stored.*no room at all") as whole:
             store.upsert(LAYOUT, THREE)
         assert not isinstance(whole.value, PartlyRefusedError)
 
@@ -383,14 +380,16 @@ def test_what_is_not_answered_of_a_batch_is_not_taken_for_stored(weaviate: Hoste
 
 
 def test_more_is_deleted_than_weaviate_deletes_at_once() -> None:
-    with weaviate_server.running(most_deleted=7) as running:
-        with closing(Hosted(running, _weaviate, lambda: running.service).store()) as store:
-            store.create(LAYOUT)
-            store.upsert(LAYOUT, [point(n) for n in range(1, 31)])
-            store.delete(LAYOUT, ids_of(*range(1, 11)))
-            assert scrolled(store) == ids_of(*range(11, 31))
-            store.delete_where(LAYOUT, EVERYTHING)
-            assert store.count(LAYOUT) == 0
+    with (
+        weaviate_server.running(most_deleted=7) as running,
+        closing(Hosted(running, _weaviate, lambda: running.service).store()) as store,
+    ):
+        store.create(LAYOUT)
+        store.upsert(LAYOUT, [point(n) for n in range(1, 31)])
+        store.delete(LAYOUT, ids_of(*range(1, 11)))
+        assert scrolled(store) == ids_of(*range(11, 31))
+        store.delete_where(LAYOUT, EVERYTHING)
+        assert store.count(LAYOUT) == 0
 
 
 @pytest.mark.parametrize(
