@@ -24,8 +24,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from functions.adapters.vectors.checking import check_open
 from functions.events.decoding import decoder
-from functions.ports.vector_stores import RefusedError, UnavailableError, VectorStoreError
+from functions.ports.vector_stores import RefusedError, UnavailableError
 
 T = TypeVar("T")
 
@@ -277,10 +278,17 @@ class Rest:
             self._keep(wire)
         return Reply(response.status, named, body)
 
+    def check_open(self) -> None:
+        """Refuse to go on after `close`.
+
+        Raises:
+            VectorStoreError: It was closed.
+        """
+        check_open(is_open=self._is_open)
+
     def _kept(self) -> "_Wire | None":
         with self._lock:
-            if not self._is_open:
-                raise VectorStoreError("the vector store is closed: open another one")
+            self.check_open()
             wire = self._idle.pop() if self._idle else None
         if wire is None or self._clock() - wire.used_at < IDLE_S:
             return wire
