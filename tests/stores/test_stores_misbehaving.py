@@ -19,7 +19,6 @@ from stored import LAYOUT, THREE, found, id_of, ids_of, point, query, scrolled
 from functions.adapters.models.settings import Secret
 from functions.adapters.vectors.pinecone import MOST_METADATA_BYTES, PineconeSettings, PineconeStore
 from functions.adapters.vectors.pinecone_messages import index_name, prefixes_after
-from functions.adapters.vectors.rest import Patience
 from functions.adapters.vectors.weaviate import WeaviateSettings, WeaviateStore
 from functions.adapters.vectors.weaviate_messages import class_name
 from functions.ports.vector_stores import (
@@ -38,28 +37,42 @@ from functions.ports.vector_stores import (
 
 KEY = pinecone_server.KEY
 INDEX, CLASS = index_name(LAYOUT.name), class_name(LAYOUT.name)
-SHORT = Patience(call=0.05)
+
+
+class Clock:
+    """A time that passes while it is waited for, and only then."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    def time(self) -> float:
+        return self.now
 
 
 class Hosted:
     """A service, and what opens a store over it."""
 
-    def __init__(self, service: Any, opened: Callable[..., VectorStore], ask: Callable[[], Any]) -> None:  # noqa: ANN401 - of either
+    def __init__(self, service: Any, opened: Callable[[Secret, str], VectorStore], ask: Callable[[], Any]) -> None:  # noqa: ANN401 - of either
         self.service = service
         self.environment = {"SERVICE_KEY": KEY}
         self.asked = ask
         self._opened = opened
 
-    def store(self, **settings: Any) -> VectorStore:
-        return self._opened(Secret("SERVICE_KEY", self.environment), self.service.service.url, **settings)
+    def store(self) -> VectorStore:
+        return self._opened(Secret("SERVICE_KEY", self.environment), self.service.service.url)
 
 
-def _pinecone(key: Secret, url: str, **settings: Any) -> VectorStore:
-    return PineconeStore(PineconeSettings(key=key, url=url, **settings), pause=lambda _: None)
+def _pinecone(key: Secret, url: str) -> VectorStore:
+    clock = Clock()
+    return PineconeStore(PineconeSettings(key=key, url=url), pause=clock.wait, clock=clock.time)
 
 
-def _weaviate(key: Secret, url: str, **settings: Any) -> VectorStore:
-    return WeaviateStore(WeaviateSettings(key=key, url=url, **settings), pause=lambda _: None)
+def _weaviate(key: Secret, url: str) -> VectorStore:
+    clock = Clock()
+    return WeaviateStore(WeaviateSettings(key=key, url=url), pause=clock.wait, clock=clock.time)
 
 
 @pytest.fixture
@@ -97,14 +110,11 @@ def test_what_a_service_fails_at_once_is_asked_again(hosted: Hosted, store: Vect
     assert scrolled(store) == ids_of(1, 2, 3, 4)
 
 
-@pytest.mark.usefixtures("store")
-def test_a_service_that_stays_away_is_unavailable(hosted: Hosted) -> None:
-    with closing(hosted.store(patience=SHORT)) as hasty:
-        assert len(hasty.read(LAYOUT, ids_of(1))) == 1
-        hosted.asked().handle = lambda _: Answer(503)
-        for call in (lambda: hasty.search(LAYOUT, [query()]), lambda: hasty.upsert(LAYOUT, THREE)):
-            with pytest.raises(UnavailableError, match="503"):
-                call()
+def test_a_service_that_stays_away_is_unavailable(hosted: Hosted, store: VectorStore) -> None:
+    hosted.asked().handle = lambda _: Answer(503)
+    for call in (lambda: store.search(LAYOUT, [query()]), lambda: store.upsert(LAYOUT, THREE)):
+        with pytest.raises(UnavailableError, match="503"):
+            call()
 
 
 @pytest.mark.parametrize(
@@ -157,13 +167,10 @@ def _calls(store: VectorStore) -> list[Callable[[], object]]:
     ]
 
 
-@pytest.mark.usefixtures("store")
-def test_an_answer_that_is_no_json_is_no_answer(hosted: Hosted) -> None:
-    with closing(hosted.store(patience=SHORT)) as hasty:
-        hasty.read(LAYOUT, ids_of(1))
-        hosted.asked().handle = lambda _: Answer(200, b"<html>a proxy's page</html>")
-        with pytest.raises(UnavailableError, match="a proxy's page"):
-            hasty.search(LAYOUT, [query()])
+def test_an_answer_that_is_no_json_is_no_answer(hosted: Hosted, store: VectorStore) -> None:
+    hosted.asked().handle = lambda _: Answer(200, b"<html>a proxy's page</html>")
+    with pytest.raises(UnavailableError, match="a proxy's page"):
+        store.search(LAYOUT, [query()])
 
 
 def test_a_new_key_is_looked_up_where_the_old_one_is_refused(
@@ -257,11 +264,11 @@ def test_a_limit_of_the_account_is_told(pinecone: Hosted) -> None:
 
 
 def test_a_write_that_no_query_finds_in_time_is_not_called_done(pinecone: Hosted) -> None:
-    with closing(pinecone.store()) as store, closing(pinecone.store(fresh_within_s=0.0)) as hasty:
+    with closing(pinecone.store()) as store:
         store.create(LAYOUT)
         pinecone.service.indexes[INDEX].lag = 1_000_000
-        with pytest.raises(UnavailableError, match="is stored, not found yet"):
-            hasty.upsert(LAYOUT, THREE)
+        with pytest.raises(UnavailableError, match="is stored, not found yet, 30 s after"):
+            store.upsert(LAYOUT, THREE)
 
 
 def test_a_write_without_a_number_is_not_called_done(pinecone: Hosted) -> None:

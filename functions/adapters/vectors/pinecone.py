@@ -168,9 +168,15 @@ class PineconeStore:
 
     searches_words = False  # sparse values need an index by dot product, and know no rarity within a tenant
 
-    def __init__(self, settings: PineconeSettings, *, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        settings: PineconeSettings,
+        *,
+        pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._settings = settings
-        self._pause = pause
+        self._pause, self._clock = pause, clock
         self._control = self._opened(settings.url)
         self._indexes: dict[str, _Index] = {}
         self._lock = threading.Lock()
@@ -332,6 +338,7 @@ class PineconeStore:
             key=self._settings.key,
             headers=lambda key: {"api-key": key},
             patience=self._settings.patience,
+            clock=self._clock,
             sleep=self._pause,
         )
 
@@ -492,10 +499,10 @@ class PineconeStore:
         )
 
     def _until(self, holds: Callable[[], bool], within_s: float, otherwise: str) -> None:
-        ends = time.monotonic() + within_s
+        ends = self._clock() + within_s
         wait = _FIRST_PAUSE_S
         while not holds():
-            if time.monotonic() >= ends:
+            if self._clock() >= ends:
                 raise UnavailableError(f"{otherwise} yet, {within_s:g} s after: ask again later")
             self._pause(wait * (0.5 + random.random() / 2))  # noqa: S311 - nobody gains from guessing it
             wait = min(2 * wait, _LONGEST_PAUSE_S)

@@ -143,8 +143,21 @@ class WeaviateStore:
 
     searches_words = False  # its own BM25 makes its own words of a text, and knows no rarity within a tenant
 
-    def __init__(self, settings: WeaviateSettings, *, pause: Callable[[float], None] = time.sleep) -> None:
-        self._rest = Rest(settings.url, product="Weaviate", key=settings.key, patience=settings.patience, sleep=pause)
+    def __init__(
+        self,
+        settings: WeaviateSettings,
+        *,
+        pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rest = Rest(
+            settings.url,
+            product="Weaviate",
+            key=settings.key,
+            patience=settings.patience,
+            clock=clock,
+            sleep=pause,
+        )
         self._layouts: dict[str, Layout] = {}
         self._setting = threading.Lock()
         self._is_open = True
