@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 import msgspec
 import numpy as np
 
-from functions.adapters.vectors.checking import check_fields, check_ids, check_points
+from functions.adapters.vectors.checking import check_fields, check_ids, check_open, check_points, check_queries
 from functions.adapters.vectors.placement import Placement, PlacementError, Placing
 from functions.ports.vector_stores import (
     EVERYTHING,
@@ -70,6 +70,7 @@ class ShardedStore:
         self.placing = placing
         self.call_s = call_s
         self._threads = {name: ThreadPoolExecutor(threads, f"shard-{name}") for name in shards}
+        self._is_open = True
         self._check_known(placing())
 
     @property
@@ -83,6 +84,7 @@ class ShardedStore:
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`."""
+        check_open(is_open=self._is_open)
         self._each(self.shards, lambda shard: shard.drop(name))
 
     def layouts(self) -> Sequence[Layout]:
@@ -98,8 +100,7 @@ class ShardedStore:
             UnavailableError: A shard did not answer; those of the others are stored, storing all again is safe.
         """
         placing = self._now()
-        check_points(layout, points)
-        newest = {point.id: point for point in points}
+        newest = {point.id: point for point in check_points(layout, points)}
         parts = _by_home(placing.home, newest)
         outcomes = self._outcomes(parts, lambda shard, ids: shard.upsert(layout, [newest[each] for each in ids]))
         try:
@@ -110,7 +111,9 @@ class ShardedStore:
     def search(self, layout: Layout, queries: Sequence[Query]) -> Sequence[Sequence[Hit]]:
         """See `VectorStore.search`."""
         placing = self._now()
-        asked = queries if self.searches_words else [msgspec.structs.replace(each, terms=None) for each in queries]
+        asked = check_queries(layout, queries)
+        if not self.searches_words:
+            asked = [msgspec.structs.replace(each, terms=None) for each in asked]
         search = _search_of_all if not placing.strays else _search_of_residents
         names = {name: name for name in placing.home.weights}
         found = self._answers(names, lambda shard, name: search(shard, layout, asked, _lives_on(placing.home, name)))
@@ -188,6 +191,7 @@ class ShardedStore:
 
     def close(self) -> None:
         """See `VectorStore.close`; the shards are closed too."""
+        self._is_open = False
         for threads in self._threads.values():
             threads.shutdown()
         for shard in self.shards.values():
@@ -220,10 +224,13 @@ class ShardedStore:
         )
 
     def _copy(self, to: Placement, layout: Layout, ids: Sequence[str], wanted: Mapping[str, Point]) -> None:
-        there = _by_home(to, [each for each in ids if each in wanted])
-        gone = _by_home(to, [each for each in ids if each not in wanted])
-        self._answers(there, lambda shard, part: shard.upsert(layout, [wanted[each] for each in part]))
-        self._answers(gone, lambda shard, part: shard.delete(layout, part))
+        there = [each for each in ids if each in wanted]
+        gone = [each for each in ids if each not in wanted]
+        if there:
+            parts = _by_home(to, there)
+            self._answers(parts, lambda shard, part: shard.upsert(layout, [wanted[each] for each in part]))
+        if gone:
+            self._answers(_by_home(to, gone), lambda shard, part: shard.delete(layout, part))
 
     def _read(self, home: Placement, layout: Layout, ids: Sequence[str], *, vectors: bool) -> dict[str, Point]:
         parts = _by_home(home, ids)
@@ -237,6 +244,7 @@ class ShardedStore:
             after = page[-1].id
 
     def _now(self) -> Placing:
+        check_open(is_open=self._is_open)
         placing = self.placing()
         self._check_known(placing)
         return placing
@@ -267,32 +275,31 @@ class ShardedStore:
         self, parts: Mapping[str, Item], ask: Callable[[VectorStore, Item], Result]
     ) -> dict[str, Result | VectorStoreError]:
         """What each shard answers to its part, or how it failed; all have answered, or had their time."""
-        running: dict[str, Future[Result]] = {
-            name: self._threads[name].submit(ask, self.shards[name], part) for name, part in sorted(parts.items())
-        }
-        ended, _ = wait(running.values(), self.call_s)
-        return {name: _outcome(name, each) if each in ended else self._given_up(each) for name, each in running.items()}
 
-    def _given_up(self, running: Future[Result]) -> VectorStoreError:
+        def asked(name: str, part: Item) -> Result | VectorStoreError:
+            try:
+                return ask(self.shards[name], part)
+            except VectorStoreError as error:
+                return error
+            except Exception as error:
+                error.add_note(f"in the shard {name}")
+                raise
+
+        running = {name: self._threads[name].submit(asked, name, part) for name, part in sorted(parts.items())}
+        ended, _ = wait(running.values(), self.call_s)
+        return {name: each.result() if each in ended else self._given_up(each) for name, each in running.items()}
+
+    def _given_up(self, running: Future[Result | VectorStoreError]) -> VectorStoreError:
         running.cancel()
         return UnavailableError(f"no answer within {self.call_s:g} s")
 
 
-def _outcome(name: str, ended: Future[Result]) -> Result | VectorStoreError:
-    try:
-        return ended.result()
-    except VectorStoreError as error:
-        return error
-    except Exception as error:
-        error.add_note(f"in the shard {name}")
-        raise
-
-
 def _by_home(home: Placement, ids: Iterable[str]) -> dict[str, list[str]]:
+    """The ids by their shard; of none, a shard with none, which tells whether it has the collection."""
     parts: dict[str, list[str]] = {}
     for each in ids:
         parts.setdefault(home.home(each), []).append(each)
-    return parts
+    return parts or {min(home.weights): []}
 
 
 def _moving(placing: Placing, ids: Iterable[str]) -> list[str]:

@@ -8,6 +8,8 @@ from functions.adapters.vectors.memory import MemoryStore
 from functions.adapters.vectors.placement import Placing, evenly
 from functions.adapters.vectors.sharded import ShardedStore
 
+RARITY_OF_A_PART = True  # few points are no fair sample: see `functions.adapters.vectors.sharded`
+
 
 @contextmanager
 def opened(_folder: Path) -> Iterator[ShardedStore]:
