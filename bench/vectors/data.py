@@ -37,18 +37,28 @@ _ROWS_AT_A_TIME = 10_000
 Vectors = NDArray[np.float32]
 
 
-def points(count: int) -> Vectors:
-    """The first `count` unit vectors; those of a greater count begin with those of a smaller one."""
-    real = _encoded(_texts(REAL + QUESTIONS)[: min(count, REAL)], "points")
-    return real if count <= REAL else _interpolated(real, count)
+class Prepared(msgspec.Struct, frozen=True):
+    """The files of one run: an array of unit vectors each."""
+
+    points: Path
+    questions: Path
 
 
-def questions() -> Vectors:
-    """As many unit vectors of texts that no point was made of, in an order of their own."""
-    asked = [msgspec.json.decode(line)["question"] for line in _question_lines()]
-    texts = [*asked, *_texts(REAL + QUESTIONS)[REAL:]][:QUESTIONS]
-    random.Random(SEED).shuffle(texts)  # noqa: S311 - the same in every run
-    return _encoded(texts, "questions")
+def prepared(count: int) -> Prepared:
+    """The first `count` points, and the questions; those of a greater count begin with those of a smaller one."""
+    texts = _texts(REAL + QUESTIONS)
+    name = f"{_digest([VERSION, *texts])}-{count}"
+    files = Prepared(KEPT / f"points-{name}.npy", KEPT / f"questions-{name}.npy")
+    if not files.points.exists():
+        whole = -(-min(count, REAL) // _TEXTS_A_FILE) * _TEXTS_A_FILE  # so that runs of any size share what is kept
+        real = _encoded(texts[:whole], "points")[: min(count, REAL)]
+        _interpolate(real, count, files.points)
+    if not files.questions.exists():
+        asked = [msgspec.json.decode(line)["question"] for line in _question_lines()]
+        apart = [*asked, *texts[REAL:]][:QUESTIONS]
+        random.Random(SEED).shuffle(apart)  # noqa: S311 - the same in every run
+        np.save(files.questions, _encoded(apart, "questions"))
+    return files
 
 
 def tenant_of(row: int) -> str:
@@ -95,8 +105,7 @@ def _encoded(texts: Sequence[str], what: str) -> Vectors:
 
 
 def _part(texts: Sequence[str], what: str) -> Vectors:
-    digest = hashlib.sha256("\0".join([VERSION, *texts]).encode()).hexdigest()[:16]
-    file = KEPT / f"{digest}.npy"
+    file = KEPT / f"{_digest([VERSION, *texts])}.npy"
     if not file.exists():
         KEPT.mkdir(parents=True, exist_ok=True)
         print(f"encoding {len(texts):,} {what} (once)", flush=True)
@@ -107,24 +116,25 @@ def _part(texts: Sequence[str], what: str) -> Vectors:
     return vectors
 
 
-def _interpolated(real: Vectors, count: int) -> Vectors:
+def _digest(texts: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
+def _interpolate(real: Vectors, count: int, file: Path) -> None:
     """The real ones, then rows between each and a neighbour of it, a round of all of them after another."""
-    file = KEPT / f"interpolated-{VERSION}-{len(real)}-{count}.npy"
-    if not file.exists():
-        near = _neighbours(real)
-        made = np.lib.format.open_memmap(file.with_suffix(".draft.npy"), "w+", np.float32, (count, real.shape[1]))
-        made[: len(real)] = real
-        rng = np.random.default_rng(SEED)
-        for start in range(len(real), count, _ROWS_AT_A_TIME):
-            rows = np.arange(start, min(start + _ROWS_AT_A_TIME, count)) % len(real)
-            others = near[rows, rng.integers(0, near.shape[1], len(rows))]
-            part = rng.uniform(0.2, 0.8, (len(rows), 1)).astype(np.float32)
-            mixed = real[rows] * part + real[others] * (1 - part)
-            made[start : start + len(rows)] = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
-        made.flush()
-        file.with_suffix(".draft.npy").rename(file)
-    vectors: Vectors = np.load(file, mmap_mode="r")
-    return vectors
+    draft = file.with_suffix(".draft")
+    made = np.lib.format.open_memmap(draft, "w+", np.float32, (count, real.shape[1]))
+    made[: len(real)] = real
+    near = _neighbours(real) if count > len(real) else np.empty((0, 0), np.int64)
+    rng = np.random.default_rng(SEED)
+    for start in range(len(real), count, _ROWS_AT_A_TIME):
+        rows = np.arange(start, min(start + _ROWS_AT_A_TIME, count)) % len(real)
+        others = near[rows, rng.integers(0, near.shape[1], len(rows))]
+        part = rng.uniform(0.2, 0.8, (len(rows), 1)).astype(np.float32)
+        mixed = real[rows] * part + real[others] * (1 - part)
+        made[start : start + len(rows)] = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+    made.flush()
+    draft.rename(file)
 
 
 def _neighbours(real: Vectors) -> NDArray[np.int64]:
@@ -136,7 +146,3 @@ def _neighbours(real: Vectors) -> NDArray[np.int64]:
         cosines[np.arange(len(cosines)), np.arange(start, start + len(cosines))] = -1  # itself
         near[start : start + len(cosines)] = np.argpartition(cosines, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:]
     return near
-
-
-if __name__ == "__main__":
-    print(f"{len(points(REAL)):,} points, {len(questions()):,} questions")
