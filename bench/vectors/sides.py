@@ -1,5 +1,6 @@
 """The stores that bench/vectors compares, each as its own documentation says to use it; a row is a point's number."""
 
+import threading
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +77,10 @@ class OursConsolidated(Ours):
 
 
 class FaissFlat:
-    """Faiss, exact: a product of matrices. It keeps nothing by itself, so what it writes is one file at the end."""
+    """Faiss, exact: a product of matrices. It keeps nothing by itself, so what it writes is one file at the end.
+
+    It is not made to be searched while points are added, so that they take turns.
+    """
 
     def __init__(self, folder: Path) -> None:
         import faiss  # noqa: PLC0415 - a side loads its own library alone
@@ -84,13 +88,15 @@ class FaissFlat:
         self._faiss, self._file = faiss, folder / "index"
         self._index = self._made()
         self._count = 0
+        self._turns = threading.Lock()
 
     def add(self, first: int, vectors: NDArray[np.float32]) -> None:
         """See `Side.add`; rows are counted from 0, without gaps."""
         if first != self._count:
             raise ValueError(f"row {first} after {self._count}")
-        self._index.add(np.ascontiguousarray(vectors))
-        self._count += len(vectors)
+        with self._turns:
+            self._index.add(np.ascontiguousarray(vectors))
+            self._count += len(vectors)
 
     def build(self) -> None:
         """See `Side.build`."""
@@ -98,8 +104,9 @@ class FaissFlat:
 
     def search(self, vector: NDArray[np.float32], tenant: str | None) -> Sequence[int]:
         """See `Side.search`: rows of a tenant are a bitmap, as Faiss knows no fields."""
-        params = None if tenant is None else self._params(self._of(tenant))
-        _, rows = self._index.search(vector[None], LIMIT, params=params)
+        with self._turns:
+            params = None if tenant is None else self._params(self._of(tenant))
+            _, rows = self._index.search(vector[None], LIMIT, params=params)
         return [int(row) for row in rows[0] if row >= 0]
 
     def close(self) -> None:
