@@ -23,7 +23,6 @@ from rich.console import Console
 from rich.table import Table
 
 from functions.adapters.encoders.minilm import built_encoder
-from functions.adapters.vectors.qdrant_edge import EdgeCollection
 from functions.collections.ranking import text_to_encode
 from functions.documents.python_docs import read_python_docs
 from functions.events.common import Passage
@@ -43,7 +42,9 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen([python, ROOT / "bench/reading/peer.py"], stdin=-1, stdout=-1, text=True) as peer,
     ):
-        collection = EdgeCollection(Path(folder), name="reading", version=1, encoder=encoder)
+        store = Store(Path(folder))
+        shelf = Shelf(store, CarriedEncoders([of_one(encoder)]), encoder)
+        collection = shelf.open("reading")
         asked = _asking(peer)
         sides: dict[str, Callable[[Sequence[Passage]], float]] = {
             "sentence-transformers, encoding": asked,
@@ -51,7 +52,8 @@ def main() -> None:
             "Troupe, encoding and storing": lambda part: _seconds(lambda: collection.upsert(part, tenant="bench")),
         }
         rates = _measured(sides)
-        collection.close()
+        shelf.close()
+        store.close()
         peer.terminate()
     _print(rates)
 
