@@ -1,0 +1,196 @@
+"""One side of bench/vectors, in a process of its own: fills it, measures it, and prints what it measured as JSON.
+
+Between any two questions, the same product of matrices is timed: what the machine does to both at that moment cancels
+out in their ratio.
+"""
+
+import itertools
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import data
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from sides import LAYOUT, SIDES, Ours, OursConsolidated, Side, point
+
+from functions.ports.vector_stores import Point
+
+POINTS_A_WRITE = 1_000
+REFERENCE_ROWS = 2_000
+TENANT = "t3"
+UNBUILT_QUESTIONS = 30
+LOAD_THREADS, WRITERS = 2, 16
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """One way to search: how long each took beside the reference then, and how many of the true ten were found."""
+
+    seconds: list[float]
+    reference: list[float]
+    recall: float
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """What one side did. Rates are points a second, sizes bytes; `searchable` is in seconds, one number a point."""
+
+    rate: float
+    build_seconds: float
+    unbuilt: Asked
+    plain: Asked
+    filtered: Asked
+    searchable: list[float]
+    searches_meanwhile: list[float]
+    memory: int
+    disk: int
+    small_writes: tuple[float, float] | None = None
+
+
+class Truth(msgspec.Struct, frozen=True):
+    """The rows that are nearest to each question, of all and of one tenant: an exact search over the same points."""
+
+    plain: list[list[int]]
+    filtered: list[list[int]]
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """What a side is told: its files, how many questions it is asked, and how many points come under load."""
+
+    name: str
+    points: str
+    questions: str
+    truth: str
+    new: int
+    folder: str
+
+
+def main() -> None:
+    """The turn comes as JSON, in the only argument."""
+    turn = msgspec.json.decode(sys.argv[1], type=Turn)
+    vectors, questions = np.load(turn.points), np.load(turn.questions)
+    truth = msgspec.json.decode(Path(turn.truth).read_bytes(), type=Truth)
+    asked = questions[: len(truth.plain)]
+    folder = Path(turn.folder) / "side"
+    folder.mkdir()
+    before = _memory()
+    with closing(SIDES[turn.name](folder)) as side:
+        rate = _filled(side, vectors)
+        unbuilt = _asked(side, asked[:UNBUILT_QUESTIONS], None, truth.plain)
+        build_seconds = _seconds(side.build)
+        plain = _asked(side, asked, None, truth.plain)
+        filtered = _asked(side, asked, TENANT, truth.filtered)
+        memory = _memory() - before
+        searchable, meanwhile = _searchable(side, len(vectors), turn.new, questions)
+        disk = sum(path.stat().st_blocks * 512 for path in folder.rglob("*"))
+    measured = Measured(
+        rate=rate,
+        build_seconds=build_seconds,
+        unbuilt=unbuilt,
+        plain=plain,
+        filtered=filtered,
+        searchable=searchable,
+        searches_meanwhile=meanwhile,
+        memory=memory,
+        disk=disk,
+        small_writes=_small_writes(Path(turn.folder), questions, turn.new) if turn.name == "ours" else None,
+    )
+    print(msgspec.json.encode(measured).decode())
+
+
+def _filled(side: Side, vectors: NDArray[np.float32]) -> float:
+    started = time.perf_counter()
+    for start in range(0, len(vectors), POINTS_A_WRITE):
+        side.add(start, np.asarray(vectors[start : start + POINTS_A_WRITE]))
+        if start % 100_000 == 0:
+            print(f"{start:,} of {len(vectors):,} stored", file=sys.stderr, flush=True)
+    return len(vectors) / (time.perf_counter() - started)
+
+
+def _asked(side: Side, questions: NDArray[np.float32], tenant: str | None, truth: Sequence[Sequence[int]]) -> Asked:
+    """Ask one after another; the first few are asked before, so that what is read once is read."""
+    fixed = np.ones((REFERENCE_ROWS, questions.shape[1]), np.float32)
+    for each in questions[:10]:
+        side.search(each, tenant)
+    seconds, reference, hits = [], [], 0
+    for question, expected in zip(questions, truth, strict=False):
+        reference.append(_seconds(lambda question=question: fixed @ question))  # type: ignore[misc]
+        started = time.perf_counter()
+        found = side.search(question, tenant)
+        seconds.append(time.perf_counter() - started)
+        hits += len(set(found) & set(expected))
+    return Asked(seconds, reference, hits / (10 * len(seconds)))
+
+
+def _searchable(side: Side, first: int, new: int, questions: NDArray[np.float32]) -> tuple[list[float], list[float]]:
+    """While others search: from before a point is stored until a search finds it; and what their searches took."""
+    rng = np.random.default_rng(first)
+    waited: list[float] = []
+    with _load(side, questions) as meanwhile:
+        for at in range(new):
+            vector = questions[at % len(questions)] + 0.05 * rng.standard_normal(questions.shape[1]).astype(np.float32)
+            vector /= np.linalg.norm(vector)
+            started = time.perf_counter()
+            side.add(first + at, vector[None])
+            while first + at not in side.search(vector, data.tenant_of(first + at)):
+                pass
+            waited.append(time.perf_counter() - started)
+    return waited, meanwhile
+
+
+@contextmanager
+def _load(side: Side, questions: NDArray[np.float32]) -> Iterator[list[float]]:
+    """Threads that search, half of them a tenant, until the end."""
+    ended, took = threading.Event(), list[float]()
+
+    def search(number: int) -> None:
+        for question in itertools.cycle(questions[number::LOAD_THREADS]):
+            if ended.is_set():
+                return
+            took.append(_seconds(lambda question=question: side.search(question, TENANT if number else None)))  # type: ignore[misc]
+
+    with ThreadPoolExecutor(LOAD_THREADS) as threads:
+        searching = [threads.submit(search, number) for number in range(LOAD_THREADS)]
+        try:
+            yield took
+        finally:
+            ended.set()
+            for each in searching:
+                each.result()
+
+
+def _small_writes(folder: Path, vectors: NDArray[np.float32], new: int) -> tuple[float, float]:
+    """Points a second when many callers store one each: every call by itself, and gathered."""
+    points = [point(row, vectors[row % len(vectors)]) for row in range(new * WRITERS // 4)]
+    sides = Ours(folder / "small"), OursConsolidated(folder / "gathered")
+    alone, gathered = (len(points) / _seconds(lambda side=side: _store_all(side, points)) for side in sides)  # type: ignore[misc]
+    for side in sides:
+        side.close()
+    return alone, gathered
+
+
+def _store_all(side: Ours, points: Sequence[Point]) -> None:
+    with ThreadPoolExecutor(WRITERS) as threads:
+        list(threads.map(lambda each: side.store.upsert(LAYOUT, [each]), points))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _memory() -> int:
+    """What this process and those that it began have in memory; of files that they map, the pages that are there."""
+    children = [pid for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text("ascii").split()]
+    pages = [int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) for pid in ("self", *children)]
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    main()
