@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 #: Neither within a word nor within a longer number, a version or the groups of a UUID.
-BEGIN: Final = r"(?<![A-Za-z0-9_])(?<!\d[.,:/+-])(?<![0-9a-f]-)"
-END: Final = r"(?![A-Za-z0-9_])(?![.,:/]\d)(?!-[A-Za-z0-9])"
+BEGIN: Final = r"(?<![A-Za-z0-9_])(?<!\d[.:/+-])(?<![0-9a-f]-)"
+END: Final = r"(?![A-Za-z0-9_])(?![.:/]\d)(?!,\d{3}(?!\d))(?!-[A-Za-z0-9])"
 
 
 class Scheme(msgspec.Struct, frozen=True):
@@ -32,7 +32,8 @@ class Scheme(msgspec.Struct, frozen=True):
 
     def is_valid(self, written: str) -> bool:
         """Whether its check digits, or what else is known of such numbers, are right."""
-        return not self.module or _check(self.module)(written)
+        is_one_digit = len(set(written) & set("0123456789")) == 1
+        return not is_one_digit and (not self.module or _check(self.module)(written.replace(" ", "")))
 
 
 def _of(module: str, form: str, beside: str = "") -> Scheme:
@@ -69,7 +70,7 @@ SCHEMES: Final = (
     _of("", rf"{_NINO}\d{{6}}[A-D]", r"ni\b|nino|national insurance"),
     _of("gb.nhs", r"\d{3}[- ]?\d{3}[- ]?\d{4}", r"nhs"),
     _of("de.idnr", r"\d\d ?\d{3} ?\d{3} ?\d{3}", _TAX),
-    _of("nl.bsn", r"\d{9}|\d{4}[. ]\d\d[. ]\d{3}", r"bsn|burgerservice|sofi"),
+    _of("nl.bsn", r"\d{9}|\d{4}[. ]\d\d[. ]\d{3}|\d{3} \d{3} \d{3}", r"bsn|burgerservice|sofi"),
     _of("pl.pesel", r"\d{11}", r"pesel"),
     _of("br.cpf", r"\d{11}", r"cpf"),
     _of("in_.aadhaar", r"\d{4}[- ]?\d{4}[- ]?\d{4}", r"aadhaa?r|uidai|आधार"),

@@ -1,8 +1,8 @@
 """Finds personal data in a text: e-mail addresses, phone numbers, payment cards, IBANs, IP addresses, national ids.
 
 Every pattern is bounded, so that the time a text takes grows as its length does. Where two overlap, the more specific
-one counts, then the earlier one, then the longer one. What is nobody's stays: loopback and unspecified addresses, netmasks, networks. The
-addresses and numbers that are kept for documentation are found like any other.
+one counts, then the earlier one, then the longer one. What is nobody's stays: loopback and unspecified addresses,
+netmasks, networks. The addresses and numbers that are kept for documentation are found like any other.
 """
 
 import re
@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal, NamedTuple
 
 import phonenumbers
-from stdnum import iban, isbn, luhn
+from stdnum import iban, luhn
 
 from functions.personal.national import BEGIN, END, SCHEMES, Scheme
 from functions.personal.reading import Reading, reading_of
@@ -58,13 +58,7 @@ def found(text: str, regions: Sequence[str]) -> list[Found]:
 def _finders(regions: Sequence[str]) -> tuple[Callable[[str], Iterator[Found]], ...]:
     """The most specific first."""
     return (
-        _emails,
-        _emails_of_any_script,
-        _ibans,
-        _ids,
-        _cards,
-        _addresses,
-        _ids_beside_words,
+        *(_emails, _emails_of_any_script, _ibans, _ids, _ids_beside_words, _cards, _addresses),
         lambda view: _phones(view, regions),
     )
 
@@ -78,7 +72,7 @@ def _in_text(each: Found, reading: Reading) -> Found:
 
 
 def _email(letter: str) -> re.Pattern[str]:
-    plain = rf"(?<!{letter}){letter}(?:[.!#$%&'*+/=?^`{{|}}~-]?{letter}){{0,63}}+"
+    plain = rf"(?<!{letter}){letter}(?:[.!#$%'*+^`~-]?{letter}){{0,63}}+"
     domain = rf"(?:{letter}(?:-{{0,2}}{letter}){{0,62}}+\.){{1,8}}"
     top = rf"(?:xn--[a-z0-9-]{{1,59}}|(?:(?![\d_]){letter}){{2,24}})"
     return re.compile(rf'(?:{plain}|"[^"\s@]{{1,64}}")@{domain}{top}(?!{letter}|\()', re.IGNORECASE)
@@ -124,16 +118,23 @@ def _ibans(view: str) -> Iterator[Found]:
     for match in _IBAN.finditer(view):
         for end in _ends(view, match):
             value = _compact(view[match.start() : end]).upper()
-            if _IBAN_LENGTHS[0] <= len(value) <= _IBAN_LENGTHS[1] and iban.is_valid(value, check_country=False):
+            if _IBAN_LENGTHS[0] <= len(value) <= _IBAN_LENGTHS[1] and _is_iban(value):
                 yield Found("IBAN", match.start(), end, value)
                 break
 
 
 _IBAN_LENGTHS = (15, 34)
 
+
+def _is_iban(value: str) -> bool:
+    """The check digits first: they are quick, and rule out nearly everything that is none."""
+    remainder = int("".join(str(int(character, 36)) for character in value[4:] + value[:4])) % 97
+    return remainder == 1 and bool(iban.is_valid(value, check_country=False))
+
+
 # Payment cards: the numbers that each issuer begins with, and their lengths
 
-_CARD = re.compile(rf"{BEGIN}(?=(\d(?:[ -]?\d){{11,18}}+))")
+_CARD = re.compile(rf"{BEGIN}(?=(\d{{3,19}}(?:[ -]\d{{3,6}}){{0,5}}(?:[ -]\d{{1,3}}(?!\d))?))")
 _ISSUERS = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})"
     r"|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}"
@@ -142,7 +143,7 @@ _ISSUERS = re.compile(
     r"|35(?:2[89]|[3-8]\d)\d{12,15}"
     r"|(?:6011|64[4-9]\d|65\d\d|62\d\d|81\d\d)\d{12,15}"
     r"|220[0-4]\d{12,15}"
-    r"|(?:5018|5020|5038|5893|6304|6759|676[1-3])\d{8,15}"
+    r"|(?:5018|5020|5038|5893|6304|6703|6759|676[1-3])\d{8,15}"
 )
 
 
@@ -150,7 +151,7 @@ def _cards(view: str) -> Iterator[Found]:
     for match in _CARD.finditer(view):
         for end in _ends(view, match):
             value = _compact(view[match.start() : end])
-            if _ISSUERS.fullmatch(value) and luhn.is_valid(value) and re.match(END, view[end : end + 2]):
+            if _ISSUERS.fullmatch(value) and luhn.is_valid(value) and re.match(END, view[end : end + 5]):
                 yield Found("CARD", match.start(), end, value)
                 break
 
@@ -179,7 +180,7 @@ def _ids_of(scheme: Scheme, view: str) -> Iterator[Found]:
 
 # IP addresses
 
-_V4 = re.compile(rf"{BEGIN}(?<!\.)(\d{{1,3}}(?:\.\d{{1,3}}){{3}})(/\d{{1,2}})?(?![A-Za-z0-9_]|\.\d|-[A-Za-z0-9])")
+_V4 = re.compile(rf"{BEGIN}(?<!\.)(\d{{1,3}}(?:\.\d{{1,3}}){{3}})(/\d{{1,2}})?(?![A-Za-z0-9_]|[.-][A-Za-z0-9])")
 _V6 = re.compile(r"(?<![A-Za-z0-9_.:])[0-9A-Fa-f:.]{4,46}+(?![A-Za-z0-9_])(%[A-Za-z0-9]{1,15})?(/\d{1,3})?")
 _VERSION = re.compile(
     r"(?:versions?|releases?|ver\.?|v\.?|build|section|chapter|§|rev(?:ision)?)\W{0,3}\Z", re.IGNORECASE
@@ -195,7 +196,7 @@ _LONG_GROUP = 3
 
 def _addresses(view: str) -> Iterator[Found]:
     for match in _V4.finditer(view):
-        if (address := _address(match[1])) is None or _is_nobodys(address) or _is_network(match[1], match[2]):
+        if (address := _address(match[1])) is None or _is_nobodys(address) or _is_network(address, match[2]):
             continue
         if not _looks_like_a_version(view, match):
             yield Found("IP", match.start(1), match.end(1), str(address))
@@ -205,7 +206,7 @@ def _addresses(view: str) -> Iterator[Found]:
         written = match[0][: len(match[0]) - len(match[1] or "") - len(match[2] or "")]
         written = written if written.endswith("::") else written.rstrip(":.")
         address = _address(written.rstrip("."))
-        if address is None or _is_nobodys(address) or _is_network(written, match[2]) or not _is_wordless(written):
+        if address is None or _is_nobodys(address) or _is_network(address, match[2]) or not _is_wordless(written):
             continue
         yield Found("IP", match.start(), match.start() + len(written.rstrip(".")), str(_plain(address)))
 
@@ -231,9 +232,10 @@ def _is_nobodys(given: IPv4Address | IPv6Address) -> bool:
     return int(address) >> 24 in (0, 255) or not mask & (mask + 1)  # `this` network, broadcast, a netmask
 
 
-def _is_network(written: str, prefix: str | None) -> bool:
-    """Whether it is a range of addresses: those that end in zeros, and say how many bits count."""
-    return prefix is not None and re.search(r"(?:\.0|::)\Z", written) is not None
+def _is_network(address: IPv4Address | IPv6Address, prefix: str | None) -> bool:
+    """Whether it is a range of addresses: it says how many bits count, and the others are 0."""
+    hosts = address.max_prefixlen - int(prefix[1:]) if prefix else 0
+    return hosts > 0 and not int(address) & ((1 << hosts) - 1)
 
 
 def _looks_like_a_version(view: str, match: re.Match[str]) -> bool:
@@ -252,10 +254,16 @@ def _is_wordless(written: str) -> bool:
 
 # Phone numbers
 
-_PHONE = re.compile(r"(?<![A-Za-z0-9_+])(?<!\d[.,:/-])(?<![0-9a-f]-)(?=((?:\+ ?)?\(?\d(?:[ ().\-/]{0,3}\d){6,16}+))")
+_PHONE = re.compile(r"(?<![A-Za-z0-9_+])(?<!\d[.:/-])(?<![0-9a-f]-)(?=((?:\+ ?)?\(?\d(?:[ ().\-/]{0,3}\d){6,16}+))")
 # Written as phone numbers are: with an area code in parentheses, in threes and fours, or from 0 on in groups.
-_WRITTEN_AS_PHONE = re.compile(r"\(\d{2,5}\)[ -]?\d[\d -]{4,}\d|\d{3}[-.]\d{3}[-.]\d{4}|0\d{1,4}[ /-]\d[\d /-]{4,}\d")
-_DATE = re.compile(r"\d{1,4}[-./ ]\d{1,2}[-./ ]\d{1,4}(?!\d)")
+_WRITTEN_AS_PHONE = re.compile(
+    r"\(\d{2,5}\)[ -]?\d[\d -]{4,}\d"
+    r"|(?:1[-. ])?\d{3}[-.]\d{3}[-.]\d{4}"
+    r"|0\d(?:\.\d\d){4}"
+    r"|0\d{1,4}[ /-]\d[\d /-]{4,}\d"
+)
+# Not of phones: a date, and the groups of an ISBN.
+_OTHERS = re.compile(r"\d{4}([-./])\d{1,2}\1\d{1,2}(?!\d)|\d{1,2}([-./])\d{1,2}\2\d{4}(?!\d)|[\d-]+-[\dX]\Z")
 _CALL = re.compile(
     r"(?<![^\W_])(?:tel\b|t[eé]l[eéè]f|telephone|tél|phone|call|mobil|cell|fax|whatsapp|sms\b|dial|ring|handy|rufn|anruf"
     r"|portable|appel|m[oó]vil|llam|chiam|bel\b|bellen|zadzwo|kom\.|ligue|liga\b)|電話|电话|手机|전화",
@@ -276,31 +284,24 @@ def _phones(view: str, regions: Sequence[str]) -> Iterator[Found]:
 def _phone(view: str, start: int, end: int, regions: Sequence[str]) -> str:
     """The number in the form E.164; empty where it is none."""
     written = view[start:end]
-    if len(_compact(written)) < _LEAST_DIGITS or not re.match(END, view[end : end + 2]):
+    if len(_compact(written)) < _LEAST_DIGITS or not re.match(END, view[end : end + 5]):
         return ""
     if written.startswith("+"):
         return _international(written)
     if written.startswith("00") and (value := _international(f"+{written[2:]}")):
         return value
     is_called = _near(_CALL, view, start, end)
-    if _DATE.match(written) or isbn.is_valid(_compact(written)):
+    if _OTHERS.match(written) or not (is_called or _WRITTEN_AS_PHONE.fullmatch(written)):
         return ""
-    if is_called or _WRITTEN_AS_PHONE.fullmatch(written):
-        return next(filter(None, (_national(written, region, is_called=is_called) for region in regions)), "")
-    return ""
+    numbers = [number for region in regions if (number := _parsed(written, region))]
+    valid = [number for number in numbers if phonenumbers.is_valid_number(number)]
+    possible = [number for number in numbers if is_called and phonenumbers.is_possible_number(number)]
+    return next(map(_e164, (*valid, *possible)), "")
 
 
 def _international(written: str) -> str:
     number = _parsed(written, None)
     return _e164(number) if number and phonenumbers.is_possible_number(number) else ""
-
-
-def _national(written: str, region: str, *, is_called: bool) -> str:
-    number = _parsed(written, region)
-    if number is None:
-        return ""
-    is_right = phonenumbers.is_valid_number(number) or (is_called and phonenumbers.is_possible_number(number))
-    return _e164(number) if is_right else ""
 
 
 def _parsed(written: str, region: str | None) -> phonenumbers.PhoneNumber | None:
