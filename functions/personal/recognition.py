@@ -7,6 +7,7 @@ netmasks, networks. The addresses and numbers that are kept for documentation ar
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal, NamedTuple
 
@@ -274,24 +275,27 @@ _LEAST_DIGITS = 8
 
 def _phones(view: str, regions: Sequence[str]) -> Iterator[Found]:
     for match in _PHONE.finditer(view):
+        start = match.start()
+        if match[1].startswith("+"):
+            read: Callable[[str], str] = _international
+        elif match[1].startswith("00"):
+            read = _from_abroad
+        else:
+            is_called = _near(_CALL, view, start, match.end(1))
+            read = partial(_national, regions=regions, is_called=is_called)
         for end in _ends(view, match):
-            value = _phone(view, match.start(), end, regions)
-            if value:
-                yield Found("PHONE", match.start(), end, value)
+            if (value := read(view[start:end])) and re.match(END, view[end : end + 5]):
+                yield Found("PHONE", start, end, value)
                 break
 
 
-def _phone(view: str, start: int, end: int, regions: Sequence[str]) -> str:
+def _from_abroad(written: str) -> str:
+    return _international(f"+{written[2:]}")
+
+
+def _national(written: str, *, regions: Sequence[str], is_called: bool) -> str:
     """The number in the form E.164; empty where it is none."""
-    written = view[start:end]
-    if len(_compact(written)) < _LEAST_DIGITS or not re.match(END, view[end : end + 5]):
-        return ""
-    if written.startswith("+"):
-        return _international(written)
-    if written.startswith("00") and (value := _international(f"+{written[2:]}")):
-        return value
-    is_called = _near(_CALL, view, start, end)
-    if _OTHERS.match(written) or not (is_called or _WRITTEN_AS_PHONE.fullmatch(written)):
+    if not (is_called or _WRITTEN_AS_PHONE.fullmatch(written)) or _OTHERS.match(written):
         return ""
     numbers = [number for region in regions if (number := _parsed(written, region))]
     valid = [number for number in numbers if phonenumbers.is_valid_number(number)]
@@ -305,6 +309,8 @@ def _international(written: str) -> str:
 
 
 def _parsed(written: str, region: str | None) -> phonenumbers.PhoneNumber | None:
+    if sum(map(str.isdigit, written)) < _LEAST_DIGITS:
+        return None
     try:
         return phonenumbers.parse(written, region)
     except phonenumbers.NumberParseException:
