@@ -37,6 +37,7 @@ from functions.ports.actions import ActionNames, Invoke
 from functions.ports.conversations import Append, History
 from functions.ports.documents import Ingest
 from functions.ports.models import LanguageModel
+from functions.ports.personal import Reveal, Tokenizer
 from functions.ports.requests import Limits, RequestView
 from functions.ports.vectors import Collection, Lookup, Search, Upsert
 from functions.runtime.agent import Grant
@@ -69,6 +70,8 @@ class LocalProcess:
         collections: By the resource name that the workflows declare.
         chat: The language model; without one, agents go the way without.
         actions: What may be asked of servers outside, by name; without any, nothing.
+        tokenizer: That of the collections, which takes personal data out of what they store.
+        reveal: Gives originals back, by tenant; without it, tokens stay.
         workers: How many deliveries are worked on at a time.
         now: The time, in UTC; by default that of all processes on the store.
 
@@ -85,6 +88,8 @@ class LocalProcess:
         *,
         chat: Chat | None = None,
         actions: Mapping[str, Action] | None = None,
+        tokenizer: Tokenizer | None = None,
+        reveal: Callable[[str], Reveal] | None = None,
         workers: int = WORKERS,
         now: Callable[[], datetime] | None = None,
     ) -> None:
@@ -106,7 +111,7 @@ class LocalProcess:
         self._stopping = threading.Event()
         self._held: dict[int, LocalState] = {}  # by receipt: whose lease is still to be given back
         self._uploads = Uploads(store)
-        self._holding = Holding(store, now)
+        self._holding = Holding(store, now, tokenizer)
         points = Points(store.folder, collections.values())
         self._erasures = Erasures(store, self._blobs, self._holding, points)
         self._erasing = threading.Thread(target=self._finish_erasures, name="erasures", daemon=True)
@@ -121,6 +126,7 @@ class LocalProcess:
             Ingest: lambda resource, binding: TenantIngest(
                 self._uploads, self._collections[resource], binding.tenant, Time(binding.until, now)
             ),
+            Reveal: lambda _, binding: reveal(binding.tenant) if reveal is not None else None,
             Append: lambda _, binding: LocalAppend(store, now, binding),
             History: lambda _, binding: LocalHistory(store, now, binding),
             LanguageModel: lambda _, binding: self._model(binding),
