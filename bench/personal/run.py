@@ -1,14 +1,11 @@
 """How much of the labelled sentences is recognised, by kind, and what the standard library's documentation holds.
 
-Run as `python bench/personal/run.py`; `--cases` prints what was missed, and what was taken for what it is not.
+Run as `PYTHONPATH=tests/personal python bench/personal/run.py`; `--cases` prints what was missed, and what was taken for what it is not.
 """
 
 import sys
 import time
 from collections import Counter
-from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[2] / "tests" / "personal")]
 
 from labelled import REGIONS, scores, sentences
 
@@ -18,9 +15,8 @@ from functions.personal.recognition import found
 
 def main() -> None:
     """Print both tables."""
-    print(
-        f"{len(list(sentences()))} sentences\n\n| kind | right | missed | wrong | precision | recall |\n|---|---|---|---|---|---|"
-    )
+    print(f"{len(list(sentences()))} sentences\n")
+    print("| kind | right | missed | wrong | precision | recall |\n|---|---|---|---|---|---|")
     for kind, score in scores().items():
         counts = f"{score.right} | {score.missed} | {score.wrong}"
         print(f"| {kind} | {counts} | {score.precision:.3f} | {score.recall:.3f} |")
