@@ -1,6 +1,7 @@
 """How much of the labelled sentences is recognised, by kind, and what the standard library's documentation holds.
 
-Run as `PYTHONPATH=tests/personal python bench/personal/run.py`; `--cases` prints what was missed, and what was taken for what it is not.
+Run as `PYTHONPATH=tests/personal python bench/personal/run.py`;
+`--cases` prints what was missed, and what was taken for what it is not.
 """
 
 import sys

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from local_fakes import asked, settled
+from shelves import carried
 from small_encoder import SmallEncoder
 
 from functions.adapters.models.breaker import Breaker
@@ -32,7 +33,7 @@ class Library:
 
 @pytest.fixture(autouse=True)
 def _no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "built_encoder", lambda _: SmallEncoder())
+    monkeypatch.setattr(module, "registered", lambda *_: carried(SmallEncoder()))
     monkeypatch.setattr(module, "python_documents", lambda: (Library(),))
 
 
