@@ -37,6 +37,7 @@ from functions.ports.actions import ActionNames, Invoke
 from functions.ports.conversations import Append, History
 from functions.ports.documents import Ingest
 from functions.ports.models import LanguageModel
+from functions.ports.personal import Reveal
 from functions.ports.requests import Limits, RequestView
 from functions.ports.vectors import Collection, Lookup, Remove, Search, Upsert
 from functions.runtime.agent import Grant
@@ -110,7 +111,7 @@ class LocalProcess:
         self._stopping = threading.Event()
         self._held: dict[int, LocalState] = {}  # by receipt: whose lease is still to be given back
         self._uploads = Uploads(store)
-        self._holding = Holding(store, now)
+        self._holding = Holding(store, now, None if shelf is None else shelf.personal)
         points = Points(store, collections.values(), shelf)
         self._erasures = Erasures(store, self._blobs, self._holding, points)
         self._erasing = threading.Thread(target=self._finish_erasures, name="erasures", daemon=True)
@@ -128,6 +129,7 @@ class LocalProcess:
             Ingest: lambda resource, binding: TenantIngest(
                 self._uploads, self._collections[resource], binding.tenant, Time(binding.until, now)
             ),
+            Reveal: lambda _, binding: None if shelf is None else shelf.reveal(binding.tenant),
             Append: lambda _, binding: LocalAppend(store, now, binding),
             History: lambda _, binding: LocalHistory(store, now, binding),
             LanguageModel: lambda _, binding: self._model(binding),

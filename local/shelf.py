@@ -1,5 +1,7 @@
 """What the collections of one machine stand on: Qdrant Edge, the catalog in the store, long texts in files."""
 
+from typing import TYPE_CHECKING
+
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.store import Store
@@ -8,6 +10,10 @@ from functions.collections.collection import VersionedCollection
 from functions.collections.opening import current_of, ensured
 from functions.collections.points import Model
 from functions.ports.encoders import Encoders
+from functions.ports.personal import Reveal
+
+if TYPE_CHECKING:
+    from functions.personal.tokenizer import PersonalTokenizer
 
 COLLECTIONS = "collections"  # the folder of the vectors, beside the store
 TEXTS = "texts"  # that of the texts that are too long for a payload: they stay as long as their passages
@@ -20,13 +26,17 @@ class Shelf:
         store: With the catalog; the rest is in folders beside it.
         encoders: Those that this process carries.
         model: The one of them that a new collection is made for.
+        personal: Takes personal data out of what is stored and asked; without one, it stays.
     """
 
-    def __init__(self, store: Store, encoders: Encoders, model: Model) -> None:
+    def __init__(
+        self, store: Store, encoders: Encoders, model: Model, personal: "PersonalTokenizer | None" = None
+    ) -> None:
         self.catalog = LocalCatalog(store)
         self.vectors = EdgeStore(store.folder / COLLECTIONS)
         self.texts = LocalBlobs(store.folder / TEXTS)
         self.encoders = encoders
+        self.personal = personal
         self._model = model
         self._now = store.clock
 
@@ -46,7 +56,16 @@ class Shelf:
             encoders=self.encoders,
             blobs=self.texts,
             now=self._now,
+            tokenizer=self.personal,
         )
+
+    def reveal(self, tenant: str) -> Reveal | None:
+        """The capability to give originals back, where they are taken out at all."""
+        if self.personal is None:
+            return None
+        from functions.personal.tokenizer import TenantReveal  # noqa: PLC0415 - slow, and not for all
+
+        return TenantReveal(self.personal, tenant)
 
     def close(self) -> None:
         """Release the folders."""

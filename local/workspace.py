@@ -23,6 +23,7 @@ from functions.documents.sync import Progress, Report, sync
 from functions.errors import TroupeError
 from functions.events.envelope import digest
 from functions.workflows.catalog import WORKFLOWS
+from local.personal import opened_tokenizer, personal_settings
 from local.process import LocalProcess
 from local.shelf import Shelf
 from local.uploads import upload_ledger
@@ -93,16 +94,19 @@ def workspace(home: Path, docs: str | None) -> Iterator[Workspace]:
     Raises:
         ActionSettingsError: The environment names a file of actions that cannot be used.
         ModelSettingsError: The environment asks for a model that cannot be used.
+        PersonalDataError: Personal data is to be taken out of texts, and cannot be: its key is missing.
         StoreError: The store is damaged, or of a newer version.
         TroupeError: Another process uses the folder, it cannot be made or written, the documents folder cannot be
             read, or the encoder cannot be built.
     """
     model, actions = model_settings(os.environ), action_settings(os.environ)
+    personal = personal_settings(os.environ)
     with ExitStack() as closing:
         corpus = _folder_corpus(docs, closing) if docs else _python_corpus()
         store = _store(home, closing)
+        tokenizer = opened_tokenizer(personal, store)
         encoders = closing.enter_context(closed_with(registered(home, os.environ)))
-        shelf = closing.enter_context(closed_with(Shelf(store, encoders, encoders.carried[0])))
+        shelf = closing.enter_context(closed_with(Shelf(store, encoders, encoders.carried[0], tokenizer)))
         yield Workspace(store, corpus, shelf, _chat(model, closing), actions)
 
 

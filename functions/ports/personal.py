@@ -1,13 +1,17 @@
 """Personal data in texts: taken out before they are encoded or stored, given back where that is allowed."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from functions.errors import TroupeError
 from functions.ports.capability import capability
+
+#: A token as it stands in texts: the kind of what it stands for, and 80 bits in base32.
+TOKEN: Final = re.compile(r"\[(?:EMAIL|PHONE|CARD|IBAN|IP|ID)-[a-z2-7]{16}\]")
 
 
 class PersonalDataError(TroupeError):
@@ -18,7 +22,7 @@ class Original(msgspec.Struct, frozen=True, kw_only=True):
     """What a token stands for, encrypted.
 
     Attributes:
-        token: As it stands in texts, e.g. `[EMAIL-4f1c…]`.
+        token: As it stands in texts, e.g. `[EMAIL-mzxw6ytboi4dkmrq]`.
         sealed: The original, encrypted under a key that the vault does not hold.
         expires_at: From when on nobody can have it back.
     """

@@ -15,6 +15,7 @@ from functools import partial
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.places import OF_A_REQUEST
 from functions.adapters.local.store import Store, utc
+from functions.adapters.local.vault import LocalVault
 from functions.ports.conversations import TTL_DAYS
 
 EVERY_S = 3600.0
@@ -121,6 +122,7 @@ def passes(store: Store, blobs: LocalBlobs, now: datetime) -> Iterator[int]:
         delete = _deleting(table, key, condition, named)
         while removed := store.write(delete):
             yield removed
+    yield LocalVault(store).expire(now)
     yield store.write(lambda connection: connection.execute(_FORGET_PLANS, (oldest,)).rowcount)
     blobs.remove_older(now - timedelta(days=BLOB_DAYS))
 
