@@ -24,7 +24,7 @@ from rich.table import Table
 
 from functions.adapters.encoders.minilm import built_encoder
 from functions.adapters.vectors.qdrant_edge import EdgeCollection
-from functions.adapters.vectors.ranking import text_to_encode
+from functions.collections.ranking import text_to_encode
 from functions.documents.python_docs import read_python_docs
 from functions.events.common import Passage
 

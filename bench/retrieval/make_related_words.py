@@ -1,4 +1,4 @@
-"""Writes functions/adapters/vectors/related_words.txt: the words of Python's documentation and their neighbours.
+"""Writes functions/collections/related_words.txt: the words of Python's documentation and their neighbours.
 
     python bench/retrieval/make_related_words.py
 
@@ -23,7 +23,7 @@ from functions.events.common import Passage
 
 ROOT = Path(__file__).parents[2]
 ENCODERS = ROOT / ".troupe" / "encoders"
-TARGET = ROOT / "functions" / "adapters" / "vectors" / "related_words.txt"
+TARGET = ROOT / "functions" / "collections" / "related_words.txt"
 
 LEAST_LETTERS = 3
 LEAST_COSINE = 0.5

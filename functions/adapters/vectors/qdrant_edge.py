@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from functions.adapters.vectors.ranking import (
+from functions.collections.ranking import (
     Candidate,
     question_to_encode,
     ranked,
