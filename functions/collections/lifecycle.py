@@ -4,9 +4,8 @@ Everything here changes the catalog alone, by one write of an entry; what moves 
 `remove_dropped`. What is refused says what to do instead.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
 
 import msgspec
 
@@ -17,32 +16,15 @@ from functions.collections.entries import (
     with_version,
     without_version,
 )
+from functions.collections.points import layout_of
 from functions.errors import TroupeError
 from functions.ports.catalog import Carrier, Catalog, ChangedMeanwhileError, Entry, Progress, Version
-from functions.ports.encoders import Encoders, UnknownEncoderError
+from functions.ports.encoders import Encoder
 from functions.ports.vector_stores import EVERYTHING, Layout, VectorStore
 
 
 class LifecycleError(TroupeError):
     """A collection cannot be changed like this now; nothing was."""
-
-
-class Dimensioned(Protocol):
-    """Of an encoder, what a layout says of it."""
-
-    @property
-    def version(self) -> str:
-        """Its name everywhere."""
-        ...
-
-    @property
-    def dimension(self) -> int:
-        """The length of its vectors."""
-        ...
-
-
-#: `functions.collections.points.layout_of`: the name of the collection, the number of the version, the encoder.
-LayoutOf = Callable[[str, int, Dimensioned], Layout]
 
 
 class VersionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,12 +71,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     carriers: int
 
 
-def create(catalog: Catalog, layout: Layout, name: str, *, ttl_s: float | None, now: datetime) -> Entry:
-    """List a collection whose first version has this layout.
+def create(catalog: Catalog, name: str, encoder: Encoder, *, ttl_s: float | None, now: datetime) -> Entry:
+    """List a collection whose first version is of this encoder.
 
     Raises:
+        LayoutError: The name is not one that a store takes.
         LifecycleError: One of this name is there: a collection never changes in place.
     """
+    layout = layout_of(name, 1, encoder)
     version = Version(number=1, layout=layout, phase="whole", created=now)
     entry = Entry(name=name, key=layout.name, current=1, versions=(version,), ttl_s=ttl_s)
     if (found := catalog.read(name)) is None:
@@ -109,12 +93,11 @@ def create(catalog: Catalog, layout: Layout, name: str, *, ttl_s: float | None, 
     )
 
 
-def begin(  # noqa: PLR0913 - what a version is made of
+def begin(
     catalog: Catalog,
     name: str,
-    encoder: Dimensioned,
+    encoder: Encoder,
     *,
-    layout_of: LayoutOf,
     rate: float | None,
     now: datetime,
 ) -> int:
@@ -256,17 +239,6 @@ def status(catalog: Catalog, name: str, store: VectorStore | None) -> Status:
         ),
         carriers=len(carriers),
     )
-
-
-def refuse_unknown_encoder(encoders: Encoders, version: str) -> None:
-    """Refuse an encoder that is not carried here.
-
-    Raises:
-        UnknownEncoderError: With those that are.
-    """
-    if version not in encoders.versions:
-        there = ", ".join(sorted(encoders.versions)) or "none"
-        raise UnknownEncoderError(f"there is no encoder {version!r} here: there are {there}")
 
 
 def _switched(catalog: Catalog, entry: Entry, wanted: Version, *, previous: int | None) -> Entry:
