@@ -124,7 +124,7 @@ def _beginning(text: str) -> str:
 
 def _storable_work(work: Work) -> Work:
     said = {
-        field: storable(value) if isinstance(value, str) else tuple(storable(each) for each in value)
+        field: storable(value) if isinstance(value, str) else [storable(each) for each in value]
         for field, value in msgspec.structs.asdict(work).items()
     }
-    return Work(**said)
+    return msgspec.convert(said, Work)

@@ -72,8 +72,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """What a physical collection is made for; it never changes.
 
     Attributes:
-        name: The physical name, which carries version and encoder: 1 to 200 of a-z, 0-9, `.`, `-` and `_`. A store
-            that takes fewer characters makes its own name of it, one to one.
+        name: The physical name, which carries version and encoder: 1 to 200 of a-z, 0-9, `.`, `-` and `_`, a letter or
+            digit first. A store that takes fewer characters makes its own name of it, one to one.
         encoder: The version of the encoder that makes its vectors.
         dimension: Their length.
         distance: Greater is nearer with both; unit vectors make them the same.
@@ -104,10 +104,11 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: A UUID in its usual form, lower case.
-        vector: Of the layout's dimension, finite and not zero; None where it was not asked for. Stores that keep
-            vectors for the cosine may give it back at unit length.
-        terms: The words, for stores that search them.
-        fields: What it says: strings, numbers, booleans, lists of strings. A name is 1 to 63 of a-z, 0-9 and `_`.
+        vector: Of the layout's dimension, finite, not zero, 1e-15 to 1e15 long; None where it was not asked for. Stores
+            that keep vectors for the cosine may give it back at unit length.
+        terms: The words, for stores that search them, which give them back with the vector.
+        fields: What it says: strings, finite numbers, booleans, lists of strings; of integers those within 2**53. A
+            name is 1 to 63 of a-z, 0-9 and `_`. A lone surrogate, which UTF-8 cannot carry, is stored as `?`.
     """
 
     id: str
@@ -192,7 +193,8 @@ class VectorStore(Protocol):
     """Physical collections in one product.
 
     Every call may raise `UnavailableError` and `RefusedError`; every call with a layout raises `NoSuchCollectionError`
-    where it is not there, and `LayoutError` where it was made otherwise.
+    where it is not there, and `LayoutError` where it was made otherwise. After `close`, every call raises
+    `VectorStoreError`.
     """
 
     @property
@@ -218,6 +220,8 @@ class VectorStore(Protocol):
 
     def upsert(self, layout: Layout, points: Sequence[Point]) -> None:
         """Store points durably, each in the place of the one with its id; the next search finds them.
+
+        Of several points with one id in a call the last counts. Vector and fields are replaced as a whole.
 
         Raises:
             PointsError: Some cannot be stored; nothing was.
@@ -272,6 +276,8 @@ class VectorStore(Protocol):
         vectors: bool = False,
     ) -> Sequence[Point]:
         """The first `limit` points that a filter passes and whose id is greater than `after`, in the order of ids.
+
+        `after` is an id, of a point that is there or not, or empty.
 
         Every point that is there from the first page to the last is given once.
         """

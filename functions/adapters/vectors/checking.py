@@ -1,10 +1,16 @@
-"""What every vector store refuses, with the same errors: said before anything is sent or stored."""
+"""What every vector store refuses, with the same errors, and what it makes of what it takes.
+
+Said before anything is sent or stored. A text is stored and asked for as UTF-8 carries it: a lone surrogate becomes
+`?`, in points and in filters alike. What is wrong with several points of a call is told of them all.
+"""
 
 import math
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from functions.ports.vector_stores import (
     Condition,
@@ -18,7 +24,10 @@ from functions.ports.vector_stores import (
     Point,
     PointsError,
     Query,
+    Terms,
+    Value,
     Vector,
+    VectorStoreError,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +36,9 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,199}")
 _FIELD = re.compile(r"[a-z0-9_]{1,63}")
 _MOST_DIMENSIONS = 65_536
+_LARGEST_INTEGER = 2**53  # every one up to here is a number in every store
+_WORDS = 2**32
+_SHORTEST, _LONGEST = 1e-15, 1e15  # of vectors: their squares still are numbers of 32 bits
 _TOLD = 5  # problems of a batch that are told one by one
 
 
@@ -70,34 +82,39 @@ def check_same(layout: Layout, found: Layout) -> None:
         )
 
 
-def check_points(layout: Layout, points: Sequence[Point]) -> None:
-    """Refuse points that cannot be stored.
+def check_points(layout: Layout, points: Sequence[Point]) -> list[Point]:
+    """The points as they are stored: each id once, of several the last.
 
     Raises:
         PointsError: What is wrong with them, up to 5 told one by one.
     """
     _refuse([problem for point in points for problem in _problems(layout, point)], "nothing was stored")
+    newest = {point.id: point for point in points}
+    return [msgspec.structs.replace(point, fields=storable_fields(point.fields)) for point in newest.values()]
 
 
-def check_queries(layout: Layout, queries: Sequence[Query]) -> None:
-    """Refuse queries that cannot be asked.
+def check_queries(layout: Layout, queries: Sequence[Query]) -> list[Query]:
+    """The queries as they are asked.
 
     Raises:
-        PointsError: A vector, or a limit below 1.
+        PointsError: A vector, terms, or a limit below 1.
         FieldError: A filter.
     """
     problems = []
+    asked = []
     for number, query in enumerate(queries):
-        problems += [f"query {number}: {each}" for each in _vector_problems(layout, query.vector)]
+        found = [*_vector_problems(layout, query.vector), *_terms_problems(query.terms or Terms())]
         if query.limit < 1:
-            problems.append(f"query {number}: the limit {query.limit}: expected 1 or more")
-        check_filter(layout, query.where)
-        check_filter(layout, query.rarity)
+            found.append(f"the limit {query.limit}: expected 1 or more")
+        problems += [f"query {number}: {each}" for each in found]
+        where, rarity = check_filter(layout, query.where), check_filter(layout, query.rarity)
+        asked.append(msgspec.structs.replace(query, where=where, rarity=rarity))
     _refuse(problems, "nothing was searched")
+    return asked
 
 
-def check_filter(layout: Layout, where: Filter) -> None:
-    """Refuse a filter that the layout has no fields for.
+def check_filter(layout: Layout, where: Filter) -> Filter:
+    """The filter as it is asked.
 
     Raises:
         FieldError: All fields that are not declared, and those of another kind.
@@ -106,6 +123,10 @@ def check_filter(layout: Layout, where: Filter) -> None:
     if wrong:
         known = ", ".join(f"{name} ({kind})" for name, kind in sorted(layout.fields.items())) or "none"
         raise FieldError(f"a filter cannot be used: {'; '.join(wrong)}; the fields of {layout.name} are {known}")
+    return Filter(
+        must=tuple(_storable_condition(each) for each in where.must),
+        must_not=tuple(_storable_condition(each) for each in where.must_not),
+    )
 
 
 def check_ids(ids: Iterable[str]) -> list[str]:
@@ -119,17 +140,62 @@ def check_ids(ids: Iterable[str]) -> list[str]:
     return asked
 
 
-def check_fields(fields: Mapping[str, Fields], layout: Layout) -> None:
-    """Refuse fields that cannot be set.
+def check_fields(fields: Mapping[str, Fields], layout: Layout) -> dict[str, Fields]:
+    """The fields as they are set, by id.
 
     Raises:
         PointsError: What is wrong with them.
     """
-    check_ids(fields)
-    _refuse(
-        [f"point {id_}: {each}" for id_, given in fields.items() for each in _field_problems(layout, given)],
-        "nothing was set",
-    )
+    wrong = [f"the id {each!r}: expected a UUID" for each in fields if not _is_id(each)]
+    wrong += [f"point {id_}: {each}" for id_, given in fields.items() for each in _field_problems(layout, given)]
+    _refuse(wrong, "nothing was set")
+    return {id_: storable_fields(given) for id_, given in fields.items()}
+
+
+def check_page(after: str, limit: int) -> None:
+    """Refuse a page that is none.
+
+    Raises:
+        PointsError: It begins after what is no id, or is for less than one point.
+    """
+    wrong = [] if not after or _is_id(after) else [f"a page after {after!r}: expected the id of a point, or nothing"]
+    if limit < 1:
+        wrong.append(f"a page of {limit} points: expected 1 or more")
+    _refuse(wrong, "nothing was read")
+
+
+def check_open(*, is_open: bool) -> None:
+    """Refuse to use a store that was closed.
+
+    Raises:
+        VectorStoreError: It was.
+    """
+    if not is_open:
+        raise VectorStoreError("the vector store is closed: open another one")
+
+
+def storable(text: str) -> str:
+    """The text without lone surrogates, which UTF-8 cannot carry."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def storable_fields(fields: Fields) -> dict[str, Value]:
+    """The fields with all texts as they are stored, sequences as lists."""
+    return {name: _storable_value(value) for name, value in fields.items()}
+
+
+def _storable_value(value: Value) -> Value:
+    if isinstance(value, str):
+        return storable(value)
+    return value if isinstance(value, int | float) else [storable(each) for each in value]
+
+
+def _storable_condition(condition: Condition) -> Condition:
+    if isinstance(condition, Equals) and isinstance(condition.value, str):
+        return Equals(condition.field, storable(condition.value))
+    if isinstance(condition, OneOf):
+        return OneOf(condition.field, tuple(storable(each) for each in condition.values))
+    return condition
 
 
 def _problems(layout: Layout, point: Point) -> Iterator[str]:
@@ -138,8 +204,7 @@ def _problems(layout: Layout, point: Point) -> Iterator[str]:
     found = [] if point.vector is not None else ["it has no vector"]
     if point.vector is not None:
         found += _vector_problems(layout, point.vector)
-    if len(point.terms.indices) != len(point.terms.weights):
-        found.append(f"{len(point.terms.indices)} terms have {len(point.terms.weights)} weights")
+    found += _terms_problems(point.terms)
     found += _field_problems(layout, point.fields)
     yield from (f"point {point.id}: {each}" for each in found)
 
@@ -154,40 +219,83 @@ def _vector_problems(layout: Layout, vector: Vector) -> list[str]:
 
 
 def _number_problems(vector: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> list[str]:
-    length = float((vector.astype("float64") ** 2).sum())
+    length = math.sqrt(float((vector.astype("float64") ** 2).sum()))
     if not math.isfinite(length):
         return ["its vector holds NaN or infinity"]
-    return [] if length > 0 else ["its vector is zero"]
+    if length == 0:
+        return ["its vector is zero"]
+    if not _SHORTEST <= length <= _LONGEST:
+        return [f"its vector is {length:.0e} long: expected {_SHORTEST:.0e} to {_LONGEST:.0e}"]
+    return []
+
+
+def _terms_problems(terms: Terms) -> list[str]:
+    if len(terms.indices) != len(terms.weights):
+        return [f"{len(terms.indices)} terms have {len(terms.weights)} weights"]
+    wrong = []
+    if len(set(terms.indices)) < len(terms.indices):
+        wrong.append("a term is there twice")
+    if not all(0 <= index < _WORDS for index in terms.indices):
+        wrong.append("a term's number is not one of 0 to 2**32 - 1")
+    if not all(0 < weight < math.inf for weight in terms.weights):
+        wrong.append("a term's weight is not above 0, or infinite")
+    return wrong
 
 
 def _field_problems(layout: Layout, fields: Fields) -> list[str]:
     wrong = [f"the field {name!r}: expected 1 to 63 of a-z, 0-9 and '_'" for name in fields if not _is_field(name)]
-    wrong += [
-        f"the field {name!r} is {value!r:.40}: expected {_EXPECTED[layout.fields[name]]}"
+    expected = {name: layout.fields.get(name, "any") for name in fields}
+    return wrong + [
+        f"the field {name!r} is {value!r:.40}: expected {_EXPECTED[expected[name]]}"
         for name, value in fields.items()
-        if name in layout.fields and not _fits(value, layout.fields[name])
+        if not _FITS[expected[name]](value)
     ]
-    return wrong
 
 
 def _condition_problems(layout: Layout, condition: Condition) -> list[str]:
     kind = layout.fields.get(condition.field)
     if kind is None:
         return [f"{condition.field!r} is not declared"]
+    wanted = "keyword" if isinstance(condition, OneOf) or isinstance(_bounds(condition)[0], str) else "number"
+    if wanted != kind:
+        return [f"{condition.field!r} is a {kind}, asked for as a {wanted}"]
+    wrong = [each for each in _bounds(condition) if each is not None and not _FITS[kind](each)]
+    return [f"{condition.field!r} is asked for as {each!r:.40}: expected {_EXPECTED[kind]}" for each in wrong]
+
+
+def _bounds(condition: Condition) -> tuple[object, ...]:
     if isinstance(condition, Equals):
-        wanted = "keyword" if isinstance(condition.value, str) else "number"
-    else:
-        wanted = "keyword" if isinstance(condition, OneOf) else "number"
-    return [] if wanted == kind else [f"{condition.field!r} is a {kind}, asked for as a {wanted}"]
+        return (condition.value,)
+    if isinstance(condition, OneOf):
+        return condition.values or (None,)
+    return (condition.above, condition.at_least, condition.below, condition.at_most)
 
 
-_EXPECTED = {"keyword": "a string or a list of strings", "number": "a finite number"}
-
-
-def _fits(value: object, kind: str) -> bool:
-    if kind == "number":
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _is_keyword(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, list | tuple) and all(isinstance(each, str) for each in value))
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, bool):
+        return False
+    return abs(value) <= _LARGEST_INTEGER if isinstance(value, int) else _is_finite(value)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _is_value(value: object) -> bool:
+    return isinstance(value, bool) or _is_keyword(value) or _is_number(value)
+
+
+_FITS = {"keyword": _is_keyword, "number": _is_number, "any": _is_value}
+_NUMBER = "a finite number, and of integers one within 2**53"
+_EXPECTED = {
+    "keyword": "a string or a list of strings",
+    "number": _NUMBER,
+    "any": f"a string, a boolean, a list of strings or {_NUMBER}",
+}
 
 
 def _is_id(given: object) -> bool:

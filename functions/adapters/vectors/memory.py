@@ -2,7 +2,8 @@
 
 import math
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import msgspec
 import numpy as np
@@ -13,6 +14,8 @@ from functions.adapters.vectors.checking import (
     check_filter,
     check_ids,
     check_layout,
+    check_open,
+    check_page,
     check_points,
     check_queries,
     check_same,
@@ -44,11 +47,12 @@ class MemoryStore:
         self._layouts: dict[str, Layout] = {}
         self._points: dict[str, dict[str, Point]] = {}
         self._lock = threading.RLock()
+        self._is_open = True
 
     def create(self, layout: Layout) -> None:
         """See `VectorStore.create`."""
         check_layout(layout)
-        with self._lock:
+        with self._used():
             if layout.name in self._layouts:
                 check_same(layout, self._layouts[layout.name])
                 return
@@ -57,57 +61,55 @@ class MemoryStore:
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`."""
-        with self._lock:
+        with self._used():
             self._layouts.pop(name, None)
             self._points.pop(name, None)
 
     def layouts(self) -> Sequence[Layout]:
         """See `VectorStore.layouts`."""
-        with self._lock:
+        with self._used():
             return sorted(self._layouts.values(), key=lambda layout: layout.name)
 
     def upsert(self, layout: Layout, points: Sequence[Point]) -> None:
         """See `VectorStore.upsert`."""
-        with self._lock:
+        with self._used():
             stored = self._of(layout)
-            check_points(layout, points)
-            stored.update({point.id: point for point in points})
+            stored.update({point.id: _kept(point) for point in check_points(layout, points)})
 
     def search(self, layout: Layout, queries: Sequence[Query]) -> Sequence[Sequence[Hit]]:
         """See `VectorStore.search`."""
-        with self._lock:
+        with self._used():
             points = self._of(layout)
-            check_queries(layout, queries)
-            return [_found(layout, list(points.values()), query) for query in queries]
+            stored = list(points.values())
+            return [_found(layout, stored, query) for query in check_queries(layout, queries)]
 
     def read(self, layout: Layout, ids: Iterable[str], *, vectors: bool = False) -> Sequence[Point]:
         """See `VectorStore.read`."""
-        with self._lock:
+        with self._used():
             points = self._of(layout)
             return [_shown(points[each], vectors=vectors) for each in check_ids(ids) if each in points]
 
     def set_fields(self, layout: Layout, fields: Mapping[str, Fields]) -> None:
         """See `VectorStore.set_fields`."""
-        with self._lock:
+        with self._used():
             points = self._of(layout)
-            check_fields(fields, layout)
-            for each, given in fields.items():
+            for each, given in check_fields(fields, layout).items():
                 if each in points:
                     points[each] = msgspec.structs.replace(points[each], fields={**points[each].fields, **given})
 
     def delete(self, layout: Layout, ids: Iterable[str]) -> None:
         """See `VectorStore.delete`."""
-        with self._lock:
+        with self._used():
             points = self._of(layout)
             for each in check_ids(ids):
                 points.pop(each, None)
 
     def delete_where(self, layout: Layout, where: Filter) -> None:
         """See `VectorStore.delete_where`."""
-        with self._lock:
+        with self._used():
             points = self._of(layout)
-            check_filter(layout, where)
-            for each in [point.id for point in points.values() if passes(where, point.fields)]:
+            asked = check_filter(layout, where)
+            for each in [point.id for point in points.values() if passes(asked, point.fields)]:
                 del points[each]
 
     def erase(self, layout: Layout, ids: Iterable[str]) -> None:
@@ -116,10 +118,10 @@ class MemoryStore:
 
     def count(self, layout: Layout, where: Filter = EVERYTHING) -> int:
         """See `VectorStore.count`."""
-        with self._lock:
+        with self._used():
             points = self._of(layout)
-            check_filter(layout, where)
-            return sum(passes(where, point.fields) for point in points.values())
+            asked = check_filter(layout, where)
+            return sum(passes(asked, point.fields) for point in points.values())
 
     def scroll(
         self,
@@ -131,18 +133,28 @@ class MemoryStore:
         vectors: bool = False,
     ) -> Sequence[Point]:
         """See `VectorStore.scroll`."""
-        with self._lock:
+        with self._used():
             points = self._of(layout)
-            check_filter(layout, where)
-            ids = sorted(each for each, point in points.items() if each > after and passes(where, point.fields))
+            asked = check_filter(layout, where)
+            check_page(after, limit)
+            ids = sorted(each for each, point in points.items() if each > after and passes(asked, point.fields))
             return [_shown(points[each], vectors=vectors) for each in ids[:limit]]
 
     def optimize(self, layout: Layout) -> None:
         """See `VectorStore.optimize`: there is no index."""
-        self._of(layout)
+        with self._used():
+            self._of(layout)
 
     def close(self) -> None:
         """See `VectorStore.close`."""
+        with self._lock:
+            self._is_open = False
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        with self._lock:
+            check_open(is_open=self._is_open)
+            yield
 
     def _of(self, layout: Layout) -> dict[str, Point]:
         found = self._layouts.get(layout.name)
@@ -179,8 +191,14 @@ def _values(value: Value) -> Sequence[object]:
     return [value] if isinstance(value, str | int | float) else value
 
 
+def _kept(point: Point) -> Point:
+    """A copy that nobody else changes."""
+    return msgspec.structs.replace(point, vector=np.array(point.vector, np.float32))
+
+
 def _shown(point: Point, *, vectors: bool) -> Point:
-    return point if vectors else msgspec.structs.replace(point, vector=None)
+    shown = msgspec.structs.replace(point, fields=dict(point.fields))
+    return _kept(shown) if vectors else msgspec.structs.replace(shown, vector=None, terms=Terms())
 
 
 def _found(layout: Layout, points: Sequence[Point], query: Query) -> list[Hit]:
@@ -190,7 +208,7 @@ def _found(layout: Layout, points: Sequence[Point], query: Query) -> list[Hit]:
     scores = _scores(layout, passed, query.vector)
     words = _words(query, [point for point in points if passes(query.rarity, point.fields)])
     hits = [
-        Hit(id=point.id, score=score, words=words(point.terms), fields=point.fields)
+        Hit(id=point.id, score=score, words=words(point.terms), fields=dict(point.fields))
         for point, score in zip(passed, scores, strict=True)
     ]
     hits.sort(key=lambda hit: (-hit.score, hit.id))
