@@ -13,13 +13,14 @@ from pathlib import Path
 
 import msgspec
 
-from functions.adapters.encoders.minilm_artefact import VERSION, EncoderError, verify_folder
+from functions.adapters.encoders.minilm_artefact import PRECISIONS, verify_folder
 from functions.adapters.local.checks import Examined, Finding, examine, repair, users
 from functions.adapters.local.members import LockedError, locked
 from functions.adapters.local.store import Store
 from functions.adapters.local.wal import read_only
 from functions.adapters.vectors.qdrant_edge import CollectionError, check_collection, read_marker
 from functions.errors import TroupeError
+from functions.ports.encoders import EncoderError
 
 STORE = "troupe.sqlite"
 
@@ -44,7 +45,7 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
 def examined(home: Path) -> Examination:
     """Look at everything in a folder with a store."""
     store: Examined = examine(home, datetime.now(UTC))
-    findings = [*store.findings, *_encoder(home / "encoders" / VERSION), *_collections(home)]
+    findings = [*store.findings, *_encoders(home / "encoders"), *_collections(home)]
     return Examination(home=str(home), processes=store.processes, requests=store.requests, findings=findings)
 
 
@@ -94,11 +95,15 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target, ignore=shutil.ignore_patterns(".*"))
 
 
-def _encoder(folder: Path) -> Iterator[Finding]:
-    if not folder.exists():  # it is built at the first start
-        return
+def _encoders(parent: Path) -> Iterator[Finding]:
+    for precision in PRECISIONS:
+        if (parent / precision.version).exists():  # each is built when it is first used
+            yield from _encoder(parent / precision.version, precision.version)
+
+
+def _encoder(folder: Path, version: str) -> Iterator[Finding]:
     try:
-        verify_folder(folder)
+        verify_folder(folder, version)
     except EncoderError as error:
         yield Finding(
             check="encoder",

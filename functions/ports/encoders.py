@@ -24,8 +24,20 @@ class Encoder(Protocol):
         ...
 
     def encode(self, texts: Sequence[str]) -> "NDArray[np.float32]":
-        """One unit-length vector a text: shape (len(texts), dimension), in the order given."""
+        """One unit-length vector a text: shape (len(texts), dimension), in the order given.
+
+        Raises:
+            EncoderError: It cannot make them; EncoderUnavailableError where a later call may.
+        """
         ...
+
+
+class EncoderError(TroupeError):
+    """An encoder cannot be opened, or what it gave are no vectors."""
+
+
+class EncoderUnavailableError(EncoderError):
+    """An encoder did not answer, or is busy, and trying again in time did not help: a later call may succeed."""
 
 
 class UnknownEncoderError(TroupeError, LookupError):

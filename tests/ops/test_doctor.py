@@ -17,8 +17,7 @@ from command import Troupe
 from local_process import running
 from small_encoder import SmallEncoder
 
-from functions.adapters.encoders import minilm_artefact
-from functions.adapters.encoders.minilm_artefact import VERSION, write_marker
+from functions.adapters.encoders.minilm_artefact import FP32, W8, write_marker
 from functions.adapters.local import checks
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.checks import examine
@@ -265,13 +264,15 @@ def test_a_damaged_collection_is_named(troupe: Troupe, home: Path) -> None:
         assert checked(troupe) == ["collection"], "its marker is looked at beside a process too"
 
 
-def test_an_encoder_that_is_not_what_was_built_is_named(troupe: Troupe, home: Path) -> None:
-    folder = home / "encoders" / VERSION
+@pytest.mark.parametrize("version", [FP32.version, W8.version])
+def test_an_encoder_that_is_not_what_was_built_is_named(troupe: Troupe, home: Path, version: str) -> None:
+    folder = home / "encoders" / version
     folder.mkdir(parents=True)
-    (folder / minilm_artefact.DATA_FILE).write_bytes(b"weights")
-    write_marker(folder)
+    for name in ("model.onnx", "model.data", "tokenizer.json", "vocabulary.txt"):
+        (folder / name).write_bytes(b"weights")
+    write_marker(folder, version)
     assert checked(troupe) == []
-    (folder / minilm_artefact.DATA_FILE).write_bytes(b"Weights")
+    (folder / "model.data").write_bytes(b"Weights")
     assert checked(troupe) == ["encoder"]
 
 
