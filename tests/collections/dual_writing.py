@@ -12,8 +12,8 @@ from small_encoder import SmallEncoder
 
 from functions.adapters.vectors.memory import MemoryStore
 from functions.collections.migration import Ended, fill
-from functions.ports.catalog import Entry, Version
-from functions.ports.vector_stores import NEVER, Filter, Layout, Point, Range, Terms
+from functions.ports.catalog import Catalog, Entry, Version
+from functions.ports.vector_stores import NEVER, Filter, Layout, Point, Range, Terms, VectorStore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FIELDS = {"expires_at": "number", "written": "number"}
@@ -83,9 +83,14 @@ class World:
     seconds: What the clock says, since it was started.
     """
 
-    def __init__(self, points: int) -> None:
-        self.store, self.catalog = MemoryStore(), MemoryCatalog()
+    def __init__(self, points: int, store: VectorStore | None = None, catalog: Catalog | None = None) -> None:
+        self.store: VectorStore = store or MemoryStore()
+        self.catalog: Catalog = catalog or MemoryCatalog()
         self.seconds = 0.0
+        if self.catalog.read("documents") is None:
+            self._begin(points)
+
+    def _begin(self, points: int) -> None:
         self.store.create(FIRST)
         self.store.create(SECOND)
         self.store.upsert(FIRST, [point(number, f"first {number}", OLD) for number in range(points)])
