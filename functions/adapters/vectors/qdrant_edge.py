@@ -15,11 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from functions.adapters.vectors.checking import (
     check_fields,
     check_filter,
     check_ids,
     check_layout,
+    check_open,
+    check_page,
     check_points,
     check_queries,
     check_same,
@@ -52,11 +56,14 @@ from functions.ports.vector_stores import (
     Point,
     Query,
     Terms,
+    Vector,
     VectorStoreError,
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import qdrant_edge
+    from numpy.typing import NDArray
 
 
 @dataclass
@@ -86,18 +93,20 @@ class EdgeStore:
         self._parent = parent
         self._opened: dict[str, _Opened] = {}
         self._opening = threading.RLock()
-        self._closed = False
+        self._is_open = True
 
     def create(self, layout: Layout) -> None:
         """See `VectorStore.create`; one that is there is opened."""
         check_layout(layout)
         with self._opening:
+            check_open(is_open=self._is_open)
             make(self._parent / layout.name, layout)
             self._of(layout)
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`; where another process has it open, nothing is done."""
         with self._opening:
+            check_open(is_open=self._is_open)
             opened = self._opened.pop(name, None)
             if opened is not None:
                 with opened.writing:
@@ -107,25 +116,25 @@ class EdgeStore:
 
     def layouts(self) -> Sequence[Layout]:
         """See `VectorStore.layouts`."""
+        check_open(is_open=self._is_open)
         folders = sorted(self._parent.glob("[!.]*")) if self._parent.is_dir() else []
         return [layout for layout in map(layout_in, folders) if layout is not None]
 
     def upsert(self, layout: Layout, points: Sequence[Point]) -> None:
         """See `VectorStore.upsert`."""
-        opened = self._of(layout)
-        check_points(layout, points)
-        if points:
-            import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
+        import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
 
-            newest = {point.id: point for point in points}
-            _write(opened, [edge.UpdateOperation.upsert_points([_stored(point) for point in newest.values()])])
+        opened = self._of(layout)
+        stored = [_stored(layout, point) for point in check_points(layout, points)]
+        if stored:
+            _write(opened, [edge.UpdateOperation.upsert_points(stored)])
 
     def search(self, layout: Layout, queries: Sequence[Query]) -> Sequence[Sequence[Hit]]:
         """See `VectorStore.search`."""
         opened = self._of(layout)
-        check_queries(layout, queries)
+        asked = [_unit_query(layout, query) for query in check_queries(layout, queries)]
         with _reporting(opened):
-            return _found(opened.shard, queries)
+            return _found(opened.shard, asked)
 
     def read(self, layout: Layout, ids: Iterable[str], *, vectors: bool = False) -> Sequence[Point]:
         """See `VectorStore.read`."""
@@ -138,24 +147,24 @@ class EdgeStore:
 
     def set_fields(self, layout: Layout, fields: Mapping[str, Fields]) -> None:
         """See `VectorStore.set_fields`."""
-        opened = self._of(layout)
-        check_fields(fields, layout)
-        there = {point.id for point in self.read(layout, fields)}
-        if there:
-            import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
+        import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
 
-            alike: dict[str, tuple[Fields, list[qdrant_edge.PointId]]] = {}
-            for each in there:
-                alike.setdefault(repr(fields[each]), (fields[each], []))[1].append(uuid.UUID(each))
-            _write(opened, [edge.UpdateOperation.set_payload(same, dict(given)) for given, same in alike.values()])
+        opened = self._of(layout)
+        given = check_fields(fields, layout)
+        alike: dict[str, list[qdrant_edge.PointId]] = {}  # one step of the log for all that are told the same
+        for point in self.read(layout, given):
+            alike.setdefault(repr(given[point.id]), []).append(uuid.UUID(point.id))
+        if alike:
+            steps = ((points, given[str(points[0])]) for points in alike.values())
+            _write(opened, [edge.UpdateOperation.set_payload(points, dict(said)) for points, said in steps])
 
     def delete(self, layout: Layout, ids: Iterable[str]) -> None:
         """See `VectorStore.delete`."""
+        import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
+
         opened = self._of(layout)
         asked: list[qdrant_edge.PointId] = [uuid.UUID(each) for each in check_ids(ids)]
         if asked:
-            import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
-
             _write(opened, [edge.UpdateOperation.delete_points(asked)])
 
     def delete_where(self, layout: Layout, where: Filter) -> None:
@@ -163,8 +172,8 @@ class EdgeStore:
         import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
 
         opened = self._of(layout)
-        check_filter(layout, where)
-        _write(opened, [edge.UpdateOperation.delete_points_by_filter(_filter(where))])
+        asked = _filter(check_filter(layout, where))
+        _write(opened, [edge.UpdateOperation.delete_points_by_filter(asked)])
 
     def erase(self, layout: Layout, ids: Iterable[str]) -> None:
         """See `VectorStore.erase`.
@@ -183,9 +192,9 @@ class EdgeStore:
         import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
 
         opened = self._of(layout)
-        check_filter(layout, where)
+        asked = _filter(check_filter(layout, where))
         with _reporting(opened):
-            return opened.shard.count(edge.CountRequest(exact=True, filter=_filter(where)))
+            return opened.shard.count(edge.CountRequest(exact=True, filter=asked))
 
     def scroll(
         self,
@@ -200,11 +209,11 @@ class EdgeStore:
         import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
 
         opened = self._of(layout)
-        check_filter(layout, where)
+        check_page(after, limit)
         page = edge.ScrollRequest(
             offset=uuid.UUID(after) if after else None,
             limit=limit + bool(after),  # it begins with the one that it is after
-            filter=_filter(where),
+            filter=_filter(check_filter(layout, where)),
             with_payload=True,
             with_vector=vectors,
         )
@@ -221,12 +230,13 @@ class EdgeStore:
     def close(self) -> None:
         """See `VectorStore.close`."""
         with self._opening:
-            self._closed = True
+            self._is_open = False
             for opened in self._opened.values():
                 opened.shard.close()
             self._opened.clear()
 
     def _of(self, layout: Layout) -> _Opened:
+        check_open(is_open=self._is_open)
         opened = self._opened.get(layout.name) or self._open(layout)
         check_same(layout, opened.layout)
         return opened
@@ -234,8 +244,6 @@ class EdgeStore:
     def _open(self, layout: Layout) -> _Opened:
         folder = self._parent / layout.name
         with self._opening:
-            if self._closed:
-                raise VectorStoreError(f"the collections in {self._parent} are closed: open them again")
             if layout.name not in self._opened:
                 found = layout_in(folder)
                 if found is None:
@@ -269,13 +277,24 @@ def _reporting(opened: _Opened) -> Iterator[None]:
         raise VectorStoreError(f"the collection in {opened.folder} failed, or was closed: {error}") from error
 
 
-def _stored(point: Point) -> "qdrant_edge.Point":
-    import numpy as np  # noqa: PLC0415 - as in functions.ports.encoders
+def _stored(layout: Layout, point: Point) -> "qdrant_edge.Point":
     import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
 
     terms = edge.SparseVector(list(point.terms.indices), list(point.terms.weights))
-    vectors = {DENSE: np.asarray(point.vector, np.float32).tolist(), TERMS: terms}
+    vectors = {DENSE: _unit(layout, point.vector).tolist(), TERMS: terms}
     return edge.Point(uuid.UUID(point.id), vectors, dict(point.fields))
+
+
+def _unit_query(layout: Layout, query: Query) -> Query:
+    return msgspec.structs.replace(query, vector=_unit(layout, query.vector))
+
+
+def _unit(layout: Layout, vector: Vector | None) -> "NDArray[np.float32]":
+    """At unit length for the cosine: Edge takes a very short vector as it is."""
+    import numpy as np  # noqa: PLC0415 - as in functions.ports.encoders
+
+    given = np.asarray(vector, np.float64)
+    return (given / np.linalg.norm(given) if layout.distance == "cosine" else given).astype(np.float32)
 
 
 def _point(record: "qdrant_edge.Record") -> Point:
