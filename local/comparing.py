@@ -15,7 +15,7 @@ from functions.collections.pinned import PinnedCatalog
 from functions.collections.points import passage_of
 from functions.errors import TroupeError
 from functions.events.decoding import decoder
-from functions.ports.blobs import Blobs
+from functions.ports.blobs import KeptBlobs
 from functions.ports.catalog import Catalog, Entry
 from functions.ports.encoders import Encoders
 from functions.ports.vector_stores import Equals, Filter, Range, VectorStore
@@ -31,7 +31,7 @@ class Kept:
     catalog: Catalog
     store: VectorStore
     encoders: Encoders
-    blobs: Blobs
+    blobs: KeptBlobs
     now: Callable[[], datetime]
 
 
