@@ -11,3 +11,6 @@ from functions.adapters.vectors.qdrant_edge import EdgeStore
 def opened(folder: Path) -> Iterator[EdgeStore]:
     with closing(EdgeStore(folder)) as store:
         yield store
+
+
+reopened = opened
