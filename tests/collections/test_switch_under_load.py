@@ -175,3 +175,25 @@ def test_a_write_that_read_the_catalog_before_a_version_was_listed_goes_there_to
     parts.store.upsert = overtaken  # type: ignore[method-assign, assignment]
     parts.collection().upsert([Passage(id="late", name="", source="c.md", text="late news")], tenant="t")
     assert parts.collection(2).read(["late"], tenant="t")
+
+
+def test_a_version_that_is_listed_and_not_made_yet_takes_writes(parts: Parts) -> None:
+    number = begin(parts.catalog, "documents", NEW, rate=None, now=parts.now())
+    parts.collection().upsert([Passage(id="early", name="", source="d.md", text="early news")], tenant="t")
+    assert parts.collection(number).read(["early"], tenant="t")
+    parts.collection().delete(["early"], tenant="t")
+    assert not parts.collection(number).read(["early"], tenant="t")
+
+
+def test_a_write_to_a_version_that_is_dropped_meanwhile_does_not_make_it_again(parts: Parts) -> None:
+    number = begin(parts.catalog, "documents", NEW, rate=None, now=parts.now())
+    create_again = parts.store.create
+
+    def overtaken(layout: Layout) -> None:
+        take_out(parts.catalog, "documents", number)
+        remove_dropped(parts.catalog, parts.store, "documents")
+        create_again(layout)
+
+    parts.store.create = overtaken  # type: ignore[method-assign]
+    parts.collection().upsert([Passage(id="late", name="", source="d.md", text="late news")], tenant="t")
+    assert [layout.name for layout in parts.store.layouts()] == ["documents_v1_small.1"]
