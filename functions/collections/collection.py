@@ -20,7 +20,7 @@ from functions.collections.ranking import Candidate, question_to_encode, ranked
 from functions.collections.words import shared_words, terms_of_passage, terms_of_question
 from functions.events.common import Passage
 from functions.ports.blobs import KeptBlobs
-from functions.ports.catalog import Catalog, Entry
+from functions.ports.catalog import Catalog, Entry, Version
 from functions.ports.encoders import Encoders
 from functions.ports.personal import Tokenizer
 from functions.ports.vector_stores import (
@@ -255,9 +255,21 @@ class VersionedCollection:
                 try:
                     write(version.layout)
                 except NoSuchCollectionError:
-                    if self._entry().version(version.number) is not None:
-                        raise
+                    if (there := self._entry().version(version.number)) is not None:
+                        self._write_first(there, write)
                 written.add(version.number)
+
+    def _write_first(self, version: Version, write: Callable[[Layout], None]) -> None:
+        """Write to a version that a command listed just now, and that nobody made yet.
+
+        Raises:
+            NoSuchCollectionError: It was made before, and is gone.
+        """
+        if version.phase == "filling":
+            self._store.create(version.layout)
+        write(version.layout)
+        if self._entry().version(version.number) is None:  # dropped meanwhile, and made again here
+            self._store.drop(version.layout.name)
 
     def _of_current(self, ask: Callable[[Layout], Result]) -> Result:
         """What the current version answers; where that was dropped meanwhile, the one that is current now."""

@@ -42,6 +42,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         current: The number that its name stands for.
         versions: Those that exist, by number.
         ttl_s: How long a point stays, in seconds, where it does not say so itself; None for ever.
+        previous: The number that its name stood for before: what a rollback goes back to.
+        dropping: Those that nobody uses any more, and whose points are still to be removed.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     current: int
     versions: tuple[Version, ...]
     ttl_s: float | None = None
+    previous: int | None = None
+    dropping: tuple[Version, ...] = ()
 
     def version(self, number: int) -> Version | None:
         """The version with this number, if it exists."""
@@ -68,6 +72,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         started: When the migration began.
         at: When this was written.
         problem: Why it stands still; empty while it does not.
+        rate: How many points a second are copied at most; None without a limit.
     """
 
     collection: str
@@ -78,6 +83,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     started: datetime
     at: datetime
     problem: str = ""
+    rate: float | None = None
 
 
 class Carrier(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,74 @@
+"""The collections of a workspace without its documents: opened whole, or their catalog beside whoever has them."""
+
+import os
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from functions.adapters.encoders.registry import CarriedEncoders, registered
+from functions.adapters.local.blobs import LocalBlobs
+from functions.adapters.local.catalog import LocalCatalog
+from functions.adapters.local.members import LockedError, locked
+from functions.adapters.local.store import Store
+from functions.adapters.vectors.qdrant_edge import EdgeStore
+from functions.errors import TroupeError
+from local.comparing import Kept
+from local.points import COLLECTIONS
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """A catalog, and what it is about where that is open here.
+
+    Attributes:
+        home: Of the workspace.
+        catalog: Of its collections.
+        encoders: Those that can be used here.
+        kept: What the collections are kept in; None where another process has it.
+        at_work: The process that has it.
+        now: The time of all who use the workspace.
+        living: The process ids of all who use it.
+    """
+
+    home: Path
+    catalog: LocalCatalog
+    encoders: CarriedEncoders
+    kept: Kept | None
+    at_work: str
+    now: Callable[[], datetime]
+    living: Callable[[], Collection[int]]
+
+
+@contextmanager
+def keeping(home: Path) -> Iterator[Keeping]:
+    """Open the catalog of a workspace, and its collections unless another process has them.
+
+    Raises:
+        TroupeError: The store is damaged, or the folder cannot be used.
+    """
+    with ExitStack() as closing_all:
+        at_work = _at_work(home, closing_all)
+        store = closing_all.enter_context(closing(Store(home)))
+        encoders = closing_all.enter_context(closing(registered(home, os.environ)))
+        catalog = LocalCatalog(store)
+        kept = None
+        if not at_work:
+            points = closing_all.enter_context(closing(EdgeStore(home / COLLECTIONS)))
+            blobs = LocalBlobs(home / "blobs")
+            kept = Kept(catalog=catalog, store=points, encoders=encoders, blobs=blobs, now=store.clock)
+        yield Keeping(home, catalog, encoders, kept, at_work, store.clock, lambda: store.member.living().values())
+
+
+def _at_work(home: Path, closing_all: ExitStack) -> str:
+    """The process that has the collections; empty where that is this one from now on."""
+    try:
+        closing_all.enter_context(locked(home / "workspace.lock"))
+    except LockedError as error:
+        return str(error)
+    except OSError as error:
+        raise TroupeError(
+            f"{home} cannot be used to keep things in ({error.strerror or error}): name another folder in TROUPE_HOME"
+        ) from error
+    return ""

@@ -1,0 +1,20 @@
+"""The `Encoders` port over encoders that are there already."""
+
+from functions.ports.encoders import Encoder, UnknownEncoderError
+
+
+class Carrying:
+    """Those given, and no others."""
+
+    def __init__(self, *encoders: Encoder) -> None:
+        self._encoders = {encoder.version: encoder for encoder in encoders}
+
+    @property
+    def versions(self) -> frozenset[str]:
+        return frozenset(self._encoders)
+
+    def encoder(self, version: str) -> Encoder:
+        try:
+            return self._encoders[version]
+        except KeyError:
+            raise UnknownEncoderError(f"{version} is not carried here") from None
