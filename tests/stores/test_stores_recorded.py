@@ -1,6 +1,6 @@
 """Each call of the stores that are not run here, request by request, as recorded/*.json has it.
 
-The examples were checked with the published descriptions; docs/vector-stores.md says how.
+The examples were checked with the published descriptions; docs/hosted-stores.md says how.
 """
 
 import json

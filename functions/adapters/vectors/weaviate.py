@@ -248,7 +248,7 @@ class WeaviateStore:
             self._deleted(layout, clause_of(asked) or later_than(_NO_ID))
 
     def erase(self, layout: Layout, ids: Iterable[str]) -> None:
-        """See `VectorStore.erase`: the bytes go when the server next compacts its files, and from its backups never."""
+        """See `VectorStore.erase`: the bytes go when the server compacts its files, and from its backups never."""
         self.delete(layout, ids)
 
     def count(self, layout: Layout, where: Filter = EVERYTHING) -> int:
