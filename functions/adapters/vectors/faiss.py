@@ -8,6 +8,7 @@ are blobs, to read.
 import fcntl
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import IO
@@ -20,6 +21,8 @@ from functions.adapters.vectors.checking import (
     check_filter,
     check_ids,
     check_layout,
+    check_open,
+    check_page,
     check_points,
     check_queries,
     check_same,
@@ -38,6 +41,7 @@ from functions.ports.vector_stores import (
     Point,
     Query,
     RefusedError,
+    Terms,
     UnavailableError,
 )
 
@@ -63,6 +67,7 @@ class FaissStore:
 
     def __init__(self, source: Path | Snapshots) -> None:
         self._lock = threading.RLock()
+        self._is_open = True
         self._collections: dict[str, _Collection] = {}
         self._folder = source if isinstance(source, Path) else None
         self._held = _held(source) if isinstance(source, Path) else None
@@ -87,7 +92,7 @@ class FaissStore:
     def create(self, layout: Layout) -> None:
         """See `VectorStore.create`."""
         check_layout(layout)
-        with self._lock:
+        with self._used():
             if layout.name in self._collections:
                 check_same(layout, self._collections[layout.name].layout)
                 return
@@ -97,7 +102,7 @@ class FaissStore:
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`."""
-        with self._lock:
+        with self._used():
             folder = self._writable()
             if found := self._collections.pop(name, None):
                 found.close()
@@ -106,20 +111,18 @@ class FaissStore:
 
     def layouts(self) -> Sequence[Layout]:
         """See `VectorStore.layouts`."""
-        with self._lock:
+        with self._used():
             return [self._collections[name].layout for name in sorted(self._collections)]
 
     def upsert(self, layout: Layout, points: Sequence[Point]) -> None:
         """See `VectorStore.upsert`."""
         collection = self._writing(layout)
-        check_points(layout, points)
-        collection.upsert(list({point.id: point for point in points}.values()))
+        collection.upsert(check_points(layout, points))
 
     def search(self, layout: Layout, queries: Sequence[Query]) -> Sequence[Sequence[Hit]]:
         """See `VectorStore.search`."""
         collection = self._of(layout)
-        check_queries(layout, queries)
-        return collection.search(queries)
+        return collection.search(check_queries(layout, queries))
 
     def read(self, layout: Layout, ids: Iterable[str], *, vectors: bool = False) -> Sequence[Point]:
         """See `VectorStore.read`."""
@@ -129,8 +132,7 @@ class FaissStore:
     def set_fields(self, layout: Layout, fields: Mapping[str, Fields]) -> None:
         """See `VectorStore.set_fields`."""
         collection = self._writing(layout)
-        check_fields(fields, layout)
-        collection.set_fields(fields)
+        collection.set_fields(check_fields(fields, layout))
 
     def delete(self, layout: Layout, ids: Iterable[str]) -> None:
         """See `VectorStore.delete`."""
@@ -140,8 +142,7 @@ class FaissStore:
     def delete_where(self, layout: Layout, where: Filter) -> None:
         """See `VectorStore.delete_where`."""
         collection = self._writing(layout)
-        check_filter(layout, where)
-        collection.delete_where(where)
+        collection.delete_where(check_filter(layout, where))
 
     def erase(self, layout: Layout, ids: Iterable[str]) -> None:
         """See `VectorStore.erase`: the file overwrites whatever is deleted. Snapshots are the blob store's to erase."""
@@ -150,8 +151,7 @@ class FaissStore:
     def count(self, layout: Layout, where: Filter = EVERYTHING) -> int:
         """See `VectorStore.count`."""
         collection = self._of(layout)
-        check_filter(layout, where)
-        return collection.count(where)
+        return collection.count(check_filter(layout, where))
 
     def scroll(
         self,
@@ -164,8 +164,9 @@ class FaissStore:
     ) -> Sequence[Point]:
         """See `VectorStore.scroll`."""
         collection = self._of(layout)
-        check_filter(layout, where)
-        return _shown(collection.scroll(where, after, limit), vectors=vectors)
+        asked = check_filter(layout, where)
+        check_page(after, limit)
+        return _shown(collection.scroll(asked, after, limit), vectors=vectors)
 
     def optimize(self, layout: Layout) -> None:
         """See `VectorStore.optimize`: builds the graph, while points are stored and searched."""
@@ -174,10 +175,17 @@ class FaissStore:
     def close(self) -> None:
         """See `VectorStore.close`."""
         with self._lock:
+            self._is_open = False
             while self._collections:
                 self._collections.popitem()[1].close()
             if self._held:
                 self._held.close()
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        with self._lock:
+            check_open(is_open=self._is_open)
+            yield
 
     def _add(self, file: CollectionFile) -> None:
         self._collections[file.layout.name] = _Collection(file)
@@ -198,7 +206,7 @@ class FaissStore:
         return found
 
     def _named(self, name: str) -> "_Collection":
-        with self._lock:
+        with self._used():
             found = self._collections.get(name)
         if found is None:
             raise NoSuchCollectionError(f"there is no collection {name}: create it first")
@@ -360,4 +368,4 @@ def _normal(layout: Layout, point: Point) -> Point:
 
 
 def _shown(points: Sequence[Point], *, vectors: bool) -> Sequence[Point]:
-    return points if vectors else [msgspec.structs.replace(point, vector=None) for point in points]
+    return points if vectors else [msgspec.structs.replace(point, vector=None, terms=Terms()) for point in points]

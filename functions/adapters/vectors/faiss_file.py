@@ -211,7 +211,7 @@ class CollectionFile:
         id_, vector, terms, fields = parts
         point = Point(
             id=id_.decode(),
-            vector=np.frombuffer(vector, "<f4"),
+            vector=np.frombuffer(vector, "<f4").copy(),
             terms=_terms(terms),
             fields=msgspec.msgpack.decode(fields),
         )
@@ -257,7 +257,8 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def _refused(name: str, error: Exception) -> RefusedError:
-    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+    of_the_call = (sqlite3.OperationalError, sqlite3.ProgrammingError)
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, of_the_call):
         return DamagedError(f"{name} is damaged ({error}): bring it back from a copy, or fill the collection anew")
     return RefusedError(
         f"{name} could not be read or written ({error}): free space there, or see that it may be written; nothing of "

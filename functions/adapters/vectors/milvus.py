@@ -11,7 +11,6 @@ this store searches none.
 import importlib
 import logging
 import os
-import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +28,8 @@ from functions.adapters.vectors.checking import (
     check_filter,
     check_ids,
     check_layout,
+    check_open,
+    check_page,
     check_points,
     check_queries,
     check_same,
@@ -91,6 +92,7 @@ class MilvusStore:
         self._uri = uri
         self._token = token
         self._timeout_s = timeout_s
+        self._is_open = True
         self._known: dict[str, Layout] = {}
         self._writing = threading.RLock()  # milvus-lite takes one write of a collection at a time
         _check(uri, token)
@@ -139,8 +141,7 @@ class MilvusStore:
         """See `VectorStore.upsert`. Above 1,000 points an error may come when some of them are stored."""
         with self._told(layout):
             self._loaded(layout)
-            check_points(layout, points)
-            rows = [_row(layout, point) for point in {point.id: point for point in points}.values()]
+            rows = [_row(layout, point) for point in check_points(layout, points)]
             _check_sizes(rows)
             with self._writing:
                 self._put(layout, rows)
@@ -153,13 +154,13 @@ class MilvusStore:
         """
         with self._told(layout):
             self._loaded(layout)
-            check_queries(layout, queries)
+            asked = check_queries(layout, queries)
             alike: dict[tuple[Filter, int], list[int]] = defaultdict(list)
-            for number, query in enumerate(queries):
+            for number, query in enumerate(asked):
                 alike[query.where, query.limit].append(number)
-            found: list[Sequence[Hit]] = [()] * len(queries)
+            found: list[Sequence[Hit]] = [()] * len(asked)
             for (where, limit), numbers in alike.items():
-                hits = self._found(layout, where, limit, [queries[number] for number in numbers])
+                hits = self._found(layout, where, limit, [asked[number] for number in numbers])
                 for number, each in zip(numbers, hits, strict=True):
                     found[number] = each
             return found
@@ -182,11 +183,11 @@ class MilvusStore:
         """
         with self._told(layout), self._writing:
             self._loaded(layout)
-            check_fields(fields, layout)
-            points = self.read(layout, fields, vectors=True)
+            given = check_fields(fields, layout)
+            points = self.read(layout, given, vectors=True)
             self.upsert(
                 layout,
-                [msgspec.structs.replace(each, fields={**each.fields, **fields[each.id]}) for each in points],
+                [msgspec.structs.replace(each, fields={**each.fields, **given[each.id]}) for each in points],
             )
 
     def delete(self, layout: Layout, ids: Iterable[str]) -> None:
@@ -200,9 +201,9 @@ class MilvusStore:
         """See `VectorStore.delete_where`."""
         with self._told(layout), self._writing:
             self._loaded(layout)
-            check_filter(layout, where)
+            asked = check_filter(layout, where)
             self._client.delete(
-                _name(layout.name), filter=_expression(where), consistency_level="Strong", **self._in_time
+                _name(layout.name), filter=_expression(asked), consistency_level="Strong", **self._in_time
             )
 
     def erase(self, layout: Layout, ids: Iterable[str]) -> None:
@@ -217,10 +218,9 @@ class MilvusStore:
         """See `VectorStore.count`."""
         with self._told(layout):
             self._loaded(layout)
-            check_filter(layout, where)
             rows = self._client.query(
                 _name(layout.name),
-                filter=_expression(where),
+                filter=_expression(check_filter(layout, where)),
                 output_fields=["count(*)"],
                 consistency_level="Strong",
                 **self._in_time,
@@ -239,10 +239,11 @@ class MilvusStore:
         """See `VectorStore.scroll`."""
         with self._told(layout):
             self._loaded(layout)
-            check_filter(layout, where)
+            asked = _expression(check_filter(layout, where))
+            check_page(after, limit)
             found: list[Point] = []
             while len(found) < limit:
-                behind = f"({_expression(where)}) and id > {_text(found[-1].id if found else after)}"
+                behind = f"({asked}) and id > {_text(found[-1].id if found else after)}"
                 wanted = min(limit - len(found), _BATCH)
                 page = self._query(layout, behind, vectors=vectors, limit=wanted, iterator="True")
                 found += sorted(page, key=lambda point: point.id)
@@ -260,6 +261,9 @@ class MilvusStore:
     def close(self) -> None:
         """See `VectorStore.close`."""
         with self._writing:
+            if not self._is_open:
+                return
+            self._is_open = False
             self._client.close()
             if _is_lite(self._uri):
                 _lite().release_server(self._uri)
@@ -345,6 +349,7 @@ class MilvusStore:
     @contextmanager
     def _told(self, layout: Layout | None = None) -> Iterator[None]:
         """Milvus's errors as the port's, without the key."""
+        check_open(is_open=self._is_open)
         try:
             yield
         except VectorStoreError:
@@ -503,7 +508,7 @@ def _holds(condition: Condition) -> str:
         return f"array_contains_any({column}, {_list(condition.values)})" if condition.values else 'id == ""'
     if isinstance(condition, Equals) and isinstance(condition.value, str):
         return f"array_contains({column}, {_text(condition.value)})"
-    return " and ".join(f"{column} {sign} {_number(bound)}" for sign, bound in _bounds(condition)) or (
+    return " and ".join(f"{column} {sign} {float(bound)!r}" for sign, bound in _bounds(condition)) or (
         f"{column} is not null"
     )
 
@@ -513,7 +518,7 @@ def _holds_not(condition: Condition) -> str:
     column = _column(condition.field)
     if isinstance(condition, OneOf) or isinstance(condition.value if isinstance(condition, Equals) else None, str):
         return f"not ({_holds(condition)})"
-    outside = [f"{column} {_CONTRARY[sign]} {_number(bound)}" for sign, bound in _bounds(condition)]
+    outside = [f"{column} {_CONTRARY[sign]} {float(bound)!r}" for sign, bound in _bounds(condition)]
     return " or ".join([f"{column} is null", *outside])
 
 
@@ -530,11 +535,6 @@ def _bounds(condition: Equals | Range) -> list[tuple[str, float]]:
         ("<=", condition.at_most),
     )
     return [(sign, bound) for sign, bound in bounds if bound is not None]
-
-
-def _number(value: float) -> str:
-    """A literal; the language has none for the infinite."""
-    return repr(min(max(float(value), -sys.float_info.max), sys.float_info.max))
 
 
 def _list(values: Iterable[str]) -> str:

@@ -14,3 +14,6 @@ def opened(folder: Path) -> Iterator[FaissStore]:
     pytest.importorskip("faiss", reason="faiss-cpu is in the group `stores`")
     with closing(FaissStore(folder / "faiss")) as store:
         yield store
+
+
+reopened = opened

@@ -15,3 +15,6 @@ def opened(folder: Path) -> Iterator[MilvusStore]:
     pytest.importorskip("milvus_lite", reason="milvus-lite is in the group `stores`")
     with closing(MilvusStore(str(folder / "milvus.db"))) as store:
         yield store
+
+
+reopened = opened
