@@ -240,7 +240,7 @@ def _passes(where: dict[str, Any], record: dict[str, Any]) -> bool:
     return all(_holds(name, wanted, record.get("metadata", {})) for name, wanted in where.items())
 
 
-def _holds(name: str, wanted: Any, metadata: dict[str, Any]) -> bool:
+def _holds(name: str, wanted: Any, metadata: dict[str, Any]) -> bool:  # noqa: ANN401 - JSON
     if name in ("$and", "$or"):
         return (all if name == "$and" else any)(_passes(each, {"metadata": metadata}) for each in wanted)
     value = metadata.get(name)

@@ -166,7 +166,7 @@ def _fields(chosen: SelectionSetNode | None) -> list[FieldNode]:
     return [each for each in chosen.selections if isinstance(each, FieldNode)]
 
 
-def _value(node: ValueNode) -> Any:
+def _value(node: ValueNode) -> Any:  # noqa: ANN401 - JSON
     return value_from_ast_untyped(node)
 
 

@@ -7,15 +7,12 @@ answers with its number in the log, a query with the number up to which it has r
 has read that far. There is no order by id but in the list of ids, and no count of what a filter passes.
 """
 
-import base64
-import hashlib
 import random
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -32,20 +29,36 @@ from functions.adapters.vectors.checking import (
     check_queries,
     check_same,
 )
-from functions.adapters.vectors.rest import Patience, Reply, Rest, StatusError
-from functions.events.decoding import decoder
+from functions.adapters.vectors.pinecone_messages import (
+    HEADERS,
+    NAMESPACE,
+    Counted,
+    Described,
+    Fetched,
+    Found,
+    Indexes,
+    Listed,
+    Record,
+    S,
+    Said,
+    Upserted,
+    creation,
+    filter_of,
+    index_name,
+    made_for,
+    prefixes_after,
+    read,
+)
+from functions.adapters.vectors.rest import Patience, Rest, StatusError
 from functions.ports.vector_stores import (
     EVERYTHING,
     SCROLL_POINTS,
-    Condition,
-    Equals,
     Fields,
     Filter,
     Hit,
     Layout,
     LayoutError,
     NoSuchCollectionError,
-    OneOf,
     PartlyRefusedError,
     Point,
     PointsError,
@@ -55,22 +68,14 @@ from functions.ports.vector_stores import (
     Vector,
 )
 
-VERSION = "2026-04"
 URL = "https://api.pinecone.io"
-NAMESPACE = "__default__"
 MOST_RECORDS = 1_000  # of an upsert or a delete
 MOST_BYTES = 1_900_000  # of an upsert: 2 MB, and some for what is around the records
 MOST_METADATA_BYTES = 40 * 1024
 MOST_FETCHED = 100  # ids of 36 characters make an address of 4 KB
 MOST_LISTED = 100
-_TAG, _TAG_CHARACTERS = "layout", 120
-_PREFIX = 24  # characters of the collection's name that the index shows
-_DIGEST = 20
-_HEADERS = {"x-pinecone-api-version": VERSION}
 _NOT_FOUND = 404
-_METRICS = {"cosine": "cosine", "dot": "dotproduct"}
 _WRITTEN, _INDEXED = "x-pinecone-request-lsn", "x-pinecone-max-indexed-lsn"
-_HEX = "0123456789abcdef"
 _DEEPEST = 6
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 
@@ -97,157 +102,6 @@ class PineconeSettings(msgspec.Struct, frozen=True, kw_only=True):
     patience: Patience = Patience()
 
 
-class _Said(msgspec.Struct, frozen=True):
-    """What every answer may be instead: an error, whatever its status says."""
-
-    code: Any = None
-    message: str | None = None
-    error: Any = None
-
-
-S = TypeVar("S", bound=_Said)
-
-
-class _Upserted(_Said, frozen=True, rename="camel"):
-    upserted_count: int = 0
-
-
-class _Record(msgspec.Struct, frozen=True):
-    id: str
-    score: float = 0.0
-    values: list[float] | None = None
-    metadata: dict[str, str | int | float | bool | list[str]] | None = None
-
-
-class _Found(_Said, frozen=True, rename="camel"):
-    matches: list[_Record] = []
-
-
-class _Fetched(_Said, frozen=True, rename="camel"):
-    vectors: dict[str, _Record] = {}
-    pagination: "_More | None" = None
-
-
-class _Listed(_Said, frozen=True, rename="camel"):
-    vectors: list[_Record] = []
-    pagination: "_More | None" = None
-
-
-class _Counted(_Said, frozen=True, rename="camel"):
-    total_vector_count: int = 0
-
-
-class _More(msgspec.Struct, frozen=True):
-    next: str = ""
-
-
-class _Status(msgspec.Struct, frozen=True):
-    ready: bool
-    state: str
-
-
-class _Described(_Said, frozen=True):
-    name: str = ""
-    host: str = ""
-    status: _Status = _Status(ready=False, state="unknown")
-    tags: dict[str, str] | None = None
-
-
-class _Indexes(_Said, frozen=True):
-    indexes: list[_Described] = []
-
-
-def index_name(collection: str) -> str:
-    """What the index of a collection is called: a beginning that can be read, and a digest of the whole."""
-    digest = hashlib.sha256(collection.encode()).hexdigest()[:_DIGEST]
-    return f"{re.sub(r'[^a-z0-9]+', '-', collection[:_PREFIX]).strip('-')}-{digest}"
-
-
-def tags_of(layout: Layout) -> dict[str, str]:
-    """A layout in the characters that tags may have, and in pieces as long as they may be."""
-    text = base64.urlsafe_b64encode(msgspec.json.encode(layout, order="sorted")).decode().rstrip("=")
-    pieces = [text[start : start + _TAG_CHARACTERS] for start in range(0, len(text), _TAG_CHARACTERS)]
-    return {f"{_TAG}{number}": piece for number, piece in enumerate(pieces)}
-
-
-def layout_of_tags(tags: Mapping[str, str]) -> Layout | None:
-    """The layout in the tags of an index; None where somebody else made it."""
-    numbers = sorted(int(each.removeprefix(_TAG)) for each in tags if re.fullmatch(rf"{_TAG}\d{{1,2}}", each))
-    text = "".join(tags[f"{_TAG}{number}"] for number in numbers)
-    try:
-        return decoder(Layout).decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (ValueError, msgspec.MsgspecError):
-        return None
-
-
-def filter_of(where: Filter) -> dict[str, Any] | None:
-    """A filter as Pinecone takes it: empty where it passes everything, None where it passes nothing."""
-    if any(isinstance(each, OneOf) and not each.values for each in where.must):
-        return None
-    clauses = [_clause(each) for each in where.must]
-    clauses += [_negated(each) for each in where.must_not if not (isinstance(each, OneOf) and not each.values)]
-    if len(clauses) > 1:
-        return {"$and": clauses}
-    return clauses[0] if clauses else {}
-
-
-def _clause(condition: Condition) -> dict[str, Any]:
-    if isinstance(condition, Equals):
-        return {condition.field: {"$eq": condition.value}}
-    if isinstance(condition, OneOf):
-        return {condition.field: {"$in": list(condition.values)}}
-    bounds = (
-        ("$gt", condition.above),
-        ("$gte", condition.at_least),
-        ("$lt", condition.below),
-        ("$lte", condition.at_most),
-    )
-    return {condition.field: {name: bound for name, bound in bounds if bound is not None} or {"$exists": True}}
-
-
-def _negated(condition: Condition) -> dict[str, Any]:
-    """Without the field it holds too, which is said aloud: nothing says what `$ne` makes of a record without it."""
-    field = condition.field
-    absent = {field: {"$exists": False}}
-    if isinstance(condition, Equals):
-        return {"$or": [absent, {field: {"$ne": condition.value}}]}
-    if isinstance(condition, OneOf):
-        return {"$or": [absent, {field: {"$nin": list(condition.values)}}]}
-    opposites = (
-        ("$lte", condition.above),
-        ("$lt", condition.at_least),
-        ("$gte", condition.below),
-        ("$gt", condition.at_most),
-    )
-    outside = [{field: {name: bound}} for name, bound in opposites if bound is not None]
-    return {"$or": [absent, *outside]} if outside else absent
-
-
-def prefixes_after(after: str, depth: int) -> list[str]:
-    """Prefixes of ids that together begin every id from `after` on, in the order of the ids.
-
-    The deeper, the less of what comes before `after` they begin too, and the more of them there are.
-    """
-    found = [after[:depth]]
-    for length in reversed(range(min(depth, len(after)))):
-        later = _HEX[_HEX.find(after[length]) + 1 :] if after[length] in _HEX else ""
-        found += [after[:length] + each for each in later]
-    return found
-
-
-def _read(reply: Reply, kind: type[S]) -> S:
-    told = decoder(kind).decode(reply.body or b"{}")
-    if told.error or told.message:
-        raise RefusedError(f"Pinecone answered {reply.status} with an error: {told.error or told.message!s:.300}")
-    return told
-
-
-def _made_for(described: _Described) -> Layout | None:
-    """The layout of an index; None where it is not a collection's."""
-    found = layout_of_tags(described.tags or {})
-    return found if found is not None and index_name(found.name) == described.name else None
-
-
 def _foreign(index: str) -> LayoutError:
     return LayoutError(f"the index {index} is there and was not made as a collection: it is left as it is, rename it")
 
@@ -262,7 +116,7 @@ def _numbers(vector: Vector | None) -> list[float]:
     return np.asarray(vector, np.float32).tolist()  # type: ignore[no-any-return]  # of floats
 
 
-def _point(record: _Record, *, vectors: bool) -> Point:
+def _point(record: Record, *, vectors: bool) -> Point:
     import numpy as np  # noqa: PLC0415 - as in functions.ports.encoders
 
     vector = np.array(record.values, np.float32) if vectors else None
@@ -314,9 +168,15 @@ class PineconeStore:
 
     searches_words = False  # sparse values need an index by dot product, and know no rarity within a tenant
 
-    def __init__(self, settings: PineconeSettings, *, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        settings: PineconeSettings,
+        *,
+        pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._settings = settings
-        self._pause = pause
+        self._pause, self._clock = pause, clock
         self._control = self._opened(settings.url)
         self._indexes: dict[str, _Index] = {}
         self._lock = threading.Lock()
@@ -327,20 +187,9 @@ class PineconeStore:
         self._check_open()
         check_layout(layout)
         name = index_name(layout.name)
-        serverless: dict[str, Any] = {"cloud": self._settings.cloud, "region": self._settings.region}
-        if layout.fields:  # or every field were indexed, the text too
-            serverless["schema"] = {"fields": {each: {"filterable": True} for each in sorted(layout.fields)}}
-        body = {
-            "name": name,
-            "dimension": layout.dimension,
-            "metric": _METRICS[layout.distance],
-            "vector_type": "dense",
-            "deletion_protection": "disabled",
-            "spec": {"serverless": serverless},
-            "tags": tags_of(layout),
-        }
         if self._described(name) is None:
-            self._told(self._control, "POST", "/indexes", _Described, body, missing=(409,))  # 409: somebody was faster
+            body = creation(layout, self._settings.cloud, self._settings.region)
+            self._told(self._control, "POST", "/indexes", Described, body, missing=(409,))  # 409: somebody was faster
         self._until(
             lambda: (found := self._described(name)) is not None and found.status.ready,
             self._settings.ready_within_s,
@@ -355,9 +204,9 @@ class PineconeStore:
         found = self._described(index)
         if found is None:
             return
-        if _made_for(found) is None:
+        if made_for(found) is None:
             raise _foreign(index)
-        self._told(self._control, "DELETE", f"/indexes/{index}", _Said, missing=(404,))
+        self._told(self._control, "DELETE", f"/indexes/{index}", Said, missing=(404,))
         self._forget(name)
         self._until(
             lambda: self._described(index) is None,
@@ -368,8 +217,8 @@ class PineconeStore:
     def layouts(self) -> Sequence[Layout]:
         """See `VectorStore.layouts`."""
         self._check_open()
-        told = self._told(self._control, "GET", "/indexes", _Indexes) or _Indexes()
-        found = [_made_for(each) for each in told.indexes]
+        told = self._told(self._control, "GET", "/indexes", Indexes) or Indexes()
+        found = [made_for(each) for each in told.indexes]
         return sorted((each for each in found if each is not None), key=lambda layout: layout.name)
 
     def upsert(self, layout: Layout, points: Sequence[Point]) -> None:
@@ -381,7 +230,7 @@ class PineconeStore:
         for batch in _batches(records):
             body = {"vectors": [msgspec.Raw(each) for _, each in batch], "namespace": NAMESPACE}
             try:
-                told, write = self._wrote(index, "/vectors/upsert", _Upserted, body)
+                told, write = self._wrote(index, "/vectors/upsert", Upserted, body)
             except RefusedError as error:
                 self._settle(index, written)
                 if not written:
@@ -413,7 +262,7 @@ class PineconeStore:
         for id_, given in check_fields(fields, layout).items():
             if given:
                 body = {"id": id_, "setMetadata": given, "namespace": NAMESPACE}
-                written = max(written, self._wrote(index, "/vectors/update", _Said, body)[1])
+                written = max(written, self._wrote(index, "/vectors/update", Said, body)[1])
         self._settle(index, written)
 
     def delete(self, layout: Layout, ids: Iterable[str]) -> None:
@@ -423,7 +272,7 @@ class PineconeStore:
         written = 0
         for start in range(0, len(asked), MOST_RECORDS):
             body = {"ids": asked[start : start + MOST_RECORDS], "namespace": NAMESPACE}
-            written = max(written, self._wrote(index, "/vectors/delete", _Said, body)[1])
+            written = max(written, self._wrote(index, "/vectors/delete", Said, body)[1])
         self._settle(index, written)
 
     def delete_where(self, layout: Layout, where: Filter) -> None:
@@ -432,7 +281,7 @@ class PineconeStore:
         passing = filter_of(check_filter(layout, where))
         if passing is not None:
             what = {"filter": passing} if passing else {"deleteAll": True}
-            self._settle(index, self._wrote(index, "/vectors/delete", _Said, {**what, "namespace": NAMESPACE})[1])
+            self._settle(index, self._wrote(index, "/vectors/delete", Said, {**what, "namespace": NAMESPACE})[1])
 
     def erase(self, layout: Layout, ids: Iterable[str]) -> None:
         """See `VectorStore.erase`: what the service keeps of it, and for how long, is up to the service."""
@@ -489,6 +338,7 @@ class PineconeStore:
             key=self._settings.key,
             headers=lambda key: {"api-key": key},
             patience=self._settings.patience,
+            clock=self._clock,
             sleep=self._pause,
         )
 
@@ -504,10 +354,10 @@ class PineconeStore:
             described = self._described(name)
             if described is None or described.status.state == "Terminating":
                 raise _missing(layout.name)
-            made_for = _made_for(described)
-            if made_for is None:
+            made = made_for(described)
+            if made is None:
                 raise _foreign(name)
-            found = _Index(made_for, name, self._opened(self._address(described.host)))
+            found = _Index(made, name, self._opened(self._address(described.host)))
             with self._lock:
                 found = self._indexes.setdefault(layout.name, found)
         check_same(layout, found.layout)
@@ -525,7 +375,7 @@ class PineconeStore:
     ) -> S | None:
         """The answer of the control plane; None where its status is one of `missing`."""
         try:
-            return rest.asked(method, path, body, read=lambda reply: _read(reply, kind), headers=_HEADERS)
+            return rest.asked(method, path, body, read=lambda reply: read(reply, kind), headers=HEADERS)
         except StatusError as error:
             if error.status in missing:
                 return None
@@ -537,7 +387,7 @@ class PineconeStore:
         """An index's answer and its headers; an empty one without any where nothing was ever stored."""
         try:
             return index.rest.asked(
-                method, path, body, read=lambda reply: (_read(reply, kind), reply.headers), headers=_HEADERS
+                method, path, body, read=lambda reply: (read(reply, kind), reply.headers), headers=HEADERS
             )
         except (StatusError, UnavailableError) as error:
             if isinstance(error, StatusError) and error.status != _NOT_FOUND:
@@ -549,8 +399,8 @@ class PineconeStore:
                 raise
             return kind(), None
 
-    def _described(self, name: str) -> _Described | None:
-        return self._told(self._control, "GET", f"/indexes/{name}", _Described, missing=(404,))
+    def _described(self, name: str) -> Described | None:
+        return self._told(self._control, "GET", f"/indexes/{name}", Described, missing=(404,))
 
     def _forget(self, collection: str) -> None:
         with self._lock:
@@ -575,15 +425,15 @@ class PineconeStore:
         }
         if passing:
             body["filter"] = passing
-        told, _ = self._asked(index, "POST", "/query", _Found, body)
+        told, _ = self._asked(index, "POST", "/query", Found, body)
         found = [Hit(id=each.id, score=each.score, fields=each.metadata or {}) for each in told.matches]
         return sorted(found, key=lambda hit: (-hit.score, hit.id))
 
-    def _fetched(self, index: _Index, ids: Sequence[str]) -> dict[str, _Record]:
-        found: dict[str, _Record] = {}
+    def _fetched(self, index: _Index, ids: Sequence[str]) -> dict[str, Record]:
+        found: dict[str, Record] = {}
         for start in range(0, len(ids), MOST_FETCHED):
             asked = [*(("ids", each) for each in ids[start : start + MOST_FETCHED]), ("namespace", NAMESPACE)]
-            told, _ = self._asked(index, "GET", f"/vectors/fetch?{urlencode(asked)}", _Fetched)
+            told, _ = self._asked(index, "GET", f"/vectors/fetch?{urlencode(asked)}", Fetched)
             found |= told.vectors
         return found
 
@@ -593,7 +443,7 @@ class PineconeStore:
         token = ""
         while True:
             page = {**asked, "paginationToken": token} if token else asked
-            told, _ = self._asked(index, "GET", f"/vectors/list?{urlencode(page)}", _Listed)
+            told, _ = self._asked(index, "GET", f"/vectors/list?{urlencode(page)}", Listed)
             yield from (each.id for each in told.vectors)
             token = told.pagination.next if told.pagination else ""
             if not token:
@@ -603,7 +453,7 @@ class PineconeStore:
         body: dict[str, Any] = {"filter": passing, "limit": MOST_LISTED, "namespace": NAMESPACE}
         ids: set[str] = set()
         while True:
-            told, _ = self._asked(index, "POST", "/vectors/fetch_by_metadata", _Fetched, body)
+            told, _ = self._asked(index, "POST", "/vectors/fetch_by_metadata", Fetched, body)
             ids |= told.vectors.keys()
             if not (told.pagination and told.pagination.next):
                 return ids
@@ -613,7 +463,7 @@ class PineconeStore:
         """A page cannot begin after an id, but it can hold the ids of a prefix: the more there are, the longer."""
         if not after:
             return [""]
-        told, _ = self._asked(index, "POST", "/describe_index_stats", _Counted, {})
+        told, _ = self._asked(index, "POST", "/describe_index_stats", Counted, {})
         depth = 0
         while told.total_vector_count > MOST_LISTED * 16**depth and depth < _DEEPEST:
             depth += 1
@@ -627,8 +477,8 @@ class PineconeStore:
         number = headers.get(_WRITTEN, "")
         if not number.isdecimal():
             raise RefusedError(
-                f"{index.name} answered a write without its number ({_WRITTEN}), so that nobody knows when it is found: "
-                "expected a serverless index"
+                f"{index.name} answered a write without its number ({_WRITTEN}), so that nobody knows when it is "
+                "found: expected a serverless index"
             )
         return told, int(number)
 
@@ -640,7 +490,7 @@ class PineconeStore:
         body = {"vector": first, "topK": 1, "includeMetadata": False, "includeValues": False, "namespace": NAMESPACE}
 
         def has_read_it() -> bool:
-            _, headers = self._asked(index, "POST", "/query", _Found, body)
+            _, headers = self._asked(index, "POST", "/query", Found, body)
             number = (headers or {}).get(_INDEXED, "")
             return number.isdecimal() and int(number) >= written
 
@@ -649,10 +499,10 @@ class PineconeStore:
         )
 
     def _until(self, holds: Callable[[], bool], within_s: float, otherwise: str) -> None:
-        ends = time.monotonic() + within_s
+        ends = self._clock() + within_s
         wait = _FIRST_PAUSE_S
         while not holds():
-            if time.monotonic() >= ends:
+            if self._clock() >= ends:
                 raise UnavailableError(f"{otherwise} yet, {within_s:g} s after: ask again later")
             self._pause(wait * (0.5 + random.random() / 2))  # noqa: S311 - nobody gains from guessing it
             wait = min(2 * wait, _LONGEST_PAUSE_S)
