@@ -150,4 +150,4 @@ def test_a_missing_key_is_one_error_before_anything_is_stored(home: Path, monkey
 
 def test_a_long_message_of_hostile_forms_is_answered(home: Path) -> None:
     with at_work(home) as process:
-        assert asked(process, "Remember \u200b 1 1 1 @@ [EMAIL-[IP-x]] ::: " + "1 a@ " * 5_000).text
+        assert asked(process, "Remember \u200b 1 1 1 @@ [EMAIL-[IP-x]] ::: " + "1 a@ " * 3_000).text
