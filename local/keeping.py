@@ -15,7 +15,7 @@ from functions.adapters.local.store import Store
 from functions.adapters.vectors.qdrant_edge import EdgeStore
 from functions.errors import TroupeError
 from local.comparing import Kept
-from local.points import COLLECTIONS
+from local.shelf import COLLECTIONS
 
 
 @dataclass(frozen=True)
