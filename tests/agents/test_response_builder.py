@@ -157,6 +157,8 @@ def test_all_that_a_reader_sees_is_revealed_where_that_is_allowed_and_nothing_wi
     ready = AnswerReady(complete=complete(said, sufficient=False), sentences=(said,))
     shown = response_builder(ready, conversation=talk, reveal=Known())
     assert HIDDEN not in repr(shown)
-    assert repr(shown).count("a@example.com") == 7  # text twice, sentence, name and source of the citation, and the note
+    assert (
+        repr(shown).count("a@example.com") == 7
+    )  # text twice, sentence, name and source of the citation, and the note
     assert talk.appended == [("assistant", shown.text)]
     assert "example.com" not in repr(response_builder(ready, conversation=Talk()))
