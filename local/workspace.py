@@ -9,28 +9,25 @@ from pathlib import Path
 import msgspec
 
 from functions.adapters.actions.settings import Action, action_settings
-from functions.adapters.encoders.minilm import built_encoder
+from functions.adapters.encoders.registry import registered
 from functions.adapters.local.ledger import LocalLedger
 from functions.adapters.local.members import LockedError, locked
 from functions.adapters.local.store import Store
 from functions.adapters.models.bound import Chat
 from functions.adapters.models.breaker import Breaker
 from functions.adapters.models.settings import ModelSettings, model_settings
-from functions.adapters.vectors.qdrant_edge import EdgeCollection
 from functions.documents.document import Document
 from functions.documents.folder import open_folder
 from functions.documents.python_docs import python_documents
 from functions.documents.sync import Progress, Report, sync
 from functions.errors import TroupeError
 from functions.events.envelope import digest
-from functions.ports.encoders import Encoder
 from functions.workflows.catalog import WORKFLOWS
-from local.points import COLLECTIONS
 from local.process import LocalProcess
+from local.shelf import Shelf
 from local.uploads import upload_ledger
 
 TENANT = "default"
-COLLECTION_VERSION = 1
 PYTHON = "python"  # the corpus that is always there
 
 
@@ -53,12 +50,11 @@ class Corpus(msgspec.Struct, frozen=True, kw_only=True):
 class Workspace:
     """What `workspace` opened; it closes everything when its `with` statement ends."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - one for each thing that was opened
+    def __init__(
         self,
         store: Store,
         corpus: Corpus,
-        documents: EdgeCollection,
-        memories: EdgeCollection,
+        shelf: Shelf,
         chat: Chat | None,
         actions: Mapping[str, Action],
     ) -> None:
@@ -66,9 +62,10 @@ class Workspace:
         self._chat = chat
         self._actions = actions
         self.corpus = corpus
-        self.documents = documents
-        self._memories = memories
-        self._ledger = LocalLedger(store, f"{documents.physical_name}#{TENANT}")
+        self.shelf = shelf
+        self.documents = shelf.open(corpus.name)
+        self._memories = shelf.open("memories")
+        self._ledger = LocalLedger(store, f"{self.documents.key}#{TENANT}")
 
     def read_documents(self, progress: Progress) -> Report:
         """Bring the collection in line with the documents; what was read before and did not change is not read."""
@@ -79,7 +76,9 @@ class Workspace:
     def process(self) -> LocalProcess:
         """A process over this workspace that runs every workflow."""
         collections = {"documents": self.documents, "memories": self._memories}
-        return LocalProcess(self._store, WORKFLOWS, collections, chat=self._chat, actions=self._actions)
+        return LocalProcess(
+            self._store, WORKFLOWS, collections, shelf=self.shelf, chat=self._chat, actions=self._actions
+        )
 
 
 def home_folder() -> Path:
@@ -102,10 +101,9 @@ def workspace(home: Path, docs: str | None) -> Iterator[Workspace]:
     with ExitStack() as closing:
         corpus = _folder_corpus(docs, closing) if docs else _python_corpus()
         store = _store(home, closing)
-        encoder = built_encoder(home / "encoders")
-        documents = _collection(home, corpus.name, encoder, closing)
-        memories = _collection(home, "memories", encoder, closing)
-        yield Workspace(store, corpus, documents, memories, _chat(model, closing), actions)
+        encoders = closing.enter_context(closed_with(registered(home, os.environ)))
+        shelf = closing.enter_context(closed_with(Shelf(store, encoders, encoders.carried[0])))
+        yield Workspace(store, corpus, shelf, _chat(model, closing), actions)
 
 
 def _chat(model: ModelSettings | None, closing: ExitStack) -> Chat | None:
@@ -144,9 +142,3 @@ def _folder_corpus(docs: str, closing: ExitStack) -> Corpus:
     path = os.fsencode(folder.path)  # a path need not be valid Unicode
     name = f"folder-{digest(path)[:12]}"
     return Corpus(name=name, title=path.decode(errors="replace"), documents=folder.documents, ignored=folder.ignored)
-
-
-def _collection(home: Path, name: str, encoder: Encoder, closing: ExitStack) -> EdgeCollection:
-    opened = EdgeCollection(home / COLLECTIONS, name=name, version=COLLECTION_VERSION, encoder=encoder)
-    closing.callback(opened.close)
-    return opened

@@ -147,7 +147,7 @@ def _finish_here(store: "Store") -> None:
     from functions.adapters.local.holding import Holding
     from local.points import Points
 
-    Erasures(store, LocalBlobs(store.folder / "blobs"), Holding(store, store.clock), Points(store.folder, ())).finish()
+    Erasures(store, LocalBlobs(store.folder / "blobs"), Holding(store, store.clock), Points(store, ())).finish()
 
 
 def _rights(store: "Store") -> "LocalRights":

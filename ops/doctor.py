@@ -18,9 +18,10 @@ from functions.adapters.local.checks import Examined, Finding, examine, repair, 
 from functions.adapters.local.members import LockedError, locked
 from functions.adapters.local.store import Store
 from functions.adapters.local.wal import read_only
-from functions.adapters.vectors.qdrant_edge import CollectionError, check_collection, read_marker
+from functions.adapters.vectors.edge_folders import check_collection, read_marker
 from functions.errors import TroupeError
 from functions.ports.encoders import EncoderError
+from functions.ports.vector_stores import VectorStoreError
 
 STORE = "troupe.sqlite"
 
@@ -86,6 +87,7 @@ def backup(home: Path, folder: Path) -> list[str]:
     with _collections_unused(home) as unused:
         if unused:
             _copy(home / "collections", folder / "collections")
+            _copy(home / "texts", folder / "texts")
             return []
     return [f"{home / 'collections'}: in use; stop `troupe run` to copy them too"]
 
@@ -118,7 +120,7 @@ def _collections(home: Path) -> Iterator[Finding]:
         for folder in sorted((home / "collections").glob("[!.]*")):
             try:
                 (check_collection if unused else read_marker)(folder)
-            except CollectionError as error:
+            except VectorStoreError as error:
                 yield Finding(
                     check="collection",
                     found=str(error),

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from functions.collections.points import layout_of
+from functions.collections.points import Model, layout_of
 from functions.ports.catalog import Catalog, ChangedMeanwhileError, Entry, Version
-from functions.ports.encoders import Encoder
 from functions.ports.vector_stores import NoSuchCollectionError, VectorStore
 
 
@@ -14,7 +13,7 @@ def ensured(  # noqa: PLR0913 - what an entry is made of
     *,
     catalog: Catalog,
     store: VectorStore,
-    encoder: Encoder,
+    encoder: Model,
     now: Callable[[], datetime],
     ttl_s: float | None = None,
 ) -> Entry:

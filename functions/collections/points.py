@@ -7,7 +7,7 @@ What a payload holds is flat: `id`, `name`, `source`, `text`, `work` (as JSON), 
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -15,7 +15,6 @@ from functions.collections.words import terms_of_passage
 from functions.events.common import Passage, Work
 from functions.events.decoding import decoder
 from functions.events.envelope import digest
-from functions.ports.encoders import Encoder
 from functions.ports.vector_stores import Fields, Kind, Layout, LayoutError, Point, Vector
 
 #: Of a text in UTF-8, that a payload holds; a longer one lives in the blob store.
@@ -34,12 +33,26 @@ _POINT_IDS: Final = uuid.UUID("6f1f2a3e-6f0b-5f5e-9a57-0d2c1c2f7f11")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
+class Model(Protocol):
+    """What a version is made for: an encoder, or what is known of one that is not open."""
+
+    @property
+    def version(self) -> str:
+        """See `Encoder.version`."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """See `Encoder.dimension`."""
+        ...
+
+
 def point_id(tenant: str, passage_id: str) -> str:
     """The same for the same passage of the same tenant; the tenant's length keeps the two apart."""
     return str(uuid.uuid5(_POINT_IDS, storable(f"{len(tenant)}:{tenant}{passage_id}")))
 
 
-def layout_of(name: str, version: int, encoder: Encoder) -> Layout:
+def layout_of(name: str, version: int, encoder: Model) -> Layout:
     """What one version of a collection is made for: its physical name carries the encoder, so that two never meet.
 
     Raises:

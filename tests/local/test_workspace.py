@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from local_fakes import asked, settled
+from shelves import carried
 from small_encoder import SmallEncoder
 
 from functions.adapters.models.breaker import Breaker
@@ -16,6 +19,7 @@ from functions.errors import TroupeError
 from functions.events.answer import ResponseReady
 from functions.events.common import Passage
 from functions.events.ingest import DocumentsReceived, SentDocument
+from functions.ports.encoders import UnknownEncoderError
 from local import workspace as module
 from local.workspace import home_folder, workspace
 
@@ -32,7 +36,7 @@ class Library:
 
 @pytest.fixture(autouse=True)
 def _no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "built_encoder", lambda _: SmallEncoder())
+    monkeypatch.setattr(module, "registered", lambda *_: carried(SmallEncoder()))
     monkeypatch.setattr(module, "python_documents", lambda: (Library(),))
 
 
@@ -107,10 +111,33 @@ def test_a_collection_that_was_removed_by_hand_is_read_anew(home: Path, tmp_path
     docs = folder(tmp_path, "docs", "The office opens at nine.")
     with workspace(home, docs) as opened:
         opened.read_documents(lambda _done, _total: None)
-        collection = opened.documents.folder
-    shutil.rmtree(collection)
+        collection = opened.documents.key
+    shutil.rmtree(home / "collections" / collection)
     assert read(home, docs).written == 1
     assert ask(home, docs, "When does the office open?").citations
+
+
+def test_a_home_from_before_there_was_a_catalog_is_read_as_it_is(home: Path, tmp_path: Path) -> None:
+    docs = folder(tmp_path, "docs", "The office opens at nine.")
+    assert read(home, docs).written == 1
+    with closing(sqlite3.connect(home / "troupe.sqlite", isolation_level=None)) as connection:
+        assert connection.execute("DELETE FROM collection").rowcount == 2
+    with workspace(home, docs) as opened:
+        assert opened.documents.key == f"{opened.corpus.name}_v1_small.1"
+        assert not opened.read_documents(lambda _done, _total: None).has_news
+    assert ask(home, docs, "When does the office open?").citations
+
+
+def test_an_encoder_that_is_no_longer_carried_is_told_at_once(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs = folder(tmp_path, "docs", "The office opens at nine.")
+    read(home, docs)
+    another = SmallEncoder()
+    another.version = "small.2"  # type: ignore[misc]
+    monkeypatch.setattr(module, "registered", lambda *_: carried(another))
+    with pytest.raises(UnknownEncoderError, match=r"small\.1 are asked for, which this process does not carry"):
+        read(home, docs)
 
 
 def test_a_folder_whose_name_is_no_unicode_can_be_read(home: Path, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from functions.adapters.local import checks
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.checks import examine
 from functions.adapters.local.store import Store, StoreError
-from functions.adapters.vectors.qdrant_edge import EdgeCollection
+from functions.adapters.vectors.qdrant_edge import EdgeStore
+from functions.collections.points import layout_of
 from functions.events.answer import UserMessage
 from functions.events.envelope import decode, encode
 from functions.runtime.arrival import claim_checked
@@ -254,8 +255,14 @@ def test_a_blob_that_cannot_be_read_is_named(troupe: Troupe, home: Path, damage:
     assert damage in ran.json()["findings"][0]["found"]
 
 
+def made(home: Path) -> None:
+    """A collection, made or opened, and closed again."""
+    with closing(EdgeStore(home / "collections")) as vectors:
+        vectors.create(layout_of("memories", 1, SmallEncoder()))
+
+
 def test_a_damaged_collection_is_named(troupe: Troupe, home: Path) -> None:
-    EdgeCollection(home / "collections", name="memories", version=1, encoder=SmallEncoder()).close()
+    made(home)
     assert checked(troupe) == []
     (home / "collections" / "memories_v1_small.1" / "shard" / "edge_config.json").write_text("{")
     assert checked(troupe) == ["collection"]
@@ -293,7 +300,7 @@ def test_a_clock_that_was_set_back_a_little_is_no_finding(home: Path) -> None:
 def test_a_copy_made_beside_a_process_at_work_holds_all_that_was_written(
     troupe: Troupe, home: Path, tmp_path: Path
 ) -> None:
-    EdgeCollection(home / "collections", name="memories", version=1, encoder=SmallEncoder()).close()
+    made(home)
     copy = tmp_path / "copy"
     with user_of(home):
         ran = troupe("backup", str(copy))
@@ -310,8 +317,8 @@ def test_a_copy_made_beside_a_process_at_work_holds_all_that_was_written(
 
 
 def test_a_copy_made_while_nobody_is_at_work_is_whole(troupe: Troupe, home: Path, tmp_path: Path) -> None:
-    EdgeCollection(home / "collections", name="memories", version=1, encoder=SmallEncoder()).close()
+    made(home)
     copy = tmp_path / "copy"
     assert troupe("backup", str(copy)).out == f"copied to {copy}\n"
-    EdgeCollection(copy / "collections", name="memories", version=1, encoder=SmallEncoder()).close()
+    made(copy)
     assert {path.name for path in copy.iterdir()} == {"troupe.sqlite", "blobs", "collections"}

@@ -1,7 +1,7 @@
 """What the tests of vector stores put in, and how they ask for it."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,15 @@ def found(store: VectorStore, asked: Query, layout: Layout = LAYOUT) -> list[str
 
 def scrolled(store: VectorStore, layout: Layout = LAYOUT, where: Filter = EVERYTHING) -> list[str]:
     return [each.id for each in store.scroll(layout, where)]
+
+
+def pages(store: VectorStore, limit: int) -> Iterator[list[str]]:
+    """Page after page, as long as the next one begins after the last."""
+    after = ""
+    while page := [each.id for each in store.scroll(LAYOUT, after=after, limit=limit)]:
+        assert page[0] > after, "a page does not begin after the one before it"
+        yield page
+        after = page[-1]
 
 
 THREE = [

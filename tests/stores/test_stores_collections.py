@@ -58,38 +58,34 @@ def test_a_collection_made_again_stays_as_it_is(filled: VectorStore) -> None:
     assert filled.count(LAYOUT) == 3
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"encoder": "other.2"}, r"encoder other\.2 was expected, and it has small\.1"),
-        ({"dimension": 5}, "dimension 5 was expected, and it has 4"),
-        ({"distance": "dot"}, "distance dot was expected, and it has cosine"),
-        ({"encoder": "other.2", "dimension": 5}, r"encoder other\.2.*dimension 5.*another version"),
-    ],
-)
-def test_a_collection_is_not_used_as_what_it_is_not(filled: VectorStore, change: dict[str, object], said: str) -> None:
-    other = msgspec.structs.replace(LAYOUT, **change)
-    with pytest.raises(LayoutError, match=said):
-        filled.create(other)
-    for call in CALLS.values():
-        with pytest.raises(LayoutError, match=said):
-            call(filled, other)
+def test_a_collection_is_not_used_as_what_it_is_not(filled: VectorStore) -> None:
+    changes: dict[str, dict[str, object]] = {
+        r"encoder other\.2 was expected, and it has small\.1": {"encoder": "other.2"},
+        "dimension 5 was expected, and it has 4": {"dimension": 5},
+        "distance dot was expected, and it has cosine": {"distance": "dot"},
+        r"encoder other\.2.*dimension 5.*another version": {"encoder": "other.2", "dimension": 5},
+    }
+    for said, change in changes.items():
+        other = msgspec.structs.replace(LAYOUT, **change)
+        for call in (lambda store, layout: store.create(layout), *CALLS.values()):
+            with pytest.raises(LayoutError, match=said):
+                call(filled, other)
     assert scrolled(filled) == ids_of(1, 2, 3)
     assert [each.fields["source"] for each in filled.read(LAYOUT, ids_of(1, 2))] == ["a", "b"]
 
 
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_what_is_not_there_cannot_be_asked(store: VectorStore, call: Callable[[VectorStore, Layout], object]) -> None:
-    with pytest.raises(NoSuchCollectionError, match=LAYOUT.name):
-        call(store, LAYOUT)
+def test_what_is_not_there_cannot_be_asked(store: VectorStore) -> None:
+    for call in CALLS.values():
+        with pytest.raises(NoSuchCollectionError, match=LAYOUT.name):
+            call(store, LAYOUT)
     assert store.layouts() == []
 
 
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_what_was_dropped_cannot_be_asked(filled: VectorStore, call: Callable[[VectorStore, Layout], object]) -> None:
+def test_what_was_dropped_cannot_be_asked(filled: VectorStore) -> None:
     filled.drop(LAYOUT.name)
-    with pytest.raises(NoSuchCollectionError, match=LAYOUT.name):
-        call(filled, LAYOUT)
+    for call in CALLS.values():
+        with pytest.raises(NoSuchCollectionError, match=LAYOUT.name):
+            call(filled, LAYOUT)
     assert filled.layouts() == []
 
 
@@ -146,9 +142,8 @@ def test_names_that_differ_in_one_character_are_two_collections(store: VectorSto
     assert [layout.name for layout in store.layouts()] == sorted(names[1:])
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
+def test_a_layout_that_no_store_takes_is_refused_with_all_that_is_wrong(store: VectorStore) -> None:
+    for change, said in (
         ({"name": ""}, "the name ''"),
         ({"name": "a" * 201}, "the name 'aaa"),
         ({"name": "../documents"}, "the name"),
@@ -159,13 +154,9 @@ def test_names_that_differ_in_one_character_are_two_collections(store: VectorSto
         ({"dimension": 70_000}, "the dimension 70000"),
         ({"fields": {"Source": "keyword", "a.b": "number"}}, "the field 'Source'.*the field 'a.b'"),
         ({"name": "", "dimension": 0}, "the name.*the dimension"),
-    ],
-)
-def test_a_layout_that_no_store_takes_is_refused_with_all_that_is_wrong(
-    store: VectorStore, change: dict[str, object], said: str
-) -> None:
-    with pytest.raises(LayoutError, match=said):
-        store.create(msgspec.structs.replace(LAYOUT, **change))
+    ):
+        with pytest.raises(LayoutError, match=said):
+            store.create(msgspec.structs.replace(LAYOUT, **change))
     assert store.layouts() == []
 
 
@@ -187,18 +178,15 @@ def test_optimizing_changes_no_answer(filled: VectorStore) -> None:
     assert found(filled, query(limit=1)) == ids_of(4)
 
 
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_closed_store_says_so(filled: VectorStore, call: Callable[[VectorStore, Layout], object]) -> None:
+def test_a_closed_store_says_so(filled: VectorStore) -> None:
     filled.close()
     filled.close()
-    with pytest.raises(VectorStoreError, match="closed"):
-        call(filled, LAYOUT)
-    with pytest.raises(VectorStoreError, match="closed"):
-        filled.create(LAYOUT)
-    with pytest.raises(VectorStoreError, match="closed"):
-        filled.drop(LAYOUT.name)
-    with pytest.raises(VectorStoreError, match="closed"):
-        filled.layouts()
+    for call in CALLS.values():
+        with pytest.raises(VectorStoreError, match="closed"):
+            call(filled, LAYOUT)
+    for of_names in (lambda: filled.create(LAYOUT), lambda: filled.drop(LAYOUT.name), filled.layouts):
+        with pytest.raises(VectorStoreError, match="closed"):
+            of_names()
 
 
 def test_what_was_stored_is_there_when_the_store_is_opened_again(engine: ModuleType, tmp_path: Path) -> None:

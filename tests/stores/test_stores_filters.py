@@ -58,31 +58,32 @@ def five(filled: VectorStore) -> VectorStore:
     return filled
 
 
-@pytest.mark.parametrize(("where", "expected"), FILTERS)
-def test_a_filter_passes_what_it_says(five: VectorStore, where: Filter, expected: list[int]) -> None:
-    ids = ids_of(*expected)
-    assert sorted(found(five, query(where=where))) == ids
-    assert five.count(LAYOUT, where) == len(expected)
-    assert scrolled(five, where=where) == ids
+def test_a_filter_passes_what_it_says(five: VectorStore) -> None:
+    for where, expected in FILTERS:
+        ids = ids_of(*expected)
+        assert sorted(found(five, query(where=where))) == ids, where
+        assert five.count(LAYOUT, where) == len(expected), where
+        assert scrolled(five, where=where) == ids, where
 
 
-@pytest.mark.parametrize(("where", "expected"), FILTERS)
-def test_what_a_filter_passes_is_deleted_and_nothing_else(
-    five: VectorStore, where: Filter, expected: list[int]
-) -> None:
-    five.delete_where(LAYOUT, where)
-    assert scrolled(five) == ids_of(*({1, 2, 3, 4, 5} - set(expected)))
+def test_what_a_filter_passes_is_deleted_and_nothing_else(five: VectorStore) -> None:
+    stored = five.scroll(LAYOUT, vectors=True)
+    for where, expected in FILTERS:
+        five.delete_where(LAYOUT, where)
+        assert scrolled(five) == ids_of(*({1, 2, 3, 4, 5} - set(expected))), where
+        five.upsert(LAYOUT, stored)
 
 
-@pytest.mark.parametrize(
-    "text", ["o'clock", '"quoted"', "a\\b", "a b", "Ü \N{GRINNING FACE}", "a,b", "' or ''='", "%", "*", "\n", "\x7f"]
-)
-def test_a_keyword_is_compared_as_it_is(store: VectorStore, text: str) -> None:
+TEXTS = ["o'clock", '"quoted"', "a\\b", "a b", "Ü \N{GRINNING FACE}", "a,b", "' or ''='", "%", "*", "\n", "\x7f"]
+
+
+def test_a_keyword_is_compared_as_it_is(store: VectorStore) -> None:
     store.create(LAYOUT)
-    store.upsert(LAYOUT, [point(1, source=text), point(2, source="a"), point(3, source=[text, "x"])])
-    assert scrolled(store, where=must(Equals("source", text))) == ids_of(1, 3)
-    assert scrolled(store, where=must(OneOf("source", (text, "a")))) == ids_of(1, 2, 3)
-    assert scrolled(store, where=must_not(Equals("source", text))) == ids_of(2)
+    for text in TEXTS:
+        store.upsert(LAYOUT, [point(1, source=text), point(2, source="a"), point(3, source=[text, "x"])])
+        assert scrolled(store, where=must(Equals("source", text))) == ids_of(1, 3), text
+        assert scrolled(store, where=must(OneOf("source", (text, "a")))) == ids_of(1, 2, 3), text
+        assert scrolled(store, where=must_not(Equals("source", text))) == ids_of(2), text
 
 
 def test_a_lone_surrogate_is_stored_and_asked_for_as_a_question_mark(store: VectorStore) -> None:
@@ -132,7 +133,7 @@ def test_a_filter_by_what_is_not_declared_is_refused_with_all_of_it(filled: Vect
     assert filled.count(LAYOUT) == 3
 
 
-@pytest.mark.parametrize("bound", [float("nan"), float("inf"), 2**60])
-def test_a_bound_that_is_no_number_is_refused(filled: VectorStore, bound: float) -> None:
-    with pytest.raises(FieldError, match=r"asked for as .*expected a finite number"):
-        filled.count(LAYOUT, must(Range("expires_at", below=bound)))
+def test_a_bound_that_is_no_number_is_refused(filled: VectorStore) -> None:
+    for bound in (float("nan"), float("inf"), 2**60):
+        with pytest.raises(FieldError, match=r"asked for as .*expected a finite number"):
+            filled.count(LAYOUT, must(Range("expires_at", below=bound)))

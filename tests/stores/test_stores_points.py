@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from stored import LAYOUT, THREE, found, hits, id_of, ids_of, point, query, scrolled, vector
+from stored import LAYOUT, THREE, found, hits, id_of, ids_of, pages, point, query, scrolled, vector
 
 from functions.ports.vector_stores import EVERYTHING, Equals, Filter, Point, VectorStore
 
@@ -146,12 +146,9 @@ def test_pages_give_every_point_once_in_the_order_of_ids(store: VectorStore) -> 
     ids = [str(uuid.uuid5(uuid.NAMESPACE_OID, str(n))) for n in range(25)] + [LAST, id_of(0)]
     store.create(LAYOUT)
     store.upsert(LAYOUT, [Point(id=each, vector=vector(1, 0, 0, 0), fields={"source": each}) for each in ids])
-    pages, after = [], ""
-    while page := store.scroll(LAYOUT, after=after, limit=10):
-        pages.append([each.id for each in page])
-        after = page[-1].id
-    assert [len(page) for page in pages] == [10, 10, 7]
-    assert [each for page in pages for each in page] == sorted(ids)
+    given = list(pages(store, limit=10))
+    assert [len(page) for page in given] == [10, 10, 7]
+    assert [each for page in given for each in page] == sorted(ids)
     assert store.scroll(LAYOUT, after=LAST) == []
 
 
@@ -176,11 +173,9 @@ def test_pages_pass_over_no_point_while_others_are_written(store: VectorStore) -
     store.create(LAYOUT)
     staying = ids_of(*range(10, 60, 2))
     store.upsert(LAYOUT, [point(n, source="old") for n in range(10, 60, 2)])
-    given, after, step = [], "", 0
-    while page := store.scroll(LAYOUT, after=after, limit=4):
-        given += [each.id for each in page]
-        after = page[-1].id
-        step += 1
+    given = []
+    for step, page in enumerate(pages(store, limit=4), 1):
+        given += page
         store.upsert(LAYOUT, [point(step, source="new"), point(10 + 2 * step, 0, 1, 0, 0), point(61 - 2 * step)])
         store.set_fields(LAYOUT, {staying[step]: {"source": "changed"}})
         store.delete(LAYOUT, ids_of(step - 1, 63 - 2 * step))

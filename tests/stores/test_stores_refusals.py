@@ -45,10 +45,10 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("wrong", "said"), WRONG.values(), ids=WRONG)
-def test_of_a_batch_with_a_wrong_point_nothing_is_stored(filled: VectorStore, wrong: Point, said: str) -> None:
-    with pytest.raises(PointsError, match=f"nothing was stored.*{said}"):
-        filled.upsert(LAYOUT, [GOOD, wrong, point(1, 0, 0, 0, 1)])
+def test_of_a_batch_with_a_wrong_point_nothing_is_stored(filled: VectorStore) -> None:
+    for wrong, said in WRONG.values():
+        with pytest.raises(PointsError, match=f"nothing was stored.*{said}"):
+            filled.upsert(LAYOUT, [GOOD, wrong, point(1, 0, 0, 0, 1)])
     assert [each.fields for each in filled.scroll(LAYOUT)] == [each.fields for each in THREE]
 
 
@@ -61,20 +61,17 @@ def test_all_that_is_wrong_with_a_batch_is_told_at_once(filled: VectorStore) -> 
     assert filled.count(LAYOUT) == 3
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
+def test_what_cannot_be_searched_is_refused(filled: VectorStore) -> None:
+    for wrong, said in (
         (query(0, 0, 0, 0), "its vector is zero"),
         (query(1, 0, 0), r"shape \(3,\)"),
         (query(float("nan"), 0, 0, 0), "NaN"),
         (query(limit=0), "the limit 0"),
         (query(limit=-1), "the limit -1"),
         (Query(vector=vector(1, 0, 0, 0), terms=Terms((1,), (-1.0,))), "weight is not above 0"),
-    ],
-)
-def test_what_cannot_be_searched_is_refused(filled: VectorStore, wrong: Query, said: str) -> None:
-    with pytest.raises(PointsError, match=f"nothing was searched: query 1: .*{said}"):
-        filled.search(LAYOUT, [query(), wrong])
+    ):
+        with pytest.raises(PointsError, match=f"nothing was searched: query 1: .*{said}"):
+            filled.search(LAYOUT, [query(), wrong])
 
 
 def test_ids_that_are_none_are_refused_with_all_of_them(filled: VectorStore) -> None:
@@ -108,3 +105,13 @@ def test_what_a_caller_changes_afterwards_changes_nothing_stored(store: VectorSt
     (hit,) = hits(store, query(1, 0, 0, 0))
     assert hit.score == pytest.approx(1, abs=1e-5)
     assert hit.fields == {"source": "a"}
+
+
+def test_what_a_caller_changes_in_an_answer_changes_nothing_stored(filled: VectorStore) -> None:
+    for answer in (filled.read(LAYOUT, [id_of(1)], vectors=True), filled.scroll(LAYOUT, limit=1, vectors=True)):
+        assert answer[0].vector is not None
+        answer[0].vector[:] = 0
+        dict.update(answer[0].fields, source="changed")
+    dict.update(hits(filled, query(1, 0, 0, 0))[0].fields, source="changed")
+    (hit,) = hits(filled, query(1, 0, 0, 0, limit=1))
+    assert (hit.score, hit.fields) == (pytest.approx(1, abs=1e-5), THREE[0].fields)

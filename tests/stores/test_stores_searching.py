@@ -51,11 +51,11 @@ def test_equal_scores_come_in_the_order_of_ids(store: VectorStore) -> None:
     assert found(store, query(1, 0, 0, 0)) == ids_of(2, 1, 3, 5, 7, 9)
 
 
-@pytest.mark.parametrize("length", [1e-12, 1e-4, 1e9])
-def test_the_cosine_is_the_same_for_short_and_long_vectors(store: VectorStore, length: float) -> None:
+def test_the_cosine_is_the_same_for_short_and_long_vectors(store: VectorStore) -> None:
     store.create(LAYOUT)
-    store.upsert(LAYOUT, [point(1, 3 * length, 4 * length, 0, 0)])
-    assert [hit.score for hit in hits(store, query(length, 0, 0, 0))] == pytest.approx([0.6], abs=1e-5)
+    for length in (1e-12, 1e-4, 1e9):
+        store.upsert(LAYOUT, [point(1, 3 * length, 4 * length, 0, 0)])
+        assert [hit.score for hit in hits(store, query(length, 0, 0, 0))] == pytest.approx([0.6], abs=1e-5), length
 
 
 def test_a_vector_of_doubles_or_a_list_is_one_of_floats(filled: VectorStore) -> None:

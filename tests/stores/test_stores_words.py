@@ -6,19 +6,22 @@ from stored import LAYOUT, found, hits, id_of, ids_of, point, query
 
 from functions.ports.vector_stores import Equals, Filter, Terms, VectorStore
 
-COMMON, RARE, OTHER = 7, 2**32 - 1, 0
+COMMON, RARE, LONELY, OTHER = 7, 2**32 - 1, 3, 0
 
 
 @pytest.fixture
 def worded(store: VectorStore) -> VectorStore:
-    """Twelve points with a common word, the farther the greater the number; the last also has a rare one."""
+    """Twelve points with a common word, the farther the greater the number; the twelfth also has a rare one."""
     if not store.searches_words:
         pytest.skip("this product searches no words here")
     store.create(LAYOUT)
     store.upsert(
         LAYOUT,
         [point(n, 1, n / 10, 0, 0, terms={COMMON: 1.0 + n / 100}, source="a") for n in range(1, 12)]
-        + [point(12, 0, 1, 0, 0, terms={COMMON: 1.0, RARE: 1.0}, source="b"), point(13, 0, 0, 1, 0, source="b")],
+        + [
+            point(12, 0, 1, 0, 0, terms={COMMON: 1.0, RARE: 1.0}, source="b"),
+            point(13, 0, 0, 1, 0, terms={LONELY: 1.0}, source="b"),
+        ],
     )
     return store
 
@@ -99,10 +102,14 @@ def test_setting_fields_leaves_words_as_they_are(worded: VectorStore) -> None:
 
 
 def test_words_are_given_back_with_the_vector(worded: VectorStore) -> None:
-    (read,) = worded.read(LAYOUT, ids_of(12), vectors=True)
-    assert dict(zip(read.terms.indices, read.terms.weights, strict=True)) == {COMMON: 1.0, RARE: 1.0}
+    worded.upsert(LAYOUT, [point(14)])
+    for with_words, without in (
+        worded.read(LAYOUT, ids_of(12, 14), vectors=True),
+        worded.scroll(LAYOUT, Filter(must_not=(Equals("source", "a"),)), vectors=True)[::2],
+    ):
+        assert dict(zip(with_words.terms.indices, with_words.terms.weights, strict=True)) == {COMMON: 1.0, RARE: 1.0}
+        assert without.terms == Terms()
     assert worded.read(LAYOUT, ids_of(12))[0].terms == Terms()
-    assert worded.read(LAYOUT, ids_of(13), vectors=True)[0].terms == Terms()
 
 
 def test_a_store_that_searches_no_words_ignores_them(filled: VectorStore) -> None:

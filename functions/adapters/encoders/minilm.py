@@ -92,7 +92,7 @@ class MiniLM:
     def _tokenize(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         tokens: list[NDArray[np.int32]] = []
         for start in range(0, len(texts), _TEXTS_PER_TOKENIZING):
-            part = [_readable(text) for text in texts[start : start + _TEXTS_PER_TOKENIZING]]
+            part = [readable(text) for text in texts[start : start + _TEXTS_PER_TOKENIZING]]
             tokens.extend(np.array(encoding.ids, np.int32) for encoding in self._tokenizer.encode_batch_fast(part))
         return tokens
 
@@ -146,7 +146,7 @@ def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:
         start = end
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """The part of a text that can matter, without lone surrogates, which UTF-8 cannot carry."""
     beginning = text[:_MAX_CHARACTERS]
     return beginning if beginning.isascii() else beginning.encode("utf-8", "replace").decode("utf-8")

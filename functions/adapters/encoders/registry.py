@@ -11,7 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from functions.adapters.encoders.batching import BatchingEncoder
 from functions.adapters.encoders.minilm_artefact import DIMENSION, FP32, W8, Precision
+from functions.adapters.encoders.settings import Endpoint, endpoints, engine
 from functions.ports.encoders import Encoder, EncoderError, UnknownEncoderError
 
 
@@ -113,23 +115,51 @@ class CarriedEncoders:
         return ", ".join(f"{each.name} ({each.version})" for each in self.carried) or "none"
 
 
-def registered(home: Path, environment: Mapping[str, str]) -> CarriedEncoders:  # noqa: ARG001 - endpoints come from it
-    """The encoders of one machine: those whose folders are below `home`.
+def registered(home: Path, environment: Mapping[str, str]) -> CarriedEncoders:
+    """The encoders of one machine: the built ones, whose folders are below `home`, and the endpoints it declares.
 
     Args:
         home: Where this machine keeps everything.
-        environment: What is set on it.
+        environment: What is set on it: `TROUPE_ENCODERS` names a file of endpoints, `TROUPE_ENCODER_ENGINE` what
+            makes the vectors of the default encoder.
+
+    Raises:
+        EncoderSettingsError: The environment says what cannot be used.
     """
     folder = home / "encoders"
-    return CarriedEncoders([_minilm("minilm", FP32, folder), _minilm("minilm-8bit", W8, folder)])
+    default = {"onnxruntime": _built, "sentence-transformers": _reference}[engine(environment)]
+    return CarriedEncoders(
+        [
+            _minilm("minilm", FP32, partial(default, folder, FP32)),
+            _minilm("minilm-8bit", W8, partial(_built, folder, W8)),
+            *(_hosted(each) for each in endpoints(environment)),
+        ]
+    )
 
 
-def _minilm(name: str, precision: Precision, folder: Path) -> Carried:
-    opening = partial(_built, folder, precision)
-    return Carried(name=name, version=precision.version, dimension=DIMENSION, open=opening)
+def _minilm(name: str, precision: Precision, opened: Callable[[], Encoder]) -> Carried:
+    return Carried(name=name, version=precision.version, dimension=DIMENSION, open=opened)
+
+
+def _hosted(endpoint: Endpoint) -> Carried:
+    opened = partial(_connected, endpoint)
+    return Carried(name=endpoint.name, version=endpoint.version, dimension=endpoint.dimension, open=opened)
 
 
 def _built(folder: Path, precision: Precision) -> Encoder:
-    from functions.adapters.encoders.minilm import built_encoder  # noqa: PLC0415 - numpy, for whoever encodes
+    from functions.adapters.encoders.minilm import built_encoder  # noqa: PLC0415 - slow
 
-    return built_encoder(folder, precision=precision)
+    return BatchingEncoder(built_encoder(folder, precision=precision))
+
+
+def _reference(folder: Path, precision: Precision) -> Encoder:
+    from functions.adapters.encoders.minilm import built_encoder  # noqa: PLC0415 - slow
+    from functions.adapters.encoders.sentence_transformers import opened_engine  # noqa: PLC0415 - slow
+
+    return opened_engine(built_encoder(folder, precision=precision))
+
+
+def _connected(endpoint: Endpoint) -> Encoder:
+    from functions.adapters.encoders.openai_compatible import OpenAICompatibleEncoder  # noqa: PLC0415 - slow
+
+    return BatchingEncoder(OpenAICompatibleEncoder(endpoint), most_texts=endpoint.max_texts)

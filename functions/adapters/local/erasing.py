@@ -16,7 +16,7 @@ class Points(Protocol):
     """The collections of a workspace."""
 
     def erase(self, collection: str, ids: Iterable[str], *, tenant: str) -> None:
-        """Erase points of a collection, by its physical name; one that is not there holds none."""
+        """Erase points of a collection, by its key; one that is not there holds none."""
         ...
 
 

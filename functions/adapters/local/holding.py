@@ -49,7 +49,7 @@ class LocalUpsert:
 
     Args:
         upsert: What stores, within the tenant of the delivery.
-        collection: Its physical name.
+        collection: Its key.
     """
 
     def __init__(self, holding: Holding, upsert: Upsert, collection: str, binding: Binding) -> None:
@@ -58,8 +58,8 @@ class LocalUpsert:
         self._collection = collection
         self._binding = binding
 
-    def upsert(self, passages: Sequence[Passage]) -> None:
+    def upsert(self, passages: Sequence[Passage], *, ttl_s: float | None = None) -> None:
         """See `Upsert.upsert`; what was erased stores nothing."""
         with self._holding.storing:
             if self._holding.hold(passages, self._collection, self._binding):
-                self._upsert.upsert(passages)
+                self._upsert.upsert(passages, ttl_s=ttl_s)

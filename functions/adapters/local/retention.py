@@ -52,13 +52,25 @@ DELETE FROM plan WHERE seen < ? AND version NOT IN
 
 
 class Sweeper:
-    """A thread that sweeps at its start, and every hour from then on."""
+    """A thread that sweeps at its start, and every hour from then on.
 
-    def __init__(self, store: Store, blobs: LocalBlobs, now: Callable[[], datetime], every_s: float = EVERY_S) -> None:
+    Args:
+        expiring: What else removes, when it is called, what has expired of its own.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        blobs: LocalBlobs,
+        now: Callable[[], datetime],
+        every_s: float = EVERY_S,
+        expiring: Sequence[Callable[[], object]] = (),
+    ) -> None:
         self._store = store
         self._blobs = blobs
         self._now = now
         self._every_s = every_s
+        self._expiring = expiring
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
 
@@ -79,7 +91,17 @@ class Sweeper:
                         return
             except Exception:
                 log.exception("what is older than %d days could not be removed, which is tried again", TTL_DAYS)
+            self._expire()
             self._stopping.wait(self._every_s)
+
+    def _expire(self) -> None:
+        for expire in self._expiring:
+            if self._stopping.is_set():
+                return
+            try:
+                expire()
+            except Exception:
+                log.exception("what has expired could not be removed, which is tried again")
 
 
 def sweep(store: Store, blobs: LocalBlobs, now: datetime) -> int:

@@ -1,0 +1,53 @@
+"""What the collections of one machine stand on: Qdrant Edge, the catalog in the store, long texts in files."""
+
+from functions.adapters.local.blobs import LocalBlobs
+from functions.adapters.local.catalog import LocalCatalog
+from functions.adapters.local.store import Store
+from functions.adapters.vectors.qdrant_edge import EdgeStore
+from functions.collections.collection import VersionedCollection
+from functions.collections.opening import current_of, ensured
+from functions.collections.points import Model
+from functions.ports.encoders import Encoders
+
+COLLECTIONS = "collections"  # the folder of the vectors, beside the store
+TEXTS = "texts"  # that of the texts that are too long for a payload: they stay as long as their passages
+
+
+class Shelf:
+    """Opens collections; close it after the last use of one.
+
+    Args:
+        store: With the catalog; the rest is in folders beside it.
+        encoders: Those that this process carries.
+        model: The one of them that a new collection is made for.
+    """
+
+    def __init__(self, store: Store, encoders: Encoders, model: Model) -> None:
+        self.catalog = LocalCatalog(store)
+        self.vectors = EdgeStore(store.folder / COLLECTIONS)
+        self.texts = LocalBlobs(store.folder / TEXTS)
+        self.encoders = encoders
+        self._model = model
+        self._now = store.clock
+
+    def open(self, name: str) -> VersionedCollection:
+        """A collection, which is made where it is not there.
+
+        Raises:
+            UnknownEncoderError: Its current version is of an encoder that is not carried here.
+            VectorStoreError: It is in use by another process, damaged, or of a newer format.
+        """
+        entry = ensured(name, catalog=self.catalog, store=self.vectors, encoder=self._model, now=self._now)
+        self.encoders.encoder(current_of(entry).layout.encoder)  # else whoever asks first would wait for it
+        return VersionedCollection(
+            name,
+            catalog=self.catalog,
+            store=self.vectors,
+            encoders=self.encoders,
+            blobs=self.texts,
+            now=self._now,
+        )
+
+    def close(self) -> None:
+        """Release the folders."""
+        self.vectors.close()
