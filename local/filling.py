@@ -5,6 +5,7 @@ What is wanted stands in the catalog and in a folder, so that it survives whoeve
 
 import logging
 import threading
+import time
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -18,6 +19,7 @@ from local.comparing import Kept, answer
 
 LOOK_S = 0.25  # how long what a command wants may go unnoticed
 AFTER_FAILURE_S = 5.0
+STOP_S = 10.0
 
 log = logging.getLogger("troupe.collections")
 
@@ -43,9 +45,11 @@ class Filling:
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        self._looking.join()
-        for thread in self._filling.values():
-            thread.join()
+        until = time.monotonic() + STOP_S
+        for thread in (self._looking, *self._filling.values()):
+            thread.join(max(until - time.monotonic(), 0.0))
+            if thread.is_alive():  # an index is being built, say: it may be cut off at any point
+                log.warning("%s was still at work after %g s, and goes on at the next start", thread.name, STOP_S)
 
     def _look(self) -> None:
         pause_s = 0.0

@@ -14,9 +14,10 @@ import msgspec
 from functions.collections.entries import changed, entry_of, with_version
 from functions.errors import TroupeError
 from functions.ports.catalog import Catalog, Entry, Progress
-from functions.ports.vector_stores import NEVER, Fields, Filter, Layout, Point, Range, VectorStore
+from functions.ports.vector_stores import NEVER, SCROLL_POINTS, Fields, Filter, Layout, Point, Range, VectorStore
 
-BATCH = 256  # points that are encoded and written between two checkpoints
+BATCH = 64  # points that are encoded and written between two checkpoints: seconds, which a stop has to wait for
+PAGE = SCROLL_POINTS  # of both versions, where they are compared
 PASSES = 8  # one is enough where nobody dies; each finds what somebody left half done before it
 LONGEST_PAUSE_S = 30.0
 _FIRST_PAUSE_S = 0.5
@@ -190,9 +191,9 @@ class _Filling:
         while True:
             source, target = self._layouts()
             living = self._living(self._now())
-            ours = self._store.scroll(source, living, after=after, limit=BATCH)
-            theirs = self._store.scroll(target, living, after=after, limit=BATCH)
-            ends = [page[-1].id for page in (ours, theirs) if len(page) == BATCH]
+            ours = self._store.scroll(source, living, after=after, limit=PAGE)
+            theirs = self._store.scroll(target, living, after=after, limit=PAGE)
+            ends = [page[-1].id for page in (ours, theirs) if len(page) == PAGE]
             until = min(ends, default=None)
             other, surplus = _differing(_up_to(ours, until), _up_to(theirs, until))
             mended += self._mend(source, target, other)

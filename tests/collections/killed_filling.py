@@ -16,7 +16,7 @@ from functions.adapters.vectors.qdrant_edge import EdgeStore
 from functions.collections import migration
 
 POINTS = 300
-migration.BATCH = 10
+migration.BATCH = migration.PAGE = 10
 
 
 def main(home: Path, seed: int) -> None:

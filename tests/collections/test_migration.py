@@ -19,6 +19,7 @@ POINTS = 10
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migration, "BATCH", 4)
+    monkeypatch.setattr(migration, "PAGE", 4)
 
 
 def killed_at(step: int) -> Callable[[str], None]:
