@@ -17,8 +17,8 @@ from functions.personal.keys import Key
 from functions.personal.tokenizer import PersonalTokenizer
 from local.workspace import home_folder
 
-TOPICS = """invoices refunds parking badges printers payroll travel catering laptops insurance visitors training keys mail
-recycling phones contracts audits holidays meetings""".split()  # noqa: SIM905 - words of a sentence
+TOPICS = """invoices refunds parking badges printers payroll travel catering laptops insurance visitors training keys
+mail recycling phones contracts audits holidays meetings""".split()  # noqa: SIM905 - words of a sentence
 DUTIES = (
     "answers questions about",
     "is responsible for",
