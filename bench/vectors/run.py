@@ -52,8 +52,11 @@ def main() -> None:
         parser.error(f"no such side: {', '.join(sorted(unknown))}; there are {', '.join(SIDES)}")
     files = data.prepared(given.points)
     truth = _truth(files, given.questions)
-    measured = {name: _turn(name, files, truth, given.new) for name in names}
-    _print(measured, given.points)
+    turns = {name: _turn(name, files, truth, given.new) for name in names}
+    _print({name: each for name, each in turns.items() if each is not None}, given.points)
+    failed = [name for name, each in turns.items() if each is None]
+    if failed:
+        raise SystemExit(f"failed, see above: {', '.join(failed)}")
 
 
 def _truth(files: data.Prepared, asked: int) -> Path:
@@ -78,7 +81,7 @@ def _nearest(questions: NDArray[np.float32], vectors: NDArray[np.float32], first
     return [[int(each) for each in row] for row in found]
 
 
-def _turn(name: str, files: data.Prepared, truth: Path, new: int) -> Measured:
+def _turn(name: str, files: data.Prepared, truth: Path, new: int) -> Measured | None:
     print(f"{name}: begun at {time.strftime('%H:%M:%S')}", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(dir=data.KEPT, prefix=".turn-") as folder:
         turn = Turn(name, str(files.points), str(files.questions), str(truth), new, folder)
@@ -89,7 +92,7 @@ def _turn(name: str, files: data.Prepared, truth: Path, new: int) -> Measured:
             check=False,
         )
     if done.returncode:
-        raise SystemExit(f"{name} failed, see above")
+        return None
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=Measured)
 
 

@@ -137,7 +137,7 @@ class FaissHnsw(FaissFlat):
 
 
 class QdrantLocal:
-    """qdrant-client without a server: exact, and in Python."""
+    """qdrant-client without a server: exact, and in Python. A search that meets a write fails, so they take turns."""
 
     def __init__(self, folder: Path) -> None:
         from qdrant_client import QdrantClient, models  # noqa: PLC0415 - a side loads its own library alone
@@ -145,6 +145,7 @@ class QdrantLocal:
         self._models, self._client = models, QdrantClient(path=str(folder))
         params = models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)
         self._client.create_collection("bench", vectors_config=params)
+        self._turns = threading.Lock()
 
     def add(self, first: int, vectors: NDArray[np.float32]) -> None:
         """See `Side.add`."""
@@ -152,7 +153,8 @@ class QdrantLocal:
             self._models.PointStruct(id=first + at, vector=each.tolist(), payload=payload(first + at))
             for at, each in enumerate(vectors)
         ]
-        self._client.upsert("bench", points)
+        with self._turns:
+            self._client.upsert("bench", points)
 
     def build(self) -> None:
         """See `Side.build`: there is no index."""
@@ -160,7 +162,8 @@ class QdrantLocal:
     def search(self, vector: NDArray[np.float32], tenant: str | None) -> Sequence[int]:
         """See `Side.search`."""
         only = None if tenant is None else self._only(tenant)
-        found = self._client.query_points("bench", vector.tolist(), query_filter=only, limit=LIMIT)
+        with self._turns:
+            found = self._client.query_points("bench", vector.tolist(), query_filter=only, limit=LIMIT)
         return [int(each.id) for each in found.points]
 
     def close(self) -> None:

@@ -37,6 +37,8 @@ PAGE_POINTS: Final = 1_000
 # Edge maps its files into memory: a write that finds the disk full ends the whole process, so that room is looked
 # for before. What one write takes is far less.
 _ROOM_BYTES: Final = 64 * 1024**2
+# Of the numbers of vectors, the one in a hundred that is farthest from zero is cut to the others' range in 8 bits.
+_QUANTILE: Final = 0.99
 _MARKER_FILE: Final = "collection.json"
 _SHARD_FOLDER: Final = "shard"
 _FIELDS_OF_1: Final[Mapping[str, Kind]] = {
@@ -170,6 +172,27 @@ def rewrite(
     return named, shard
 
 
+def copied(folder: Path, marker: Marker) -> Marker:
+    """A marker that names a copy of the shard as it is on disk; nobody writes it meanwhile.
+
+    Nothing names the copy yet: `name` does, and until then the next opening removes it.
+    """
+    look_for_room(folder, 3 * _allocated(folder / marker.shard))  # the copy, and what its index is built in
+    named = msgspec.structs.replace(marker, shard=f"{_SHARD_FOLDER}-{uuid.uuid4().hex[:8]}")
+    shutil.copytree(folder / marker.shard, folder / named.shard)
+    return named
+
+
+def opened_copy(folder: Path, marker: Marker) -> "qdrant_edge.EdgeShard":
+    """The shard that a marker names; raises as `load`."""
+    return _load(folder, marker)
+
+
+def name(folder: Path, marker: Marker) -> None:
+    """Let the collection be, from now on, what this marker names."""
+    _replace_marker(folder, marker)
+
+
 def remove_other_shards(folder: Path, marker: Marker) -> None:
     """What an erasure replaced, or what one that was cut short had copied."""
     for path in folder.glob(f"{_SHARD_FOLDER}*"):
@@ -232,16 +255,23 @@ def _new_shard(folder: Path, marker: Marker) -> "qdrant_edge.EdgeShard":
 
     path = folder / marker.shard
     path.mkdir()
-    distance = edge.Distance.Cosine if marker.distance == "cosine" else edge.Distance.Dot
-    shard = edge.EdgeShard.create(
-        str(path),
-        edge.EdgeConfig(
-            vectors={DENSE: edge.EdgeVectorParams(size=marker.dimension, distance=distance)},
-            sparse_vectors={TERMS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
-        ),
-    )
+    shard = edge.EdgeShard.create(str(path), config_of(marker))
     _index(shard, marker.fields)
     return shard
+
+
+def config_of(marker: Marker) -> "qdrant_edge.EdgeConfig":
+    """How a shard is set up: its index links 8-bit copies of the vectors, which stay in memory beside the vectors."""
+    import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
+
+    distance = edge.Distance.Cosine if marker.distance == "cosine" else edge.Distance.Dot
+    return edge.EdgeConfig(
+        vectors={DENSE: edge.EdgeVectorParams(size=marker.dimension, distance=distance)},
+        sparse_vectors={TERMS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+        quantization_config=edge.ScalarQuantizationConfig(
+            edge.ScalarType.Int8, quantile=_QUANTILE, memory=edge.Memory.Pinned
+        ),
+    )
 
 
 def _index(shard: "qdrant_edge.EdgeShard", fields: Mapping[str, Kind]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -32,15 +32,19 @@ from functions.adapters.vectors.edge_folders import (
     DENSE,
     TERMS,
     Marker,
+    copied,
     is_of_edge,
     layout_in,
     load,
     look_for_room,
     make,
+    name,
+    opened_copy,
     remove,
     remove_other_shards,
     rewrite,
 )
+from functions.adapters.vectors.edge_index import begin, end, is_wanted, stop
 from functions.errors import TroupeError
 from functions.ports.vector_stores import (
     EVERYTHING,
@@ -55,20 +59,34 @@ from functions.ports.vector_stores import (
     OneOf,
     Point,
     Query,
+    RefusedError,
     Terms,
     Vector,
     VectorStoreError,
 )
 
 if TYPE_CHECKING:
+    import subprocess
+
     import numpy as np
     import qdrant_edge
     from numpy.typing import NDArray
 
+# Of a search by the index: how many points it keeps in sight, and of how many times as many as it is asked for it looks
+# at the whole vectors. See docs/vector-sizes.md.
+_WIDTH: Final = 128
+_OVERSAMPLING: Final = 2.0
+
 
 @dataclass
 class _Opened:
-    """A collection that is in use. `dropped` tells whoever finds its shard closed why."""
+    """A collection that is in use.
+
+    Attributes:
+        dropped: Tells whoever finds its shard closed why.
+        indexing: Held while an index is built, by `builder`.
+        since: What was written since then; None while none is built.
+    """
 
     folder: Path
     layout: Layout
@@ -76,6 +94,9 @@ class _Opened:
     shard: "qdrant_edge.EdgeShard"
     writing: threading.Lock = field(default_factory=threading.Lock)
     dropped: bool = False
+    indexing: threading.Lock = field(default_factory=threading.Lock)
+    builder: "subprocess.Popen[str] | None" = None
+    since: "list[qdrant_edge.UpdateOperation] | None" = None
 
 
 class EdgeStore:
@@ -111,6 +132,7 @@ class EdgeStore:
             if opened is not None:
                 with opened.writing:
                     opened.dropped = True
+                    stop(opened.builder)
                     opened.shard.close()
             remove(self._parent / name)
 
@@ -222,16 +244,52 @@ class EdgeStore:
         return [_point(record) for record in records if str(record.id) > after][:limit]
 
     def optimize(self, layout: Layout) -> None:
-        """See `VectorStore.optimize`: a minute or more for 100,000 points, and what was deleted is dropped."""
+        """See `VectorStore.optimize`: minutes for a million points, in a process of its own.
+
+        It is built on a copy, to which is done what was written meanwhile before it takes the place of what is used
+        now. Who writes waits for the copying, and at the end; who reads waits for nothing. An erasure meanwhile makes
+        the copy worthless: then it is built again.
+        """
         opened = self._of(layout)
-        with _reporting(opened):
-            opened.shard.optimize()
+        with opened.indexing:
+            while is_wanted(opened.shard, layout.dimension) and not self._index(opened):
+                check_open(is_open=self._is_open)
+
+    def _index(self, opened: _Opened) -> bool:
+        """Whether an index was built, and the collection did not become another one meanwhile."""
+        with opened.writing, _reporting(opened):
+            opened.shard.flush()
+            begun, copy = opened.marker, copied(opened.folder, opened.marker)
+            builder = opened.builder = begin(opened.folder / copy.shard)
+            since: list[qdrant_edge.UpdateOperation] = []
+            opened.since = since
+        try:
+            end(builder)
+            built = opened_copy(opened.folder, copy)
+            with opened.writing, _reporting(opened):
+                if opened.marker != begun or opened.dropped or not self._is_open:
+                    return False
+                for operation in since:
+                    built.update(operation)
+                built.flush()
+                name(opened.folder, copy)
+                opened.marker, opened.shard = copy, built
+                return True
+        except RefusedError:
+            if opened.marker == begun and not opened.dropped:
+                raise
+            return opened.dropped
+        finally:
+            with opened.writing:
+                opened.since = opened.builder = None
+                remove_other_shards(opened.folder, opened.marker)  # whoever still reads the old one has it open
 
     def close(self) -> None:
         """See `VectorStore.close`."""
         with self._opening:
             self._is_open = False
             for opened in self._opened.values():
+                stop(opened.builder)
                 opened.shard.close()
             self._opened.clear()
 
@@ -259,6 +317,8 @@ def _write(opened: _Opened, operations: "Sequence[qdrant_edge.UpdateOperation]")
     with opened.writing, _reporting(opened):
         for operation in operations:
             opened.shard.update(operation)
+            if opened.since is not None:
+                opened.since.append(operation)
         opened.shard.flush()
 
 
@@ -345,7 +405,9 @@ def _nearest(query: Query, among: "Collection[qdrant_edge.PointId] | None" = Non
     """What is near to a query; or, of points that were found, how near they are."""
     import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
 
-    return _request(query, edge.Query.Nearest(query.vector.tolist(), using=DENSE), among, edge.SearchParams())
+    rescored = edge.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING)
+    params = edge.SearchParams(hnsw_ef=_WIDTH, quantization=rescored)
+    return _request(query, edge.Query.Nearest(query.vector.tolist(), using=DENSE), among, params)
 
 
 def _sharing(query: Query, among: "Collection[qdrant_edge.PointId] | None" = None) -> "qdrant_edge.QueryRequest":
