@@ -19,6 +19,7 @@ from functions.ports.blobs import KeptBlobs
 from functions.ports.catalog import Catalog, Entry
 from functions.ports.encoders import Encoders
 from functions.ports.vector_stores import Equals, Filter, Range, VectorStore
+from local.shelf import Shelf
 
 FOLDER = "evaluations"
 _ASKED, _TOLD = ".asked", ".told"
@@ -33,6 +34,11 @@ class Kept:
     encoders: Encoders
     blobs: KeptBlobs
     now: Callable[[], datetime]
+
+
+def kept_on(shelf: Shelf, now: Callable[[], datetime]) -> Kept:
+    """What the collections of this machine are kept in."""
+    return Kept(catalog=shelf.catalog, store=shelf.vectors, encoders=shelf.encoders, blobs=shelf.texts, now=now)
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,10 +40,18 @@ class Filling:
         self._filling: dict[tuple[str, int], threading.Thread] = {}
 
     def __enter__(self) -> Self:
-        self._looking.start()
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Go on with whatever is wanted, from now on."""
+        self._looking.start()
+
+    def stop(self) -> None:
+        """Come to an end after the batch in work; what is not done is for the next start."""
         self._stopping.set()
         until = time.monotonic() + STOP_S
         for thread in (self._looking, *self._filling.values()):

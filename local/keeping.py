@@ -8,14 +8,12 @@ from datetime import datetime
 from pathlib import Path
 
 from functions.adapters.encoders.registry import CarriedEncoders, registered
-from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.members import LockedError, locked
 from functions.adapters.local.store import Store
-from functions.adapters.vectors.qdrant_edge import EdgeStore
 from functions.errors import TroupeError
-from local.comparing import Kept
-from local.shelf import COLLECTIONS
+from local.comparing import Kept, kept_on
+from local.shelf import Shelf
 
 
 @dataclass(frozen=True)
@@ -52,13 +50,12 @@ def keeping(home: Path) -> Iterator[Keeping]:
         at_work = _at_work(home, closing_all)
         store = closing_all.enter_context(closing(Store(home)))
         encoders = closing_all.enter_context(closing(registered(home, os.environ)))
-        catalog = LocalCatalog(store)
         kept = None
         if not at_work:
-            points = closing_all.enter_context(closing(EdgeStore(home / COLLECTIONS)))
-            blobs = LocalBlobs(home / "blobs")
-            kept = Kept(catalog=catalog, store=points, encoders=encoders, blobs=blobs, now=store.clock)
-        yield Keeping(home, catalog, encoders, kept, at_work, store.clock, lambda: store.member.living().values())
+            shelf = closing_all.enter_context(closing(Shelf(store, encoders, encoders.carried[0])))
+            kept = kept_on(shelf, store.clock)
+        living = store.member.living
+        yield Keeping(home, LocalCatalog(store), encoders, kept, at_work, store.clock, lambda: living().values())
 
 
 def _at_work(home: Path, closing_all: ExitStack) -> str:

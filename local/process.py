@@ -45,6 +45,8 @@ from functions.runtime.arrival import LEASE_MARGIN_S, claim_checked, claimed
 from functions.runtime.delivery import ACKNOWLEDGED, Binding, Outcome, Ports, carry_on, deliver
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Workflow
+from local.comparing import kept_on
+from local.filling import Filling
 from local.points import Points
 from local.pool import BROKEN_PORT_DELAY_S, Pool
 from local.shelf import Shelf
@@ -113,6 +115,7 @@ class LocalProcess:
         self._uploads = Uploads(store)
         self._holding = Holding(store, now, None if shelf is None else shelf.personal)
         points = Points(store, collections.values(), shelf)
+        self._filling = None if shelf is None else Filling(kept_on(shelf, now), store.folder)
         self._erasures = Erasures(store, self._blobs, self._holding, points)
         self._erasing = threading.Thread(target=self._finish_erasures, name="erasures", daemon=True)
         self._capabilities: Mapping[type, Callable[[str, Binding], object]] = {
@@ -143,11 +146,15 @@ class LocalProcess:
         self._deadlines.start()
         self._others.start()
         self._erasing.start()
+        if self._filling is not None:
+            self._filling.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._filling is not None:
+            self._filling.stop()
         self._sweeper.stop()
         if not self._pool.stop(STOP_S):
             log.warning("an agent was still at work after %g s: its delivery is tried again at the next start", STOP_S)

@@ -143,6 +143,7 @@ def test_ctrl_c_stops_a_filling_of_the_command_and_the_next_one_goes_on(
         interrupted(patched)
         ran = troupe("collections", "migrate", "notes", "--encoder", "two", "--rate", "1/h")
     assert (ran.code, "goes on from here" in ran.err) == (130, True)
+    assert not (home / "collections" / "notes_v3_two.version").exists()
     assert "version 2 of notes is not whole yet" in troupe("collections", "switch", "notes").err
     assert troupe("collections", "migrate", "notes", "--rate", "1000/s", "--json").json()["versions"][1]["points"] == 40
 
