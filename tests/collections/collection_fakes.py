@@ -16,7 +16,7 @@ from functions.collections.collection import VersionedCollection
 from functions.collections.opening import ensured
 from functions.collections.points import layout_of
 from functions.events.common import Passage
-from functions.ports.catalog import Carrier, ChangedMeanwhileError, Entry, Progress, Version
+from functions.ports.catalog import Carrier, ChangedMeanwhileError, Entry, Phase, Progress, Version
 from functions.ports.encoders import Encoder, UnknownEncoderError
 from functions.ports.personal import Tokenizer
 from functions.ports.vector_stores import VectorStore
@@ -138,14 +138,14 @@ class Shelf:
             tokenizer=tokenizer,
         )
 
-    def add_version(self, encoder: str = "other/1", name: str = "documents") -> Version:
+    def add_version(self, encoder: str = "other/1", name: str = "documents", *, phase: Phase = "filling") -> Version:
         """List another version, which holds nothing."""
         entry = self.catalog.kept[name]
         number = entry.versions[-1].number + 1
         version = Version(
             number=number,
             layout=layout_of(name, number, self.encoders.encoder(encoder)),
-            phase="filling",
+            phase=phase,
             created=self.clock(),
         )
         self.store.create(version.layout)

@@ -119,7 +119,7 @@ def test_ids_are_read_on_over_a_switch(shelf: Shelf, monkeypatch: pytest.MonkeyP
 
 def test_a_version_that_is_listed_and_not_there_is_an_error(shelf: Shelf) -> None:
     collection = shelf.open()
-    version = shelf.add_version()
+    version = shelf.add_version(phase="whole")
     shelf.store.drop(version.layout.name)
     with pytest.raises(NoSuchCollectionError, match="documents_v2_other-1"):
         collection.upsert(FRUIT, tenant="t")

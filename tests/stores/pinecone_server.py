@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
+from http_service import Answer, Asked, Service, served
 from protocols import problem_of
-from serving import Answer, Asked, Service, served
 
 KEY = "the-key-of-the-test"
 PAGE = 100

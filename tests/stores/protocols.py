@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-from serving import Answer, Asked
+from http_service import Answer, Asked
 
 RECORDED = Path(__file__).parent / "recorded"
 ERRORS = 400

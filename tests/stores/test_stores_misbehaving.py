@@ -11,9 +11,9 @@ import numpy as np
 import pinecone_server
 import pytest
 import weaviate_server
+from http_service import CUT, Answer, Asked
 from hypothesis import given
 from hypothesis import strategies as st
-from serving import CUT, Answer, Asked
 from stored import LAYOUT, THREE, found, id_of, ids_of, point, query, scrolled
 
 from functions.adapters.models.settings import Secret

@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
+from http_service import Answer, Asked, Service, served
 from protocols import RECORDED, problem_of
-from serving import Answer, Asked, Service, served
 from stored import id_of, ids_of, point, query, vector
 
 from functions.adapters.models.settings import Secret

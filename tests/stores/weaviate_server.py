@@ -13,8 +13,8 @@ import numpy as np
 from graphql import GraphQLSyntaxError, parse
 from graphql.language import FieldNode, OperationDefinitionNode, SelectionSetNode, ValueNode
 from graphql.utilities import value_from_ast_untyped
+from http_service import Answer, Asked, Service, served
 from protocols import problem_of
-from serving import Answer, Asked, Service, served
 
 KEY = "the-key-of-the-test"
 MOST_RESULTS = 10_000

@@ -18,6 +18,7 @@ class HeldEncoder(SmallEncoder):
     """Writes down its batches, and waits in those that hold the text `held` until it is let go."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.batches: list[list[str]] = []
         self.entered = threading.Semaphore(0)
         self.let_go = threading.Event()
