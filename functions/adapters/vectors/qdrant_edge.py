@@ -206,6 +206,7 @@ class EdgeStore:
         opened = self._of(layout)
         erased = frozenset(uuid.UUID(each) for each in check_ids(ids))
         with opened.writing, _reporting(opened):
+            stop(opened.builder)  # what it builds holds what is erased
             opened.marker, opened.shard = rewrite(opened.folder, opened.marker, opened.shard, erased)
             remove_other_shards(opened.folder, opened.marker)  # whoever still reads the old one has it open
 
