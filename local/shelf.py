@@ -1,6 +1,6 @@
 """What the collections of one machine stand on: Qdrant Edge, the catalog in the store, long texts in files."""
 
-from functions.adapters.local.blobs import LocalBlobs
+from functions.adapters.local.blobs import LocalTexts
 from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.store import Store
 from functions.adapters.vectors.qdrant_edge import EdgeStore
@@ -25,7 +25,7 @@ class Shelf:
     def __init__(self, store: Store, encoders: Encoders, model: Model) -> None:
         self.catalog = LocalCatalog(store)
         self.vectors = EdgeStore(store.folder / COLLECTIONS)
-        self.texts = LocalBlobs(store.folder / TEXTS)
+        self.texts = LocalTexts(store.folder / TEXTS)
         self.encoders = encoders
         self._model = model
         self._now = store.clock
