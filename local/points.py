@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 
 from functions.adapters.encoders.registry import CarriedEncoders
-from functions.adapters.local.blobs import LocalBlobs
+from functions.adapters.local.blobs import LocalTexts
 from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.store import Store
 from functions.adapters.vectors.edge_folders import layout_in
@@ -49,7 +49,7 @@ class Points:
                 catalog=catalog,
                 store=vectors,
                 encoders=CarriedEncoders(()),
-                blobs=LocalBlobs(self._store.folder / TEXTS),
+                blobs=LocalTexts(self._store.folder / TEXTS),
                 now=self._store.clock,
             ).erase(ids, tenant=tenant)
         layout = None if names else layout_in(self._store.folder / COLLECTIONS / key)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from functions.adapters.local.blobs import LocalBlobs
+from functions.adapters.local.blobs import LocalTexts
 from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.store import Store
 from functions.adapters.vectors.qdrant_edge import EdgeStore
@@ -34,7 +34,7 @@ class Shelf:
     ) -> None:
         self.catalog = LocalCatalog(store)
         self.vectors = EdgeStore(store.folder / COLLECTIONS)
-        self.texts = LocalBlobs(store.folder / TEXTS)
+        self.texts = LocalTexts(store.folder / TEXTS)
         self.encoders = encoders
         self.personal = personal
         self._model = model

@@ -31,7 +31,7 @@ class KeptBlobs(Blobs, Protocol):
     """Blobs that stay until they are removed, by whoever put them."""
 
     def keys(self, prefix: str) -> Sequence[str]:
-        """The keys that begin so, in order."""
+        """What `remove` removes of the blobs whose keys begin so."""
         ...
 
     def remove(self, names: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.adapters.local.blobs import LocalBlobs
+from functions.adapters.local.blobs import LocalTexts
 from functions.collections.collection import VersionedCollection
 from functions.collections.opening import ensured
 from functions.collections.points import layout_of
@@ -119,7 +119,7 @@ class Shelf:
     def __init__(self, store: VectorStore, folder: Path) -> None:
         self.store = store
         self.catalog = MemoryCatalog()
-        self.blobs = LocalBlobs(folder / "texts")
+        self.blobs = LocalTexts(folder / "texts")
         self.clock = Clock()
         self.encoder = BagOfWords()
         self.encoders = FakeEncoders(self.encoder, BagOfWords("other/1", 64))

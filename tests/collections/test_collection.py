@@ -1,6 +1,7 @@
 """What is stored in a collection is found, read, replaced and removed: by tenant, and until it expires."""
 
 import threading
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -284,6 +285,20 @@ def test_what_a_crash_left_of_a_long_text_is_erased_with_its_passage(
             collection.upsert([passage("long", LONG)], tenant="t")
     assert shelf.blobs.keys("")
     collection.erase(["long"], tenant="t")
+    assert shelf.blobs.keys("") == []
+
+
+def test_what_a_crash_left_of_a_long_text_that_was_being_written_is_erased_too(
+    shelf: Shelf, collection: VersionedCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(Path, "unlink", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt):
+            collection.upsert([passage("long", LONG)], tenant="t")
+    assert len(list((tmp_path / "texts").iterdir())) == 1
+    collection.erase(["long"], tenant="t")
+    assert list((tmp_path / "texts").iterdir()) == []
     assert shelf.blobs.keys("") == []
 
 

@@ -116,6 +116,14 @@ class LocalBlobs:
         return self._folder / key
 
 
+class LocalTexts(LocalBlobs):
+    """The `KeptBlobs` port on a folder: under a prefix is also what a crash left of those that were being written."""
+
+    def keys(self, prefix: str) -> list[str]:
+        """See `KeptBlobs.keys`."""
+        return [*super().keys(prefix), *self.remains(prefix)]
+
+
 class BlobsOfDelivery:
     """The `Blobs` port for one delivery: what it puts once its conversation was erased is dropped.
 
