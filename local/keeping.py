@@ -11,6 +11,7 @@ from functions.adapters.encoders.registry import CarriedEncoders, registered
 from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.members import LockedError, locked
 from functions.adapters.local.store import Store
+from functions.adapters.vectors.settings import vector_settings
 from functions.errors import TroupeError
 from local.comparing import Kept, kept_on
 from local.shelf import Shelf
@@ -52,7 +53,9 @@ def keeping(home: Path) -> Iterator[Keeping]:
         encoders = closing_all.enter_context(closing(registered(home, os.environ)))
         kept = None
         if not at_work:
-            shelf = closing_all.enter_context(closing(Shelf(store, encoders, encoders.carried[0])))
+            shelf = closing_all.enter_context(
+                closing(Shelf(store, encoders, encoders.carried[0], vectors=vector_settings(os.environ)))
+            )
             kept = kept_on(shelf, store.clock)
         living = store.member.living
         yield Keeping(home, LocalCatalog(store), encoders, kept, at_work, store.clock, lambda: living().values())

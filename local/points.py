@@ -7,13 +7,12 @@ from functions.adapters.encoders.registry import CarriedEncoders
 from functions.adapters.local.blobs import LocalTexts
 from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.store import Store
-from functions.adapters.vectors.edge_folders import layout_in
-from functions.adapters.vectors.qdrant_edge import EdgeStore
+from functions.adapters.vectors.settings import EMBEDDED, VectorSettings, opened
 from functions.collections.collection import VersionedCollection
 from functions.collections.points import point_id
 from functions.ports.vector_stores import VectorStore
 from functions.ports.vectors import Collection
-from local.shelf import COLLECTIONS, TEXTS, Shelf
+from local.shelf import TEXTS, Shelf
 
 
 class Points:
@@ -23,12 +22,21 @@ class Points:
         store: Of the workspace.
         opened: The collections that are open in this process.
         shelf: What they stand on, where they are Troupe's own.
+        vectors: Where the vectors are, where there is no shelf.
     """
 
-    def __init__(self, store: Store, opened: Iterable[Collection], shelf: Shelf | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        opened: Iterable[Collection],
+        shelf: Shelf | None = None,
+        *,
+        vectors: VectorSettings = EMBEDDED,
+    ) -> None:
         self._store = store
         self._opened = {collection.key: collection for collection in opened}
         self._shelf = shelf
+        self._settings = vectors
 
     def erase(self, collection: str, ids: Iterable[str], *, tenant: str) -> None:
         """Erase points of a collection, by its key; one that is not there holds none."""
@@ -40,7 +48,7 @@ class Points:
             self._erase_apart(vectors, collection, ids, tenant)
 
     def _erase_apart(self, vectors: VectorStore, key: str, ids: Iterable[str], tenant: str) -> None:
-        """Nothing is encoded for it; what was never in the catalog is a folder of the name of its key."""
+        """Nothing is encoded for it; what was never in the catalog is a physical collection of the name of its key."""
         catalog = LocalCatalog(self._store)
         names = [entry.name for entry in catalog.entries() if entry.key == key]
         for name in names:
@@ -52,8 +60,7 @@ class Points:
                 blobs=LocalTexts(self._store.folder / TEXTS),
                 now=self._store.clock,
             ).erase(ids, tenant=tenant)
-        layout = None if names else layout_in(self._store.folder / COLLECTIONS / key)
-        if layout is not None:
+        for layout in [] if names else [each for each in vectors.layouts() if each.name == key]:
             vectors.erase(layout, [point_id(tenant, each) for each in ids])
 
     @contextmanager
@@ -61,5 +68,5 @@ class Points:
         if self._shelf is not None:
             yield self._shelf.vectors
             return
-        with closing(EdgeStore(self._store.folder / COLLECTIONS)) as vectors:
+        with closing(opened(self._settings, self._store.folder)) as vectors:
             yield vectors

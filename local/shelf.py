@@ -1,11 +1,11 @@
-"""What the collections of one machine stand on: Qdrant Edge, the catalog in the store, long texts in files."""
+"""What the collections of one machine stand on: a vector store, the catalog in the store, long texts in files."""
 
 from typing import TYPE_CHECKING
 
 from functions.adapters.local.blobs import LocalTexts
 from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.store import Store
-from functions.adapters.vectors.qdrant_edge import EdgeStore
+from functions.adapters.vectors.settings import EMBEDDED, VectorSettings, opened
 from functions.collections.collection import VersionedCollection
 from functions.collections.opening import current_of, ensured
 from functions.collections.points import Model
@@ -15,8 +15,7 @@ from functions.ports.personal import Reveal
 if TYPE_CHECKING:
     from functions.personal.tokenizer import PersonalTokenizer
 
-COLLECTIONS = "collections"  # the folder of the vectors, beside the store
-TEXTS = "texts"  # that of the texts that are too long for a payload: they stay as long as their passages
+TEXTS = "texts"  # the folder of the texts that are too long for a payload: they stay as long as their passages
 
 
 class Shelf:
@@ -27,13 +26,23 @@ class Shelf:
         encoders: Those that this process carries.
         model: The one of them that a new collection is made for.
         personal: Takes personal data out of what is stored and asked; without one, it stays.
+        vectors: Where the vectors are; by default Qdrant's engine in this process.
+
+    Raises:
+        VectorStoreError: The vector store cannot be opened.
     """
 
     def __init__(
-        self, store: Store, encoders: Encoders, model: Model, personal: "PersonalTokenizer | None" = None
+        self,
+        store: Store,
+        encoders: Encoders,
+        model: Model,
+        *,
+        personal: "PersonalTokenizer | None" = None,
+        vectors: VectorSettings = EMBEDDED,
     ) -> None:
         self.catalog = LocalCatalog(store)
-        self.vectors = EdgeStore(store.folder / COLLECTIONS)
+        self.vectors = opened(vectors, store.folder)
         self.texts = LocalTexts(store.folder / TEXTS)
         self.encoders = encoders
         self.personal = personal
@@ -68,5 +77,5 @@ class Shelf:
         return TenantReveal(self.personal, tenant)
 
     def close(self) -> None:
-        """Release the folders."""
+        """Release the vectors."""
         self.vectors.close()

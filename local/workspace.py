@@ -16,6 +16,7 @@ from functions.adapters.local.store import Store
 from functions.adapters.models.bound import Chat
 from functions.adapters.models.breaker import Breaker
 from functions.adapters.models.settings import ModelSettings, model_settings
+from functions.adapters.vectors.settings import vector_settings
 from functions.documents.document import Document
 from functions.documents.folder import open_folder
 from functions.documents.python_docs import python_documents
@@ -96,17 +97,20 @@ def workspace(home: Path, docs: str | None) -> Iterator[Workspace]:
         ModelSettingsError: The environment asks for a model that cannot be used.
         PersonalDataError: Personal data is to be taken out of texts, and cannot be: its key is missing.
         StoreError: The store is damaged, or of a newer version.
+        VectorSettingsError: The environment names a vector store that cannot be used.
         TroupeError: Another process uses the folder, it cannot be made or written, the documents folder cannot be
             read, or the encoder cannot be built.
     """
     model, actions = model_settings(os.environ), action_settings(os.environ)
-    personal = personal_settings(os.environ)
+    personal, vectors = personal_settings(os.environ), vector_settings(os.environ)
     with ExitStack() as closing:
         corpus = _folder_corpus(docs, closing) if docs else _python_corpus()
         store = _store(home, closing)
         tokenizer = opened_tokenizer(personal, store)
         encoders = closing.enter_context(closed_with(registered(home, os.environ)))
-        shelf = closing.enter_context(closed_with(Shelf(store, encoders, encoders.carried[0], tokenizer)))
+        shelf = closing.enter_context(
+            closed_with(Shelf(store, encoders, encoders.carried[0], personal=tokenizer, vectors=vectors))
+        )
         yield Workspace(store, corpus, shelf, _chat(model, closing), actions)
 
 

@@ -13,6 +13,7 @@ from shelves import carried
 from small_encoder import SmallEncoder
 
 from functions.adapters.models.breaker import Breaker
+from functions.adapters.vectors.settings import VectorSettingsError
 from functions.agents.response_builder import NOTHING_FOUND
 from functions.documents.sync import Report
 from functions.errors import TroupeError
@@ -211,3 +212,27 @@ def test_an_endpoint_is_asked_through_a_breaker(home: Path, monkeypatch: pytest.
         monkeypatch.setenv(name, value)
     with workspace(home, None) as opened, opened.process() as process:
         assert isinstance(process._chat, Breaker)
+
+
+@pytest.mark.parametrize(("product", "library"), [("faiss", "faiss"), ("milvus", "milvus_lite")])
+def test_another_vector_store_answers_the_same_and_the_documents_are_read_into_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, product: str, library: str
+) -> None:
+    pytest.importorskip(library, reason="it is in the group `stores`")
+    docs = folder(tmp_path, "docs", "# Office\n\nThe office opens at nine.\n")
+    in_edge = ask(home, docs, "When does the office open?")
+    monkeypatch.setenv("TROUPE_VECTOR_STORE", product)
+    assert read(home, docs).written == 1
+    assert read(home, docs).written == 0, "they are there after a restart"
+    assert ask(home, docs, "When does the office open?").text == in_edge.text
+    monkeypatch.delenv("TROUPE_VECTOR_STORE")
+    assert ask(home, docs, "When does the office open?").text == in_edge.text
+
+
+def test_settings_of_a_vector_store_are_looked_at_before_anything_is_made(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TROUPE_VECTOR_STORE", "qdrant")
+    with pytest.raises(VectorSettingsError, match="TROUPE_VECTOR_URL is not set"):
+        read(home, None)
+    assert not home.exists()

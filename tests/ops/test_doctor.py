@@ -22,6 +22,7 @@ from functions.adapters.local import checks
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.checks import examine
 from functions.adapters.local.store import Store, StoreError
+from functions.adapters.vectors.faiss import FaissStore
 from functions.adapters.vectors.qdrant_edge import EdgeStore
 from functions.collections.points import layout_of
 from functions.events.answer import UserMessage
@@ -322,3 +323,22 @@ def test_a_copy_made_while_nobody_is_at_work_is_whole(troupe: Troupe, home: Path
     assert troupe("backup", str(copy)).out == f"copied to {copy}\n"
     made(copy)
     assert {path.name for path in copy.iterdir()} == {"troupe.sqlite", "blobs", "collections"}
+
+
+def test_a_copy_holds_the_vectors_of_a_store_in_the_process_and_says_which_are_elsewhere(
+    troupe: Troupe, home: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("faiss", reason="it is in the group `stores`")
+    layout = layout_of("notes", 1, SmallEncoder())
+    with closing(FaissStore(home / "faiss")) as store:
+        store.create(layout)
+    assert troupe("backup", str(tmp_path / "copy"), TROUPE_VECTOR_STORE="faiss").out.count("not copied") == 0
+    with closing(FaissStore(tmp_path / "copy" / "faiss")) as copied:
+        assert copied.layouts() == [layout]
+    ran = troupe(
+        "backup",
+        str(tmp_path / "another"),
+        TROUPE_VECTOR_STORE="qdrant",
+        TROUPE_VECTOR_URL="https://vectors.invalid",
+    )
+    assert "not copied: the vectors: they are in qdrant" in ran.out

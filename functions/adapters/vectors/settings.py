@@ -19,6 +19,8 @@ URL: Final = "TROUPE_VECTOR_URL"
 KEY: Final = "TROUPE_VECTOR_KEY"
 REGION: Final = "TROUPE_VECTOR_REGION"
 DEFAULT: Final = "qdrant_edge"
+#: What each product that runs in the process keeps, below the home folder.
+KEPT: Final[Mapping[str, str]] = {"qdrant_edge": "collections", "faiss": "faiss", "milvus": "milvus.db"}
 _REFERENCE: Final = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 _REGION: Final = re.compile(r"(aws|gcp|azure)/([a-z0-9-]{1,63})")
 _DEFAULT_REGION: Final = "aws/us-east-1"
@@ -44,6 +46,9 @@ class VectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
     key: Secret | None = None
     region: str = _DEFAULT_REGION
+
+
+EMBEDDED: Final = VectorSettings(product=DEFAULT)
 
 
 class _Product(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +127,7 @@ def _place_problems(given: Mapping[str, str]) -> list[str]:
 def _qdrant_edge(_settings: VectorSettings, home: Path) -> VectorStore:
     from functions.adapters.vectors.qdrant_edge import EdgeStore  # noqa: PLC0415 - see `opened`, as below
 
-    return EdgeStore(home / "collections")
+    return EdgeStore(home / KEPT["qdrant_edge"])
 
 
 def _qdrant(settings: VectorSettings, _home: Path) -> VectorStore:
@@ -134,13 +139,13 @@ def _qdrant(settings: VectorSettings, _home: Path) -> VectorStore:
 def _milvus(settings: VectorSettings, home: Path) -> VectorStore:
     from functions.adapters.vectors.milvus import MilvusStore  # noqa: PLC0415
 
-    return MilvusStore(settings.url or str(home / "milvus.db"), settings.key)
+    return MilvusStore(settings.url or str(home / KEPT["milvus"]), settings.key)
 
 
 def _faiss(_settings: VectorSettings, home: Path) -> VectorStore:
     from functions.adapters.vectors.faiss import FaissStore  # noqa: PLC0415
 
-    return FaissStore(home / "faiss")
+    return FaissStore(home / KEPT["faiss"])
 
 
 def _pinecone(settings: VectorSettings, _home: Path) -> VectorStore:
