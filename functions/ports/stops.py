@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
+STACK = "stack"  # what the stop switch of everything is kept under
+
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """What can be stopped.
@@ -67,3 +69,34 @@ class Stops(Protocol):
     def found(self, *, tenant: str, conversation: str, workflow: str) -> Stop | None:
         """The widest stop that holds for a request; None where it may go on."""
         ...
+
+
+def keys(tenant: str, conversation: str, workflow: str) -> tuple[str, str, str]:
+    """What the stops of a request are kept under, the widest first."""
+    return STACK, workflow_scope(workflow), conversation_scope(tenant, conversation)
+
+
+def conversation_scope(tenant: str, conversation: str) -> str:
+    """What the stop switch of a conversation is kept under."""
+    return f"conversation#{tenant}#{conversation}"
+
+
+def workflow_scope(workflow: str) -> str:
+    """What the stop switch of a workflow is kept under."""
+    return f"workflow#{workflow}"
+
+
+def key_of(scope: Scope) -> str:
+    """What the stop switch of a scope is kept under."""
+    if scope.kind == "conversation":
+        return conversation_scope(scope.tenant, scope.name)
+    return workflow_scope(scope.name) if scope.kind == "workflow" else STACK
+
+
+def scope_of(key: str) -> Scope:
+    """The scope that is kept under a key."""
+    kind, _, rest = key.partition("#")
+    if kind == "conversation":
+        tenant, _, name = rest.partition("#")  # a tenant's name has no #
+        return Scope(kind="conversation", name=name, tenant=tenant)
+    return Scope(kind="workflow", name=rest) if kind == "workflow" else Scope(kind="stack")

@@ -7,7 +7,7 @@ import msgspec
 
 from functions.errors import PermanentError
 from functions.events.decoding import decoder
-from functions.events.envelope import MAX_PARTS, Envelope, Frame, Lineage, derived_id, pack, type_of, unpack
+from functions.events.envelope import MAX_PARTS, Envelope, Frame, Lineage, derived_id, digest, pack, type_of, unpack
 from functions.events.event import AgentFailed, Event, PartEnded, ScopeExpired
 from functions.ports.state import Timer
 from functions.runtime.arrival import Arrival, fork_group, scope_deadline, scope_id, timer_id
@@ -53,6 +53,17 @@ def request_failed(envelope: Envelope, *, envelope_id: str, agent: str, reason: 
         target="",
         causation=envelope.id,
     )
+
+
+def ended(envelope: Envelope, reason: str, now: datetime) -> Envelope:
+    """What ends the request of this first envelope without an answer."""
+    return request_failed(envelope, envelope_id=digest(envelope.id, "ended"), agent="runtime", reason=reason, now=now)
+
+
+def overdue(envelope: Envelope, now: datetime) -> Envelope:
+    """What ends the request of this first envelope at its deadline."""
+    reason = f"no answer before the deadline ({envelope.deadline:%H:%M:%S} UTC): ask again, or allow more time"
+    return ended(envelope, reason, now)
 
 
 def timers(plan: Plan, node: Node, outputs: Sequence[Envelope]) -> tuple[Timer, ...]:

@@ -14,6 +14,7 @@ from functions.events.envelope import Envelope
 from functions.ports.conversations import TTL_DAYS, Append, History
 from functions.ports.spending import Spending
 from functions.ports.state import DeadLetter, State
+from functions.ports.stops import Stop, scope_of
 from functions.runtime.delivery import Binding, Outcome
 from functions.runtime.workflow import Workflow
 
@@ -64,38 +65,38 @@ class CloudlikeTarget:
         self._target.run()
 
     def queued(self) -> Sequence[Envelope]:
-        raws = [message.raw for message in self._target.bus.messages.values()]
-        return [envelope for raw in raws if (envelope := readable(raw)) is not None]
+        messages = [each for each in self._target.bus.messages.values() if each.agent != memory_target.DESK]
+        return [envelope for each in messages if (envelope := readable(each.raw)) is not None]
 
     def letters(self) -> Sequence[DeadLetter]:
-        letters = [letter for _, letter in self._target.table.query("dead_letter")]
-        return sorted(letters, key=lambda letter: (letter.at, letter.agent, letter.key))
+        return self._target.dead_letters()
 
     def leases(self) -> int:
         return len(self._target.leases())
 
     def at_rest(self) -> bytes:
-        table = self._target.table
-        items = [table.query(partition) for partition in table.partitions("")]
-        kept = msgspec.json.encode([table.partitions(""), items], enc_hook=repr)
-        return b"\n".join([kept, *self.blobs.stored.values()])
+        kept = [repr(self._target.items.partitions).encode()]
+        values = [
+            each.item.value for items in self._target.items.partitions.values() for each in items.values() if each.item
+        ]
+        return b"\n".join([*kept, *values, *self.blobs.stored.values()])
 
     def conversation(self, binding: Binding) -> tuple[Append, History]:
-        talk = memory_target.MemoryTalk(self._target.table, self.clock, binding)
+        talk = self._target.talk(binding)
         return talk, talk
 
     def spending(self, *, request: str, tenant: str) -> Spending:
-        return memory_target.MemorySpending(self._target.table, tenant=tenant, request=request)
+        return self._target.spending(request=request, tenant=tenant)
 
     def state(self, handed: Handed) -> State:
         del handed
         return self._target.state()
 
     def stop(self, *scope: str, reason: str) -> None:
-        self.requests.stop("#".join(scope), reason)
+        self._target.stops.stop(Stop(scope=scope_of("#".join(scope)), reason=reason, by="", at=self.clock()))
 
     def resume(self, *scope: str) -> None:
-        self.requests.resume("#".join(scope))
+        self._target.stops.resume(scope_of("#".join(scope)))
 
     def sweep(self) -> None:
         self._target.expire(self.clock() - timedelta(days=TTL_DAYS))

@@ -15,11 +15,11 @@ from functions.adapters.local.erasing import pending
 from functions.adapters.local.growing import LocalGrowing
 from functions.adapters.local.places import PLACES, whose
 from functions.adapters.local.settling import keep
-from functions.adapters.local.stops import conversation_scope
 from functions.api.api import Api
 from functions.api.http import HttpRequest, HttpResponse
 from functions.ports.requests import Limits
 from functions.ports.state import DeadLetter
+from functions.ports.stops import conversation_scope
 from local import workspace as module
 from local.process import LocalProcess
 from local.workspace import workspace

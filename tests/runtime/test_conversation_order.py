@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_workflows import FANNED, SINGLE, Asked, ListAsked
 
-from functions.adapters.local.stops import conversation_scope, workflow_scope
+from functions.ports.stops import conversation_scope, workflow_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,12 +12,13 @@ from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.due import Entry
 from functions.adapters.local.redriving import publish
 from functions.adapters.local.rows import Routes, set_deadline
-from functions.adapters.local.settling import overdue, settle, start_next
+from functions.adapters.local.settling import settle, start_next
 from functions.adapters.local.stops import LocalStops
 from functions.adapters.local.store import Store, utc
 from functions.events.envelope import Envelope, decode, digest, encode, pack, unpack
 from functions.ports.dead_letters import LetterFilter, LetterView, Redrive
 from functions.ports.state import DeadLetter
+from functions.runtime.outputs import overdue
 from functions.runtime.redrive import Candidate, NotRedrivableError, candidate, leading, outdoes, redriven
 
 _CHANGED = "it changed since it was looked at: list the letters again"

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from functions.adapters.local.stops import conversation_scope
+from functions.ports.stops import conversation_scope
 
 
 class Place(NamedTuple):

@@ -10,13 +10,13 @@ from functions.adapters.local.ahead import Publication
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.due import Entry
 from functions.adapters.local.rows import DEADLINE, remove, set_deadline
-from functions.adapters.local.settling import overdue, park, settle, start_next
-from functions.adapters.local.stops import scope_of
+from functions.adapters.local.settling import park, settle, start_next
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, MalformedEnvelopeError, decode, encode
 from functions.ports.requests import Change, DeliveryView, Depth, Limits, RequestView, TokensView
-from functions.ports.stops import Stop
+from functions.ports.stops import Stop, scope_of
 from functions.runtime.dead_letters import unreadable
+from functions.runtime.outputs import overdue
 
 MEGABYTE = 1_000_000
 

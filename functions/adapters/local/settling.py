@@ -2,16 +2,16 @@
 
 import sqlite3
 from collections.abc import Callable
-from datetime import datetime
 
 from functions.adapters.local.due import Entry
 from functions.adapters.local.redriving import begin
 from functions.adapters.local.rows import Routes, drop_deadline, enqueue, is_queued, remove, set_timer
-from functions.adapters.local.stops import found_in, keys
+from functions.adapters.local.stops import found_in
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, decode, digest, encode
 from functions.ports.state import DeadLetter, Standing, Task
-from functions.runtime.outputs import request_failed
+from functions.ports.stops import keys
+from functions.runtime.outputs import ended
 from functions.runtime.redrive import NotRedrivableError
 
 
@@ -156,14 +156,3 @@ def _is_carried(connection: sqlite3.Connection, routes: Routes, first: Envelope)
         (routes.member, first.planversion),
     ).fetchone()
     return row is not None
-
-
-def ended(envelope: Envelope, reason: str, now: datetime) -> Envelope:
-    """What ends the request of this first envelope without an answer."""
-    return request_failed(envelope, envelope_id=digest(envelope.id, "ended"), agent="runtime", reason=reason, now=now)
-
-
-def overdue(envelope: Envelope, now: datetime) -> Envelope:
-    """What ends the request of this first envelope at its deadline."""
-    reason = f"no answer before the deadline ({envelope.deadline:%H:%M:%S} UTC): ask again, or allow more time"
-    return ended(envelope, reason, now)

@@ -4,9 +4,8 @@ import sqlite3
 from collections.abc import Sequence
 
 from functions.adapters.local.store import Store, utc
-from functions.ports.stops import Scope, Stop
+from functions.ports.stops import STACK, Scope, Stop, key_of, keys, scope_of
 
-STACK = "stack"
 _FOUND = (
     "SELECT scope, reason, who, at FROM stopped WHERE scope IN (?, ?, ?) ORDER BY scope = ? DESC, scope DESC LIMIT 1"
 )
@@ -63,37 +62,6 @@ def found_in(connection: sqlite3.Connection, tenant: str, conversation: str, wor
     """See `Stops.found`; a step inside somebody's transaction."""
     row = connection.execute(_FOUND, (*keys(tenant, conversation, workflow), STACK)).fetchone()
     return _stop(*row) if row else None
-
-
-def keys(tenant: str, conversation: str, workflow: str) -> tuple[str, str, str]:
-    """What the stops of a request are kept under, the widest first."""
-    return STACK, workflow_scope(workflow), conversation_scope(tenant, conversation)
-
-
-def conversation_scope(tenant: str, conversation: str) -> str:
-    """What the stop switch of a conversation is kept under."""
-    return f"conversation#{tenant}#{conversation}"
-
-
-def workflow_scope(workflow: str) -> str:
-    """What the stop switch of a workflow is kept under."""
-    return f"workflow#{workflow}"
-
-
-def key_of(scope: Scope) -> str:
-    """What the stop switch of a scope is kept under."""
-    if scope.kind == "conversation":
-        return conversation_scope(scope.tenant, scope.name)
-    return workflow_scope(scope.name) if scope.kind == "workflow" else STACK
-
-
-def scope_of(key: str) -> Scope:
-    """The scope that is kept under a key."""
-    kind, _, rest = key.partition("#")
-    if kind == "conversation":
-        tenant, _, name = rest.partition("#")  # a tenant's name has no #
-        return Scope(kind="conversation", name=name, tenant=tenant)
-    return Scope(kind="workflow", name=rest) if kind == "workflow" else Scope(kind="stack")
 
 
 def _stop(key: str, reason: str, by: str, at: float) -> Stop:

@@ -12,9 +12,9 @@ from functions.adapters.local.dead_letters import LocalDeadLetters
 from functions.adapters.local.retention import sweep
 from functions.adapters.local.rights import LocalRights
 from functions.adapters.local.rows import Routes
-from functions.adapters.local.stops import workflow_scope
 from functions.errors import PermanentError
 from functions.ports.dead_letters import LetterFilter
+from functions.ports.stops import workflow_scope
 
 DAY_S = 86_400
 

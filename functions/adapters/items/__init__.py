@@ -1,0 +1,1 @@
+"""State, requests and conversations over the `Items` port: the same on every cloud."""

@@ -1,0 +1,87 @@
+"""Where things lie among the items. What a cloud's role may touch is decided by how a partition begins.
+
+`<agent>#…` is that agent's own, `request#…` belongs to all of them, `conversation#…` to those with such a capability.
+"""
+
+from functions.events.envelope import unpack
+from functions.ports.items import Place
+from functions.ports.state import Part, Task
+
+REQUEST, CONVERSATION, LETTERS = "request", "conversation", "letters"
+OPEN = "open"  # the group of the requests that are open, by their deadline
+
+
+def joined(*names: str) -> str:
+    """One string of several; two different lists never give the same one."""
+    return "#".join(name.replace("%", "%25").replace("#", "%23") for name in names)
+
+
+def deliveries(agent: str, tenant: str, request: str) -> str:
+    """The partition of an agent's deliveries for a request."""
+    return joined(agent, tenant, request)
+
+
+def of_task(task: Task) -> str:
+    """The partition of a delivery."""
+    return deliveries(task.agent, task.envelope.tenant, task.envelope.request)
+
+
+def record(task: Task) -> Place:
+    """Who works on a delivery, and whether it is done."""
+    return of_task(task), joined("record", task.key)
+
+
+def outputs(task: Task) -> Place:
+    """What a delivery ended with."""
+    return of_task(task), joined("outputs", task.key)
+
+
+def join(part: Part, *names: str) -> Place:
+    """Something about a join, in a partition of the agent that joins: the same one for every redrive of a request."""
+    root = unpack(part.envelope.part)[0].group
+    return joined(part.agent, part.envelope.tenant, root), joined("join", part.join, *names)
+
+
+def letters(agent: str) -> str:
+    """The partition of what an agent gave up."""
+    return joined(agent, LETTERS)
+
+
+def request(tenant: str, name: str) -> Place:
+    """A request as it stands."""
+    return joined(REQUEST, tenant, "request", name), "request"
+
+
+def first(tenant: str, name: str) -> Place:
+    """The envelope that a request began with."""
+    return joined(REQUEST, tenant, "request", name), "first"
+
+
+def settlement(tenant: str, name: str) -> Place:
+    """The envelope that a request ended with."""
+    return joined(REQUEST, tenant, "request", name), "settlement"
+
+
+def ledger(tenant: str, name: str) -> Place:
+    """What a request has spent: a counter."""
+    return joined(REQUEST, tenant, "request", name), "ledger"
+
+
+def waiting(tenant: str, conversation: str) -> Place:
+    """The open requests of a conversation, the oldest first."""
+    return joined(REQUEST, tenant, CONVERSATION, conversation), "waiting"
+
+
+def pace(tenant: str, conversation: str, minute: int) -> Place:
+    """How many deliveries of a conversation began in a minute: a counter."""
+    return joined(REQUEST, tenant, CONVERSATION, conversation), f"pace#{minute}"
+
+
+def stop(scope: str) -> Place:
+    """A stop that holds for a scope."""
+    return joined(REQUEST, "", "stops"), scope
+
+
+def conversation(tenant: str, name: str) -> str:
+    """The partition of what was said in a conversation."""
+    return joined(CONVERSATION, tenant, name)

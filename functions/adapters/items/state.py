@@ -1,0 +1,249 @@
+"""The `State` port over items: a write changes one, and a crash between any two is mended by the next try.
+
+A delivery writes its record when it begins, what it ends with, and its record again; a count of its conversation's
+pace comes beside these. A part of a join is an item and a count, so that only who may be the last one reads them all.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from functions.adapters.items import keys
+from functions.adapters.items.requests import Record, encoded, settle, standing
+from functions.events.decoding import decoder
+from functions.events.envelope import Envelope
+from functions.ports.blobs import Blobs, prefix_of
+from functions.ports.bus import Bus
+from functions.ports.conversations import TTL_DAYS
+from functions.ports.items import Items, Place
+from functions.ports.state import Begun, DeadLetter, Finish, Gathered, Part, Task, Timer
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+STAYS = timedelta(days=TTL_DAYS)
+INLINE_BYTES = 4 * 1024  # an item is billed by its size: what is larger lies in the blobs
+ERROR_CHARACTERS = 300
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """What a delivery ended with, as whoever stored it first said; see `Finish`. In `blob`, where it is large."""
+
+    outputs: tuple[Envelope, ...] = ()
+    timers: tuple[Timer, ...] = ()
+    settlement: Envelope | None = None
+    letter: DeadLetter | None = None
+    blob: str = ""
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter; its event is in `blob`, where it is large."""
+
+    letter: DeadLetter
+    blob: str = ""
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """A join that is closed, with generation and index of the parts that count: a later one changes nothing."""
+
+    generation: int
+    parts: tuple[tuple[int, int], ...]
+
+
+class ItemState:
+    """One delivery's view of the state; nothing here awaits what is redriven.
+
+    Args:
+        items: Of the stack.
+        blobs: For what is too large for an item.
+        bus: Carries what is published.
+        now: The time, in UTC.
+    """
+
+    def __init__(self, items: Items, blobs: Blobs, bus: Bus, now: Callable[[], datetime]) -> None:
+        self._items = items
+        self._blobs = blobs
+        self._bus = bus
+        self._now = now
+        self._attempt = 0
+
+    # Joins
+
+    def gather(self, part: Part) -> Gathered | None:
+        """See `State.gather`."""
+        closed = self._closed(part)
+        if part.total and part.generation > max(closed, default=-1):
+            self._put(keys.join(part, "part", f"{part.generation:07}", f"{part.index:05}"), part)
+            arrived = self._items.count(keys.join(part, "count"), {"parts": 1}, expires_at=self._now() + STAYS)
+            if not closed and (arrived or {})["parts"] < part.total:
+                return None
+        parts = self._parts(part)
+        generation = max([part.generation, *closed, *(generation for generation, _ in parts)])
+        newest = {index: (generation, index) for generation, index in sorted(parts)}
+        if generation not in closed and len(newest) < part.total and not closed:
+            return None  # a part was counted twice
+        return self._gathered(part, generation, newest, parts)
+
+    def close(self, part: Part) -> Gathered | None:
+        """See `State.close`."""
+        parts = self._parts(part)
+        if max([*self._closed(part), *(generation for generation, _ in parts)], default=0) > part.generation:
+            return None
+        newest = {index: (generation, index) for generation, index in sorted(parts)}
+        return self._gathered(part, part.generation, newest, parts)
+
+    def _closed(self, part: Part) -> dict[int, Joined]:
+        """The join as it was closed, by generation."""
+        partition, prefix = keys.join(part, "closed", "")
+        found = [decoder(Joined).decode(item.value) for item in self._items.query(partition, prefix)]
+        return {each.generation: each for each in found}
+
+    def _parts(self, part: Part) -> dict[tuple[int, int], Envelope]:
+        """What arrived, by generation and index."""
+        partition, prefix = keys.join(part, "part", "")
+        found = [decoder(Part).decode(item.value) for item in self._items.query(partition, prefix)]
+        return {(each.generation, each.index): each.envelope for each in found}
+
+    def _gathered(
+        self,
+        part: Part,
+        generation: int,
+        newest: Mapping[int, tuple[int, int]],
+        parts: Mapping[tuple[int, int], Envelope],
+    ) -> Gathered:
+        """Close the join with the newest part of each index, unless somebody has; its parts then."""
+        place = keys.join(part, "closed", f"{generation:07}")
+        closed = Joined(generation, tuple(newest[index] for index in sorted(newest)))
+        if not self._put(place, closed):
+            closed = self._closed(part)[generation]
+        missing = [each for each in closed.parts if each not in parts]  # they came after `parts` was read
+        found = parts if not missing else self._parts(part)
+        return Gathered(generation=generation, parts=[found[each] for each in closed.parts])
+
+    # A delivery
+
+    def begin(self, task: Task) -> Begun:
+        """See `State.begin`; the first attempt of all is one write, without a read before it."""
+        if task.outrun:
+            self._mark_done(task.outrun, "superseded: its join was redriven")
+        record, revision = None, 0
+        while True:
+            now = self._now()
+            if record is not None and record.finished is not None:
+                return Begun(status="done", attempt=record.attempts, until=now)
+            if record is not None and record.lease_until > now:
+                return Begun(status="busy", attempt=record.attempts, until=record.lease_until)
+            leased = _leased(task, record, now)
+            if self._put(keys.record(task), leased, revision):
+                self._attempt = leased.attempts
+                return self._begun(task, leased)
+            record, revision = self._record(task)
+
+    def _begun(self, task: Task, leased: Record) -> Begun:
+        stored = self._ended(task) if leased.attempts > 1 else None
+        return Begun(
+            status="leased",
+            attempt=leased.attempts,
+            until=leased.lease_until,
+            outputs=stored.outputs if stored else None,
+            standing=standing(self._items, task.envelope, self._now()),
+        )
+
+    def finish(self, finish: Finish) -> None:
+        """See `State.finish`: whoever stored first, that is what everybody publishes."""
+        task = finish.task
+        record, _ = self._record(task)
+        if record is not None and record.finished is not None:
+            return
+        if finish.letter and (record is None or record.attempts != self._attempt):
+            return  # giving up is for the attempt that holds the lease
+        ended = self._stored_end(finish)
+        if ended.letter:
+            self.park(ended.letter)
+        if ended.settlement:
+            settle(self._items, ended.settlement, self._now())
+        self._bus.publish(ended.outputs)
+        for timer in ended.timers:  # no bus takes a message back: one that is of no use any more finds its join done
+            self._bus.publish_later(timer)
+        self._mark_done(task, ended.letter.error if ended.letter else "", failed=ended.letter is not None)
+
+    def release(self, task: Task, *, error: str, due: datetime) -> None:
+        """See `State.release`; a lease that somebody took over meanwhile stays theirs."""
+        while True:
+            record, revision = self._record(task)
+            if record is None or record.attempts != self._attempt or record.finished:
+                return
+            released = msgspec.structs.replace(record, lease_until=due, error=error[:ERROR_CHARACTERS])
+            if self._put(keys.record(task), released, revision):
+                return
+
+    def supersede(self, task: Task) -> None:
+        """See `State.supersede`."""
+        self._mark_done(task, "superseded: the request was settled")
+
+    def park(self, letter: DeadLetter) -> None:
+        """See `State.park`; what is large in it lies in the blobs."""
+        event, blob = letter.event, ""
+        if len(event) > INLINE_BYTES:
+            event, blob = b"", self._put_blob(letter.tenant, letter.conversation, event)
+        kept = Letter(letter=msgspec.structs.replace(letter, event=event), blob=blob)
+        place = keys.letters(letter.agent), letter.key
+        self._items.put(place, encoded(kept), revision=0, at=letter.at, expires_at=self._now() + STAYS)
+
+    def _stored_end(self, finish: Finish) -> Ended:
+        """What this delivery ends with, from now on for every attempt; nothing is written where that is nothing."""
+        ended = Ended(outputs=finish.outputs, timers=finish.timers, settlement=finish.settlement, letter=finish.letter)
+        if ended == Ended():
+            return self._ended(finish.task) or ended if self._attempt > 1 else ended
+        value, envelope = encoded(ended), finish.task.envelope
+        if len(value) > INLINE_BYTES:
+            value = encoded(Ended(blob=self._put_blob(envelope.tenant, envelope.conversation, value)))
+        if self._items.put(keys.outputs(finish.task), value, revision=0, expires_at=self._now() + STAYS):
+            return ended
+        return self._ended(finish.task) or ended
+
+    def _ended(self, task: Task) -> Ended | None:
+        (item,) = self._items.get([keys.outputs(task)])
+        if item is None:
+            return None
+        ended = decoder(Ended).decode(item.value)
+        return decoder(Ended).decode(self._blobs.get(ended.blob)) if ended.blob else ended
+
+    def _mark_done(self, task: Task, error: str, *, failed: bool = False) -> None:
+        record, revision = self._record(task)
+        while record is not None and record.finished is None:
+            done = msgspec.structs.replace(
+                record,
+                finished=self._now(),
+                lease_until=LONG_AGO,
+                error=error[:ERROR_CHARACTERS] or record.error,
+                failed=failed,
+            )
+            if self._put(keys.record(task), done, revision):
+                return
+            record, revision = self._record(task)
+
+    def _record(self, task: Task) -> tuple[Record | None, int]:
+        (item,) = self._items.get([keys.record(task)])
+        return (decoder(Record).decode(item.value), item.revision) if item else (None, 0)
+
+    def _put(self, place: Place, value: msgspec.Struct, revision: int = 0) -> bool:
+        return self._items.put(place, encoded(value), revision=revision, expires_at=self._now() + STAYS)
+
+    def _put_blob(self, tenant: str, conversation: str, data: bytes) -> str:
+        key = f"{prefix_of(tenant, conversation)}{hashlib.sha256(data).hexdigest()}"
+        self._blobs.put(key, data)
+        return key
+
+
+def _leased(task: Task, record: Record | None, now: datetime) -> Record:
+    return Record(
+        key=task.key,
+        agent=task.agent,
+        event=task.envelope.type,
+        emitted=task.envelope.time,
+        attempts=record.attempts + 1 if record else 1,
+        lease_until=now + timedelta(seconds=task.lease_s),
+        started=now,
+        error=record.error if record else "",
+    )
