@@ -6,21 +6,29 @@ The simulation is worth something where it tells the difference: `test_mutations
 import itertools
 import sqlite3
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-import memory_target
 import msgspec
 import pytest
-from memory_target import Joined, MemoryRequests, MemorySpending, MemoryState, Opened, Record, Table
+from memory_items import MemoryItems
+from memory_target import MemoryTarget
 from simulation.scenarios import HURRIED_S, PATIENT_S, Scenario
 
+from functions.adapters.items import keys
+from functions.adapters.items import requests as item_requests
+from functions.adapters.items import state as item_state
+from functions.adapters.items.requests import ItemRequests, Opened, Record
+from functions.adapters.items.spending import ItemSpending
+from functions.adapters.items.state import LONG_AGO, Ended, ItemState, Joined
 from functions.adapters.local import ahead, joins, requests, settling, state
 from functions.adapters.local.due import Entry
 from functions.adapters.local.rows import Routes
 from functions.adapters.local.spending import LocalSpending
 from functions.adapters.models.bound import BoundModel
 from functions.events.envelope import Envelope
+from functions.ports.items import Place
 from functions.ports.spending import Spending, Spent
 from functions.ports.state import Begun, Finish, Part, Standing, Task
 from functions.runtime import arrival, delivery, guard, outputs
@@ -91,7 +99,7 @@ def _spends_whatever_it_costs(patch: Patch) -> None:
         return True
 
     patch.setattr(BoundModel, "_affordable", lambda *_: 1_000_000)
-    for ledger in (LocalSpending, MemorySpending):
+    for ledger in (LocalSpending, ItemSpending):
         patch.setattr(ledger, "reserve", reserve)
     patch.setattr(guard, "_needs_a_model", lambda _: False)
 
@@ -188,144 +196,131 @@ def _local_row(patch: Patch) -> None:
 
 
 def _cloud_lease(patch: Patch) -> None:
-    original = MemoryState.begin
+    original = ItemState._record
 
-    def begin(self: MemoryState, task: Task) -> Begun:
-        record = self._record(task)
-        if record and record.finished is None:
-            free = msgspec.structs.replace(record, lease_until=memory_target.LONG_AGO)
-            self._table._partitions[f"delivery#{task.envelope.tenant}#{task.envelope.request}"][task.key] = free
-        return original(self, task)
+    def record(self: ItemState, task: Task) -> tuple[Record | None, int]:
+        found, revision = original(self, task)
+        if found is not None and found.finished is None:
+            found = msgspec.structs.replace(found, lease_until=LONG_AGO)
+        return found, revision
 
-    patch.setattr(MemoryState, "begin", begin)
+    patch.setattr(ItemState, "_record", record)
 
 
 def _cloud_done(patch: Patch) -> None:
-    patch.setattr(MemoryState, "_mark_done", lambda *_: None)
+    patch.setattr(ItemState, "_mark_done", lambda *_, **__: None)
 
 
 def _cloud_conditions(patch: Patch) -> None:
     """Whoever writes last is right."""
+    original = MemoryItems.put
 
-    def write(self: Table, name: str, partition: str, key: str, *items: object) -> bool:
-        self._step(f"before {name} {partition}")
-        self._partitions.setdefault(partition, {})[key] = items[-1]
-        self._step(f"after {name} {partition}")
-        return True
+    def put(self: MemoryItems, place: Place, value: bytes, **given: Any) -> bool:
+        (found,) = self.get([place])
+        return original(self, place, value, **given | {"revision": found.revision if found else 0})
 
-    patch.setattr(Table, "_write", write)
+    patch.setattr(MemoryItems, "put", put)
 
 
 def _cloud_outbox(patch: Patch) -> None:
     """Nothing is stored: an attempt publishes what it made itself."""
-
-    def finish(self: MemoryState, end: Finish) -> None:
-        if end.letter:
-            self.park(end.letter)
-        if end.settlement:
-            self._requests.settle(end.settlement)
-        for output in end.outputs:
-            self._bus.publish(output)
-        for timer in end.timers:
-            self._bus.publish(timer.envelope, timer.due)
-        self._mark_done(end.task, "")
-
-    patch.setattr(MemoryState, "finish", finish)
+    patch.setattr(
+        ItemState,
+        "_stored_end",
+        lambda _, end: Ended(outputs=end.outputs, timers=end.timers, settlement=end.settlement, letter=end.letter),
+    )
 
 
 def _cloud_done_before_published(patch: Patch) -> None:
-    original = MemoryState.finish
+    original, done = ItemState.finish, ItemState._mark_done
 
-    def finish(self: MemoryState, end: Finish) -> None:
-        record = self._record(end.task)
-        if record is not None and record.finished is not None:
-            return
-        self._mark_done(end.task, "")
-        patch.setattr(self, "_record", lambda _task: msgspec.structs.replace(record, finished=None))
-        patch.setattr(self, "_mark_done", lambda *_: None)
+    def finish(self: ItemState, end: Finish) -> None:
+        found = self._record(end.task)
+        done(self, end.task, "")
+        patch.setattr(self, "_record", lambda _task: found)
+        patch.setattr(self, "_mark_done", lambda *_, **__: None)
         original(self, end)
 
-    patch.setattr(MemoryState, "finish", finish)
+    patch.setattr(ItemState, "finish", finish)
 
 
 def _cloud_parts(patch: Patch) -> None:
-    """A counter instead of an item a part: whoever comes twice counts twice."""
-    original = MemoryState._arrived
-
-    def arrived(self: MemoryState, part: Part) -> dict[int, str]:
-        counted = self._table._partitions.setdefault(f"counted#{part.join}", {})
-        counted[len(counted)] = part.index
-        found = original(self, part)
-        return found | {
-            -each: key for each, key in zip(range(1, len(counted) - len(found) + 1), found.values(), strict=False)
-        }
-
-    patch.setattr(MemoryState, "_arrived", arrived)
+    """The count alone says whether a join is complete: whoever comes twice counts twice."""
+    patch.setattr(ItemState, "_is_complete", lambda *_: True)
 
 
 def _cloud_closed_join(patch: Patch) -> None:
     """Nobody writes down that a join is closed."""
-    patch.setattr(MemoryState, "_joined", lambda _state, _part, _generation, found: Joined(0, tuple(found.values())))
+    original = ItemState._put
+
+    def put(self: ItemState, place: Place, value: msgspec.Struct, revision: int = 0) -> bool:
+        return isinstance(value, Joined) or original(self, place, value, revision)
+
+    patch.setattr(ItemState, "_put", put)
 
 
 def _cloud_settlement(patch: Patch) -> None:
-    original = MemoryRequests.settle
+    """Whoever settles last is right."""
+    original = item_state.settle
 
-    def settle(self: MemoryRequests, settlement: Envelope) -> None:
-        item = self._item(settlement)
-        if item is not None:
-            opened = msgspec.structs.replace(item, status="running", closed=False)
-            self._table._partitions[f"request#{settlement.tenant}"][settlement.request] = opened
-        original(self, settlement)
+    def settle(items: MemoryItems, settlement: Envelope, now: datetime) -> None:
+        place = keys.request(settlement.tenant, settlement.request)
+        found, revision = item_requests.read(items, place)
+        if found is not None:
+            items.delete([keys.settlement(settlement.tenant, settlement.request)])
+            reopened = msgspec.structs.replace(found, status="running", closed=False)
+            item_requests.write(items, reopened, revision, now)
+        original(items, settlement, now)
 
-    patch.setattr(MemoryRequests, "settle", settle)
+    patch.setattr(item_state, "settle", settle)
+    patch.setattr(item_requests, "settle", settle)
 
 
 def _cloud_deadline(patch: Patch) -> None:
-    patch.setattr(MemoryRequests, "sweep", lambda _: None)
-    patch.setattr(MemoryRequests, "next_sweep", lambda _: None)
+    patch.setattr(ItemRequests, "sweep", lambda _: 0)
+    patch.setattr(MemoryTarget, "next_sweep", lambda _: None)
 
 
 def _cloud_letters(patch: Patch) -> None:
-    patch.setattr(MemoryState, "park", lambda *_: None)
+    patch.setattr(ItemState, "park", lambda *_: None)
 
 
 def _cloud_taken_over(patch: Patch) -> None:
     """A late attempt gives up what another has taken over."""
-    original = MemoryState.finish
+    original = ItemState.finish
 
-    def finish(self: MemoryState, end: Finish) -> None:
-        record: Record | None = self._record(end.task)
+    def finish(self: ItemState, end: Finish) -> None:
+        record, _ = self._record(end.task)
         if record is not None:
             self._attempt = record.attempts
         original(self, end)
 
-    patch.setattr(MemoryState, "finish", finish)
+    patch.setattr(ItemState, "finish", finish)
 
 
 def _cloud_queue_of_a_conversation(patch: Patch) -> None:
     """Every request starts when it is accepted."""
-    original = MemoryRequests.accept
+    original = ItemRequests.accept
 
-    def accept(self: MemoryRequests, envelope: Envelope, **named: Any) -> bool:
+    def accept(self: ItemRequests, envelope: Envelope, **named: Any) -> bool:
         new = original(self, envelope, **named)
-        item: Opened | None = self._item(envelope)
-        if item is not None and item.status == "waiting":
-            self._start(item)
+        found, revision = self._read(keys.request(envelope.tenant, envelope.request))
+        if found is not None and found.status == "waiting":
+            self._start(found, revision)
         return new
 
-    patch.setattr(MemoryRequests, "accept", accept)
+    patch.setattr(ItemRequests, "accept", accept)
 
 
 def _cloud_started_before_published(patch: Patch) -> None:
-    original = MemoryRequests._start
+    original = ItemRequests._start
 
-    def start(self: MemoryRequests, head: Opened) -> None:
+    def start(self: ItemRequests, head: Opened, revision: int) -> None:
         running = msgspec.structs.replace(head, status="running")
-        if self._table.swap(f"request#{head.envelope.tenant}", head.envelope.request, head, running):
-            original(self, running)
+        if self._write(running, revision):
+            original(self, running, revision + 1)
 
-    patch.setattr(MemoryRequests, "_start", start)
+    patch.setattr(ItemRequests, "_start", start)
 
 
 MUTATIONS = (

@@ -232,7 +232,8 @@ class Run:
         self._handed[message.label] += 1
         if not self.world.take(message):
             return
-        match self.schedule.fault(f"{message.label} handed out", AT_LOSING if self.scenario.losing else AT_HANDING_OUT):
+        loses = self.scenario.losing and message.agent in self.plan.nodes  # what the runtime keeps for itself stays
+        match self.schedule.fault(f"{message.label} handed out", AT_LOSING if loses else AT_HANDING_OUT):
             case "lose":
                 self.lost.add((decode(message.raw).id, message.agent))
                 self.world.lose(message)

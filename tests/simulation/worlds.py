@@ -7,9 +7,11 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 from harness import Clock
-from memory_target import LONG_AGO, Handed, MemorySpending, MemoryTalk, MemoryTarget
+from memory_target import DESK, LONG_AGO, Handed, MemoryTarget
 from simulation.observed import Point, Watched, with_points
 
+from functions.adapters.items.conversations import Said as SaidItem
+from functions.adapters.items.keys import CONVERSATION
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.bus import Bus
 from functions.adapters.local.conversations import LocalAppend, LocalHistory
@@ -20,6 +22,7 @@ from functions.adapters.local.rows import DEADLINE
 from functions.adapters.local.spending import LocalSpending
 from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store
+from functions.events.decoding import decoder
 from functions.events.envelope import Envelope, MalformedEnvelopeError, decode
 from functions.ports.conversations import Append
 from functions.ports.dead_letters import LetterFilter
@@ -327,7 +330,8 @@ class MemoryWorld:
         send = self.target.bus.send
 
         def sent(agent: str, raw: bytes, due: datetime) -> None:
-            published(agent, raw)
+            if agent != DESK:
+                published(agent, raw)
             send(agent, raw, due)
 
         self.target.bus.send = sent  # type: ignore[method-assign]  # to see what is published
@@ -338,7 +342,7 @@ class MemoryWorld:
     def due(self) -> list[Message]:
         return [
             Message(_label(handed.agent, handed.raw), handed.agent, handed.raw, handed)
-            for handed in self.target.bus.due()
+            for handed in self.target.bus.seen()
         ]
 
     def take(self, message: Message) -> bool:
@@ -347,7 +351,7 @@ class MemoryWorld:
 
     def deliver(self, message: Message, watch: Callable[[State], Watched]) -> Outcome:
         ports = msgspec.structs.replace(self.target.ports(watch), bind=self._bind)
-        return deliver(message.agent, message.raw, ports)
+        return self.target.handle(message.agent, message.raw, ports)
 
     def end(self, message: Message, outcome: Outcome) -> None:
         if outcome.due is None:
@@ -368,7 +372,7 @@ class MemoryWorld:
         self.target.requests.sweep()
 
     def next_deadline(self) -> float | None:
-        due = self.target.requests.next_sweep()
+        due = self.target.next_sweep()
         return due.timestamp() if due else None
 
     def next_due(self) -> float | None:
@@ -386,27 +390,29 @@ class MemoryWorld:
     def records(self) -> list[Delivered]:
         return [
             Delivered(
-                record.task.key,
-                record.task.agent,
-                record.task.envelope.request,
+                record.key,
+                record.agent,
+                partition.rpartition("#")[2],
                 record.attempts,
                 record.finished is not None,
                 0 if record.lease_until == LONG_AGO else record.lease_until.timestamp(),
             )
-            for record in sorted(self.target.records(), key=lambda record: record.task.key)
+            for partition, record in sorted(self.target.records(), key=lambda each: each[1].key)
         ]
 
     def letters(self) -> list[Letter]:
         return [
             Letter(letter.key, letter.agent, letter.reason, letter.request, letter.attempt)
-            for _, letter in self.target.table.query("dead_letter")
+            for letter in sorted(self.target.dead_letters(), key=lambda letter: letter.key)
         ]
 
     def said(self) -> list[Said]:
         said = [
             (message.at, partition.rpartition("#")[2], message)
-            for partition in self.target.table.partitions("message#")
-            for _, message in self.target.table.query(partition)
+            for partition in self.target.items.partitions
+            if partition.startswith(f"{CONVERSATION}#")
+            for item in self.target.items.query(partition)
+            for message in [decoder(SaidItem).decode(item.value).message]
         ]
         return [
             Said(conversation, message.request, message.role, message.text)
@@ -420,11 +426,11 @@ class MemoryWorld:
     def talk(self, grant: Grant, binding: Binding) -> object:
         """The capability on conversations, in memory."""
         del grant
-        return MemoryTalk(self.target.table, self.clock, binding)
+        return self.target.talk(binding)
 
     def spending(self, binding: Binding) -> Spending:
         """The ledger of a request, in memory."""
-        return MemorySpending(self.target.table, tenant=binding.tenant, request=binding.request)
+        return self.target.spending(request=binding.request, tenant=binding.tenant)
 
     def close(self) -> None:
         """Nothing is open."""

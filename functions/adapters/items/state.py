@@ -80,7 +80,7 @@ class ItemState:
         parts = self._parts(part)
         generation = max([part.generation, *closed, *(generation for generation, _ in parts)])
         newest = {index: (generation, index) for generation, index in sorted(parts)}
-        if generation not in closed and len(newest) < part.total and not closed:
+        if not closed and not self._is_complete(part, newest):
             return None  # a part was counted twice
         return self._gathered(part, generation, newest, parts)
 
@@ -91,6 +91,10 @@ class ItemState:
             return None
         newest = {index: (generation, index) for generation, index in sorted(parts)}
         return self._gathered(part, part.generation, newest, parts)
+
+    @staticmethod
+    def _is_complete(part: Part, newest: Mapping[int, object]) -> bool:
+        return len(newest) >= part.total
 
     def _closed(self, part: Part) -> dict[int, Joined]:
         """The join as it was closed, by generation."""
