@@ -1,0 +1,112 @@
+"""The `Bus` port on EventBridge, with SQS for what is due later.
+
+An event's `source` is the stack's name and its workflow's, its `detail-type` the event's name and version, its detail
+the envelope: so rules route it, and a role says which events its function may emit. A rule's target takes the detail
+alone, so that a queue's message is the envelope.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from functions.errors import TroupeError
+from functions.events.envelope import Envelope, encode
+from functions.ports.state import Timer
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_sqs import SQSClient
+
+DUE: Final = "due"  # the attribute of a message that is not to be handled before: seconds since 1970
+LONGEST_DELAY_S: Final = 900  # SQS's
+MOST_ENTRIES, MOST_BYTES = 10, 900_000  # of one PutEvents, which takes less than 1 MB
+MOST_CALLS: Final = 4
+
+
+class BusError(TroupeError):
+    """The bus did not take an event: the delivery is tried again, and publishes it again."""
+
+
+class EventBridgeBus:
+    """See `Bus`.
+
+    Args:
+        events: The client of EventBridge.
+        sqs: The client of SQS.
+        name: Of the bus.
+        source: What a source begins with: the stack's name.
+        queues: The URL of the queue of each agent that is told of something later.
+        now: The time, in UTC.
+    """
+
+    def __init__(  # noqa: PLR0913 - two services and the names in them
+        self,
+        events: "EventBridgeClient",
+        sqs: "SQSClient",
+        *,
+        name: str,
+        source: str,
+        queues: Mapping[str, str],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._events = events
+        self._sqs = sqs
+        self._name = name
+        self._source = source
+        self._queues = queues
+        self._now = now
+
+    def publish(self, envelopes: Sequence[Envelope]) -> None:
+        """See `Bus.publish`."""
+        for entries in _batches([self._entry(envelope) for envelope in envelopes]):
+            self._put(entries)
+
+    def publish_later(self, timer: Timer) -> None:
+        """See `Bus.publish_later`; one that is due after 15 minutes is put off again by whoever receives it."""
+        envelope, due = timer.envelope, timer.due.timestamp()
+        if envelope.target not in self._queues:
+            raise BusError(f"no queue is known for {envelope.target}: it is not deployed, or not in this role's grants")
+        delay = min(max(round(due - self._now().timestamp()), 0), LONGEST_DELAY_S)
+        self._sqs.send_message(
+            QueueUrl=self._queues[envelope.target],
+            MessageBody=encode(envelope).decode(),
+            DelaySeconds=delay,
+            MessageAttributes={DUE: {"DataType": "Number", "StringValue": str(due)}},
+        )
+
+    def _entry(self, envelope: Envelope) -> dict[str, Any]:
+        return {
+            "Source": f"{self._source}.{envelope.workflow}",
+            "DetailType": envelope.type,
+            "Detail": encode(envelope).decode(),
+            "EventBusName": self._name,
+        }
+
+    def _put(self, entries: Sequence[dict[str, Any]]) -> None:
+        left = list(entries)
+        for _ in range(MOST_CALLS):
+            answered = self._events.put_events(Entries=left)  # type: ignore[arg-type]  # plain dictionaries
+            refused = [
+                (entry, said) for entry, said in zip(left, answered["Entries"], strict=True) if "EventId" not in said
+            ]
+            if not refused:
+                return
+            left = [entry for entry, _ in refused]
+        entry, said = refused[0]
+        raise BusError(
+            f"EventBridge did not take {entry['DetailType']} on {self._name}: {said.get('ErrorCode')}, "
+            f"{said.get('ErrorMessage')}"
+        )
+
+
+def _batches(entries: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    batches: list[list[dict[str, Any]]] = []
+    size = MOST_BYTES
+    for entry in entries:
+        own = len(entry["Detail"].encode()) + len(entry["Source"]) + len(entry["DetailType"])
+        if size + own > MOST_BYTES or len(batches[-1]) == MOST_ENTRIES:
+            batches.append([])
+            size = 0
+        batches[-1].append(entry)
+        size += own
+    return batches

@@ -1,0 +1,225 @@
+"""The `Items` port on one DynamoDB table.
+
+The table has the keys `pk` and `sk`, both strings; a local index `by_time` (`pk`, `at`) and a global one `by_due`
+(`due_group`, `due_at`, keys only), both of numbers and only of the items that have them; and `expires_at` as its time
+to live. A counter's numbers are attributes `n_…`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from functions.errors import TroupeError
+from functions.ports.items import Due, Item, Place
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+BY_TIME: Final = "by_time"
+BY_DUE: Final = "by_due"
+MOST_READ, MOST_DELETED = 100, 25  # in one call of BatchGetItem and of BatchWriteItem
+MOST_CALLS = 8  # for what the table puts off, since it is throttled
+
+Row = Mapping[str, Any]
+
+
+class ItemsError(TroupeError):
+    """The table put off what was asked of it, again and again."""
+
+
+class DynamoItems:
+    """See `Items`. What botocore raises comes out: the delivery is tried again.
+
+    Args:
+        client: Of DynamoDB; botocore tries again what is throttled or cut off.
+        table: Its name.
+        now: The time, in UTC: what is expired and not removed yet is not there.
+    """
+
+    def __init__(self, client: "DynamoDBClient", table: str, now: Callable[[], datetime]) -> None:
+        self._client = client
+        self._table = table
+        self._now = now
+
+    def get(self, places: Sequence[Place]) -> Sequence[Item | None]:
+        """See `Items.get`."""
+        rows = self._rows(places)
+        return [_item(rows[place]) if place in rows else None for place in places]
+
+    def counted(self, places: Sequence[Place]) -> Sequence[Mapping[str, int]]:
+        """See `Items.counted`."""
+        rows = self._rows(places)
+        return [_counts(rows[place]) if place in rows else {} for place in places]
+
+    def query(self, partition: str, prefix: str = "") -> Sequence[Item]:
+        """See `Items.query`."""
+        condition, values = "pk = :pk", {":pk": {"S": partition}}
+        if prefix:
+            condition, values = f"{condition} AND begins_with(sk, :sk)", values | {":sk": {"S": prefix}}
+        return [_item(row) for row in self._queried(condition, values) if "value" in row]
+
+    def latest(self, partition: str, limit: int) -> Sequence[Item]:
+        """See `Items.latest`."""
+        found = self._client.query(
+            TableName=self._table,
+            IndexName=BY_TIME,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": partition}},
+            ConsistentRead=True,
+            ScanIndexForward=False,
+            Limit=limit,
+        )
+        return [_item(row) for row in reversed(found["Items"]) if self._is_alive(row)]
+
+    def put(  # noqa: PLR0913 - the port's
+        self,
+        place: Place,
+        value: bytes,
+        *,
+        revision: int,
+        expires_at: datetime | None = None,
+        at: datetime | None = None,
+        due: Due | None = None,
+    ) -> bool:
+        """See `Items.put`. Where an answer was lost and botocore asked again, its own write is not taken for another's."""
+        row: dict[str, Any] = {
+            **_key(place),
+            "value": {"B": value},
+            "revision": _number(revision + 1),
+            **({} if expires_at is None else {"expires_at": _number(int(expires_at.timestamp()))}),
+            **({} if at is None else {"at": _number(at.timestamp())}),
+            **({} if due is None else {"due_group": {"S": due.group}, "due_at": _number(due.at.timestamp())}),
+        }
+        is_there = "revision = :revision" if revision else "attribute_not_exists(pk) OR expires_at <= :now"
+        values = {":revision": _number(revision)} if revision else {":now": _number(self._now().timestamp())}
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=row,
+                ConditionExpression=is_there,
+                ExpressionAttributeValues=values,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as refused:
+            return _said(refused).get("Item") == row
+        return True
+
+    def count(
+        self,
+        place: Place,
+        counts: Mapping[str, int],
+        *,
+        within: Mapping[str, int] | None = None,
+        expires_at: datetime | None = None,
+    ) -> Mapping[str, int] | None:
+        """See `Items.count`. Where an answer was lost and botocore asked again, it may count twice."""
+        names = {f"#{each}": f"n_{each}" for each in counts}
+        values = {f":{each}": _number(number) for each, number in counts.items()}
+        adds = f"ADD {', '.join(f'#{each} :{each}' for each in counts)}"
+        if expires_at is not None:
+            adds, values = (
+                f"{adds} SET expires_at = :expires_at",
+                values | {":expires_at": _number(int(expires_at.timestamp()))},
+            )
+        limits = {each: most - counts[each] for each, most in (within or {}).items()}
+        if any(left < 0 for left in limits.values()):
+            return None
+        condition = " AND ".join(f"(attribute_not_exists(#{each}) OR #{each} <= :most_{each})" for each in limits)
+        values |= {f":most_{each}": _number(left) for each, left in limits.items()}
+        try:
+            updated = self._client.update_item(
+                TableName=self._table,
+                Key=_key(place),
+                UpdateExpression=adds,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+                ReturnValues="ALL_NEW",
+                **({"ConditionExpression": condition} if condition else {}),
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return None
+        return _counts(updated["Attributes"])
+
+    def due(self, group: str, before: datetime, limit: int) -> Sequence[Place]:
+        """See `Items.due`; the index follows the table within a moment."""
+        condition = "due_group = :group AND due_at <= :before"
+        values = {":group": {"S": group}, ":before": _number(before.timestamp())}
+        found: list[Place] = []
+        for row in self._queried(condition, values, IndexName=BY_DUE, ConsistentRead=False):
+            found.append((row["pk"]["S"], row["sk"]["S"]))
+            if len(found) == limit:
+                break
+        return found
+
+    def delete(self, places: Sequence[Place]) -> None:
+        """See `Items.delete`."""
+        for start in range(0, len(places), MOST_DELETED):
+            left: dict[str, Any] = {
+                self._table: [{"DeleteRequest": {"Key": _key(place)}} for place in places[start : start + MOST_DELETED]]
+            }
+            for _ in range(MOST_CALLS):
+                left = self._client.batch_write_item(RequestItems=left).get("UnprocessedItems") or {}
+                if not left:
+                    break
+            else:
+                raise ItemsError(f"{self._table} is throttled: items are left that were to be deleted; try again")
+
+    def _rows(self, places: Sequence[Place]) -> dict[Place, Row]:
+        unique = list(dict.fromkeys(places))
+        rows = [
+            row for start in range(0, len(unique), MOST_READ) for row in self._some(unique[start : start + MOST_READ])
+        ]
+        return {(row["pk"]["S"], row["sk"]["S"]): row for row in rows if self._is_alive(row)}
+
+    def _some(self, places: Sequence[Place]) -> Sequence[Row]:
+        if len(places) == 1:
+            found = self._client.get_item(TableName=self._table, Key=_key(places[0]), ConsistentRead=True)
+            return [found["Item"]] if "Item" in found else []
+        rows: list[Row] = []
+        left: dict[str, Any] = {self._table: {"Keys": [_key(place) for place in places], "ConsistentRead": True}}
+        for _ in range(MOST_CALLS):
+            found = self._client.batch_get_item(RequestItems=left)
+            rows += found["Responses"].get(self._table, [])
+            left = found.get("UnprocessedKeys") or {}
+            if not left:
+                return rows
+        raise ItemsError(f"{self._table} is throttled: items are left that were to be read; try again")
+
+    def _queried(self, condition: str, values: Mapping[str, Any], **options: Any) -> Iterator[Row]:
+        asked = {
+            "TableName": self._table,
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": values,
+            "ConsistentRead": True,
+            **options,
+        }
+        while True:
+            found = self._client.query(**asked)
+            yield from (row for row in found["Items"] if self._is_alive(row))
+            if "LastEvaluatedKey" not in found:
+                return
+            asked["ExclusiveStartKey"] = found["LastEvaluatedKey"]
+
+    def _is_alive(self, row: Row) -> bool:
+        return "expires_at" not in row or float(row["expires_at"]["N"]) > self._now().timestamp()
+
+
+def _key(place: Place) -> dict[str, Any]:
+    return {"pk": {"S": place[0]}, "sk": {"S": place[1]}}
+
+
+def _number(value: float) -> dict[str, str]:
+    return {"N": str(value)}
+
+
+def _item(row: Row) -> Item:
+    return Item(key=row["sk"]["S"], value=bytes(row["value"]["B"]), revision=int(row["revision"]["N"]))
+
+
+def _counts(row: Row) -> Mapping[str, int]:
+    return {name.removeprefix("n_"): int(number["N"]) for name, number in row.items() if name.startswith("n_")}
+
+
+def _said(error: Exception) -> Mapping[str, Any]:
+    said: Mapping[str, Any] = getattr(error, "response", {})
+    return said

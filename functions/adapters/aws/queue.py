@@ -1,0 +1,53 @@
+"""An agent behind its SQS queue: each message is taken through `deliver`, and hidden until it is due again."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from functions.adapters.aws.bus import DUE
+from functions.runtime.delivery import Outcome
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+LONGEST_HIDDEN_S = 43_200  # 12 hours: SQS's
+
+
+def handled(
+    event: Mapping[str, Any],
+    *,
+    sqs: "SQSClient",
+    queue: str,
+    deliver: Callable[[bytes], Outcome],
+    now: Callable[[], datetime],
+) -> dict[str, Any]:
+    """What Lambda is answered for a batch: the ids of the messages that are to be seen again.
+
+    Args:
+        event: With `Records`, as an event source mapping sends it.
+        sqs: The client that hides a message until it is due.
+        queue: The URL of the queue.
+        deliver: Takes the bytes of one message through the agent.
+        now: The time, in UTC.
+    """
+    failures = []
+    for record in event["Records"]:
+        due = _due_later(record, now()) or deliver(record["body"].encode()).due
+        if due is not None:
+            _hide(sqs, queue, record, due, now())
+            failures.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failures}
+
+
+def _due_later(record: Mapping[str, Any], now: datetime) -> datetime | None:
+    """When a message is to be handled that came too early."""
+    said = record.get("messageAttributes", {}).get(DUE)
+    if said is None:
+        return None
+    due = datetime.fromtimestamp(float(said["stringValue"]), now.tzinfo)
+    return due if (due - now).total_seconds() > 1 else None
+
+
+def _hide(sqs: "SQSClient", queue: str, record: Mapping[str, Any], until: datetime, now: datetime) -> None:
+    seconds = min(max(round((until - now).total_seconds()), 0), LONGEST_HIDDEN_S)
+    sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=seconds)
