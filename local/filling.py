@@ -22,6 +22,7 @@ from local.comparing import Kept, answer
 LOOK_S = 0.25  # how long what a command wants may go unnoticed
 AFTER_FAILURE_S = 5.0
 INDEX_LOOK_S = 60.0  # how long points may be searched without an index; so often a store is asked whether it wants one
+INDEX_AFTER_FAILURE_S = 600.0
 STOP_S = 10.0
 
 log = logging.getLogger("troupe.collections")
@@ -105,6 +106,7 @@ class Filling:
             except NoSuchCollectionError:
                 log.debug("%s is not made yet, or was dropped", layout.name)
             except (TroupeError, OSError) as error:
+                self._index_at = time.monotonic() + INDEX_AFTER_FAILURE_S
                 if not self._stopping.is_set():  # else the store was closed
                     log.error("%s is not indexed, which is tried again: %s", layout.name, error)  # noqa: TRY400 - it says it all
             except Exception:

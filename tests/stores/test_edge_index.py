@@ -180,6 +180,23 @@ def test_an_erasure_that_has_just_ended_the_builder_is_waited_for(
     assert store.count(LAYOUT) == built_over(store) == COUNT - 1
 
 
+def test_an_erasure_after_the_index_was_built_and_before_it_is_used_counts(
+    store: EdgeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acts = iter([lambda: store.erase(LAYOUT, [id_of(3)])])
+    real = qdrant_edge.open_shard
+
+    def opening(folder: Path, marker: Marker) -> object:
+        built = real(folder, marker)
+        next(acts, lambda: None)()
+        return built
+
+    monkeypatch.setattr(qdrant_edge, "open_shard", opening)
+    store.optimize(LAYOUT)
+    assert store.count(LAYOUT) == built_over(store) == COUNT - 1
+    assert shards(tmp_path) == 1
+
+
 def test_a_collection_dropped_while_its_index_is_built_is_gone(
     store: EdgeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
