@@ -470,9 +470,11 @@ def _asked(
 ) -> "list[dict[qdrant_edge.PointId, qdrant_edge.ScoredPoint]]":
     import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
 
-    if not any(request.limit for request in requests):
+    asked = [request for request in requests if request.limit]  # what asks for nothing is weighed all the same
+    if not asked:
         return [{} for _ in requests]
-    return [{point.id: point for point in found} for found in shard.query_batch(edge.QueryBatchRequest(requests))]
+    answers = iter(shard.query_batch(edge.QueryBatchRequest(asked)))
+    return [{point.id: point for point in next(answers)} if request.limit else {} for request in requests]
 
 
 def _nearest(query: Query, among: "Collection[qdrant_edge.PointId] | None" = None) -> "qdrant_edge.QueryRequest":
