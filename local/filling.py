@@ -1,4 +1,4 @@
-"""What the process that has the collections does for them in the background: fills, removes and compares versions.
+"""What the process that has the collections does for them in the background: fills, removes, compares and indexes.
 
 What is wanted stands in the catalog and in a folder, so that it survives whoever wants it, and a restart.
 """
@@ -6,6 +6,7 @@ What is wanted stands in the catalog and in a folder, so that it survives whoeve
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -15,10 +16,13 @@ from functions.collections.migration import fill
 from functions.collections.recoding import recode
 from functions.errors import TroupeError
 from functions.ports.catalog import Entry
+from functions.ports.vector_stores import Layout, NoSuchCollectionError
 from local.comparing import Kept, answer
 
 LOOK_S = 0.25  # how long what a command wants may go unnoticed
 AFTER_FAILURE_S = 5.0
+INDEX_LOOK_S = 60.0  # how long points may be searched without an index; so often a store is asked whether it wants one
+INDEX_AFTER_FAILURE_S = 600.0
 STOP_S = 10.0
 
 log = logging.getLogger("troupe.collections")
@@ -37,6 +41,8 @@ class Filling:
         self._home = home
         self._stopping = threading.Event()
         self._looking = threading.Thread(target=self._look, name="collections", daemon=True)
+        self._indexing = threading.Thread()
+        self._index_at = 0.0
         self._filling: dict[tuple[str, int], threading.Thread] = {}
 
     def __enter__(self) -> Self:
@@ -48,10 +54,14 @@ class Filling:
 
     def start(self) -> None:
         """Go on with whatever is wanted, from now on."""
+        self._index_at = time.monotonic() + INDEX_LOOK_S  # nothing slows what is asked first
         self._looking.start()
 
     def stop(self) -> None:
-        """Come to an end after the batch in work; what is not done is for the next start."""
+        """Come to an end after the batch in work; what is not done is for the next start.
+
+        An index that is being built is not waited for: it is cut off when the store is closed.
+        """
         self._stopping.set()
         until = time.monotonic() + STOP_S
         for thread in (self._looking, *self._filling.values()):
@@ -64,7 +74,9 @@ class Filling:
         while not self._stopping.wait(pause_s):
             pause_s = LOOK_S
             try:
-                for entry in self._kept.catalog.entries():
+                entries = self._kept.catalog.entries()
+                self._index_each(entries)
+                for entry in entries:
                     self._fill_each(entry)
                     if entry.dropping:
                         remove_dropped(self._kept.catalog, self._kept.store, entry.name)
@@ -75,6 +87,30 @@ class Filling:
             except Exception:
                 pause_s = AFTER_FAILURE_S
                 log.exception("the collections cannot be looked after, which is tried again")
+
+    def _index_each(self, entries: Sequence[Entry]) -> None:
+        """A thread for all whole versions, one after another; one that is being filled is indexed by who fills it."""
+        if time.monotonic() < self._index_at or self._indexing.is_alive():
+            return
+        self._index_at = time.monotonic() + INDEX_LOOK_S
+        whole = [version.layout for entry in entries for version in entry.versions if version.phase == "whole"]
+        self._indexing = threading.Thread(target=self._index, args=(whole,), name="indexing", daemon=True)
+        self._indexing.start()
+
+    def _index(self, layouts: Sequence[Layout]) -> None:
+        for layout in layouts:
+            if self._stopping.is_set():
+                return
+            try:
+                self._kept.store.optimize(layout)
+            except NoSuchCollectionError:
+                log.debug("%s is not made yet, or was dropped", layout.name)
+            except (TroupeError, OSError) as error:
+                self._index_at = time.monotonic() + INDEX_AFTER_FAILURE_S
+                if not self._stopping.is_set():  # else the store was closed
+                    log.error("%s is not indexed, which is tried again: %s", layout.name, error)  # noqa: TRY400 - it says it all
+            except Exception:
+                log.exception("%s is not indexed, which is tried again", layout.name)
 
     def _fill_each(self, entry: Entry) -> None:
         """A thread for each version: where one stands still, the others go on."""

@@ -1,9 +1,12 @@
 """What the process that has the collections does for them in the background."""
 
+import dataclasses
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import pytest
 from carried_encoders import Carrying
@@ -12,6 +15,8 @@ from small_encoder import SmallEncoder
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.store import Store
+from functions.adapters.vectors import edge_index
+from functions.adapters.vectors.edge_folders import read_marker
 from functions.adapters.vectors.qdrant_edge import EdgeStore
 from functions.collections.collection import VersionedCollection
 from functions.collections.entries import entry_of
@@ -20,6 +25,8 @@ from functions.collections.lifecycle import begin, create, set_rate, take_out
 from functions.errors import TroupeError
 from functions.events.common import Passage
 from functions.ports.catalog import Progress
+from functions.ports.vector_stores import Layout, VectorStore, VectorStoreError
+from local import filling
 from local.comparing import FOLDER, Kept, Wanted, ask, forget, told
 from local.filling import Filling
 
@@ -139,3 +146,48 @@ def test_a_comparison_that_nobody_waits_for_any_more_is_not_made(machine: Machin
         number = machine.begin()
         until(lambda: machine.is_whole(number))
     assert not list((machine.home / FOLDER).iterdir())
+
+
+class Asking:
+    """A store that is asked for its indexes, and has many points without one."""
+
+    def __init__(self, store: EdgeStore) -> None:
+        self._store = store
+        self.asked: list[str] = []
+        self.closed = threading.Event()
+
+    def optimize(self, layout: Layout) -> None:
+        self.asked.append(layout.name)
+        self.closed.wait(PATIENCE_S)
+        raise VectorStoreError("the vector store is closed")
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+
+def test_what_is_whole_is_indexed_in_the_background_and_nobody_waits_for_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(filling, "INDEX_LOOK_S", 0.0)
+    store = Asking(machine.points)
+    whole = entry_of(machine.catalog, "documents").versions[0].layout.name
+    running = Filling(dataclasses.replace(machine.kept(OLD, NEW), store=cast("VectorStore", store)), machine.home)
+    running.start()
+    until(lambda: store.asked == [whole])
+    wrong = ask(machine.home, Wanted(collection="documents", number=9, samples=5, tenant="t"))
+    until(lambda: wrong.with_suffix(".told").exists())  # it looks after the rest meanwhile
+    running.stop()
+    assert store.asked == [whole]
+    store.closed.set()
+    until(lambda: not running._indexing.is_alive())
+    assert not caplog.records
+
+
+def test_points_that_came_in_one_by_one_get_an_index(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling, "INDEX_LOOK_S", 0.05)
+    monkeypatch.setattr(edge_index, "SMALLEST_BYTES", 1)
+    layout = entry_of(machine.catalog, "documents").versions[0].layout
+    with Filling(machine.kept(OLD), machine.home):
+        until(lambda: read_marker(machine.home / "collections" / layout.name).indexed == len(PASSAGES))
+        machine.collection().upsert(PASSAGES[:1], tenant="t")
+    assert machine.points.count(layout) == len(PASSAGES)

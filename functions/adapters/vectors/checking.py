@@ -48,9 +48,7 @@ def check_layout(layout: Layout) -> None:
     Raises:
         LayoutError: Its name, its dimension or its fields.
     """
-    wrong = []
-    if not _NAME.fullmatch(layout.name):
-        wrong.append(f"the name {layout.name!r}: expected 1 to 200 of a-z, 0-9, '.', '-' and '_'")
+    wrong = _name_problems(layout.name)
     if not 0 < layout.dimension <= _MOST_DIMENSIONS:
         wrong.append(f"the dimension {layout.dimension}: expected 1 to {_MOST_DIMENSIONS}")
     wrong += [
@@ -58,6 +56,16 @@ def check_layout(layout: Layout) -> None:
     ]
     if wrong:
         raise LayoutError(f"no such collection can be made: {'; '.join(wrong)}")
+
+
+def check_name(name: str) -> None:
+    """Refuse to drop what no collection can be called: a store may make a path of it.
+
+    Raises:
+        LayoutError: The name.
+    """
+    if wrong := _name_problems(name):
+        raise LayoutError(f"nothing was dropped: {wrong[0]}")
 
 
 def check_same(layout: Layout, found: Layout) -> None:
@@ -196,6 +204,12 @@ def _storable_condition(condition: Condition) -> Condition:
     if isinstance(condition, OneOf):
         return OneOf(condition.field, tuple(storable(each) for each in condition.values))
     return condition
+
+
+def _name_problems(name: str) -> list[str]:
+    if _NAME.fullmatch(name):
+        return []
+    return [f"the name {name!r}: expected 1 to 200 of a-z, 0-9, '.', '-' and '_', a letter or digit first"]
 
 
 def _problems(layout: Layout, point: Point) -> Iterator[str]:

@@ -21,6 +21,7 @@ from functions.adapters.vectors.checking import (
     check_filter,
     check_ids,
     check_layout,
+    check_name,
     check_open,
     check_page,
     check_points,
@@ -102,6 +103,7 @@ class FaissStore:
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`."""
+        check_name(name)
         with self._used():
             folder = self._writable()
             if found := self._collections.pop(name, None):

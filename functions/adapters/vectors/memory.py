@@ -14,6 +14,7 @@ from functions.adapters.vectors.checking import (
     check_filter,
     check_ids,
     check_layout,
+    check_name,
     check_open,
     check_page,
     check_points,
@@ -61,6 +62,7 @@ class MemoryStore:
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`."""
+        check_name(name)
         with self._used():
             self._layouts.pop(name, None)
             self._points.pop(name, None)

@@ -28,6 +28,7 @@ from functions.adapters.vectors.checking import (
     check_filter,
     check_ids,
     check_layout,
+    check_name,
     check_open,
     check_page,
     check_points,
@@ -125,6 +126,7 @@ class MilvusStore:
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`."""
+        check_name(name)
         with self._writing, self._told():
             self._known.pop(name, None)
             if self._client.has_collection(_name(name), **self._in_time):

@@ -23,6 +23,7 @@ from functions.adapters.vectors.checking import (
     check_filter,
     check_ids,
     check_layout,
+    check_name,
     check_open,
     check_page,
     check_points,
@@ -199,6 +200,7 @@ class PineconeStore:
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`; returns when the index is gone."""
+        check_name(name)
         self._check_open()
         index = index_name(name)
         found = self._described(index)

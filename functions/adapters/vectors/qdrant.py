@@ -20,6 +20,7 @@ from functions.adapters.vectors.checking import (
     check_filter,
     check_ids,
     check_layout,
+    check_name,
     check_page,
     check_points,
     check_queries,
@@ -171,6 +172,7 @@ class QdrantStore:
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`."""
+        check_name(name)
         self._known.pop(name, None)
         with contextlib.suppress(NoSuchCollectionError):
             self._call("DELETE", name, kind=_Answer[bool])

@@ -17,7 +17,14 @@ from typing import Final, TypeVar
 import msgspec
 import numpy as np
 
-from functions.adapters.vectors.checking import check_fields, check_ids, check_open, check_points, check_queries
+from functions.adapters.vectors.checking import (
+    check_fields,
+    check_ids,
+    check_name,
+    check_open,
+    check_points,
+    check_queries,
+)
 from functions.adapters.vectors.placement import Placement, PlacementError, Placing
 from functions.ports.vector_stores import (
     EVERYTHING,
@@ -85,6 +92,7 @@ class ShardedStore:
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`."""
         check_open(is_open=self._is_open)
+        check_name(name)
         self._each(self.shards, lambda shard: shard.drop(name))
 
     def layouts(self) -> Sequence[Layout]:

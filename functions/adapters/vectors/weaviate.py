@@ -21,6 +21,7 @@ from functions.adapters.vectors.checking import (
     check_filter,
     check_ids,
     check_layout,
+    check_name,
     check_open,
     check_page,
     check_points,
@@ -176,6 +177,7 @@ class WeaviateStore:
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`."""
+        check_name(name)
         self._check_open()
         if self._described(name) is not None:
             self._told("DELETE", f"/v1/schema/{class_name(name)}", Said)
