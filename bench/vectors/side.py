@@ -18,15 +18,13 @@ import data
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from sides import LAYOUT, SIDES, Ours, OursConsolidated, Side, point
-
-from functions.ports.vector_stores import Point
+from sides import SIDES, Side
 
 POINTS_A_WRITE = 1_000
 REFERENCE_ROWS = 2_000
 TENANT = "t3"
 UNBUILT_QUESTIONS = 30
-LOAD_THREADS, WRITERS = 2, 16
+LOAD_THREADS = 2
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -49,7 +47,6 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     searches_meanwhile: list[float]
     memory: int
     disk: int
-    small_writes: tuple[float, float] | None = None
 
 
 class Truth(msgspec.Struct, frozen=True):
@@ -98,7 +95,6 @@ def main() -> None:
         searches_meanwhile=meanwhile,
         memory=memory,
         disk=disk,
-        small_writes=_small_writes(Path(turn.folder), questions, turn.new) if turn.name == "ours" else None,
     )
     print(msgspec.json.encode(measured).decode())
 
@@ -162,21 +158,6 @@ def _load(side: Side, questions: NDArray[np.float32]) -> Iterator[list[float]]:
             ended.set()
             for each in searching:
                 each.result()
-
-
-def _small_writes(folder: Path, vectors: NDArray[np.float32], new: int) -> tuple[float, float]:
-    """Points a second when many callers store one each: every call by itself, and gathered."""
-    points = [point(row, vectors[row % len(vectors)]) for row in range(new * WRITERS // 4)]
-    sides = Ours(folder / "small"), OursConsolidated(folder / "gathered")
-    alone, gathered = (len(points) / _seconds(lambda side=side: _store_all(side, points)) for side in sides)  # type: ignore[misc]
-    for side in sides:
-        side.close()
-    return alone, gathered
-
-
-def _store_all(side: Ours, points: Sequence[Point]) -> None:
-    with ThreadPoolExecutor(WRITERS) as threads:
-        list(threads.map(lambda each: side.store.upsert(LAYOUT, [each]), points))
 
 
 def _seconds(work: Callable[[], object]) -> float:

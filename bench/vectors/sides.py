@@ -10,7 +10,6 @@ import data
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.adapters.vectors.consolidating import ConsolidatingStore
 from functions.adapters.vectors.qdrant_edge import EdgeStore
 from functions.ports.vector_stores import NEVER, Equals, Filter, Layout, Point, Query, Range, VectorStore
 
@@ -66,14 +65,6 @@ class Ours:
     def close(self) -> None:
         """See `Side.close`."""
         self.store.close()
-
-
-class OursConsolidated(Ours):
-    """The same behind a `ConsolidatingStore`: for the row of small writes."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.store = ConsolidatingStore(self.store)
 
 
 class FaissFlat:

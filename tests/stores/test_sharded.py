@@ -366,7 +366,7 @@ CHANGES: Mapping[str, Change] = {
     "upsert": lambda store, ids: store.upsert(
         LAYOUT, [Point(id=each, vector=np.ones(8, np.float32), fields={"source": "newer"}) for each in ids]
     ),
-    "set_fields": lambda store, ids: store.set_fields(LAYOUT, dict.fromkeys(ids, {"source": "newer"})),
+    "set_fields": lambda store, ids: store.set_fields(LAYOUT, {each: {"source": "newer"} for each in ids}),
     "delete": lambda store, ids: store.delete(LAYOUT, ids),
     "delete_where": lambda store, _: store.delete_where(LAYOUT, RED),
     "erase": lambda store, ids: store.erase(LAYOUT, ids),
@@ -375,8 +375,13 @@ CHANGES: Mapping[str, Change] = {
 
 @pytest.mark.parametrize("call", CHANGES)
 @pytest.mark.parametrize("away", [tuple(CHANGES), ("read", *CHANGES)], ids=["refuses writes", "gone"])
-def test_what_one_shard_fails_is_followed_on_the_others(
-    store: ShardedStore, shards: dict[str, Shard], placings: Kept, monkeypatch: pytest.MonkeyPatch, call: str, away: Sequence[str]
+def test_what_one_shard_fails_is_followed_on_the_others(  # noqa: PLR0913, PLR0917 - fixtures, and two sets of cases
+    store: ShardedStore,
+    shards: dict[str, Shard],
+    placings: Kept,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    away: Sequence[str],
 ) -> None:
     """Else what is deleted at home would be back after the change, and what is replaced would be as it was."""
     reds = [point for point in points(400) if point.fields["source"] == "red" and NEW.home(point.id) == "d"]

@@ -6,8 +6,8 @@ says of its own points: which points share words with a query is exact, and so i
 weights of two shards differ as two samples of one collection do. A shard that fails fails the call and is named: an
 answer is never silently one of a part.
 
-Shards are waited for as long as they take: how long that may be is their own limit, and differs by call. A write that was
-given up here could still land there, over a newer one.
+Shards are waited for as long as they take: how long that may be is their own limit, and differs by call. A write that
+was given up here could still land there, over a newer one.
 
 While the shards change (see `rebalancing`), a shard can hold points that do not live there; they are left out.
 """
