@@ -30,6 +30,7 @@ from ops import cli
 
 A, B, C = "http://a", "http://b", "http://c"
 COUNT = 90
+PASSAGES = [Passage(id=f"p{each}", name="", source="s", text=f"word{each} more") for each in range(60)]
 
 
 @pytest.fixture
@@ -48,10 +49,7 @@ def no_word(_: Checkpoint) -> None:
 
 
 def filled(file: Path, urls: Sequence[str], at: Callable[[str], VectorStore]) -> None:
-    points = [
-        Point(id=id_of(each), vector=np.array([1, each, 0, 0], np.float32), fields={"source": "s"})
-        for each in range(1, COUNT)
-    ]
+    points = [Point(id=id_of(each), vector=np.array([1, each, 0, 0], np.float32)) for each in range(1, COUNT)]
     with closing(opened_over(file, urls, at)) as store:
         store.create(LAYOUT)
         store.upsert(LAYOUT, points)
@@ -212,9 +210,8 @@ def test_a_collection_goes_over_to_one_more_server_by_a_command(
     tmp_path: Path, servers: list[Server], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = tmp_path / "home"
-    passages = [Passage(id=f"p{each}", name="", source="s", text=f"word{each} more") for each in range(60)]
     with shelf(home, servers[:2]) as opened_:
-        opened_.open("notes").upsert(passages, tenant="t")
+        opened_.open("notes").upsert(PASSAGES, tenant="t")
     with pytest.raises(NotSpreadError, match="`troupe collections rebalance` brings them there"), shelf(home, servers):
         pass
 
@@ -235,7 +232,7 @@ def test_a_collection_goes_over_to_one_more_server_by_a_command(
         notes = opened_.open("notes")
         assert notes.count(tenant="t") == 60
         assert [notes.search(f"word{each}", limit=1, tenant="t")[0].id for each in range(60)] == [
-            each.id for each in passages
+            each.id for each in PASSAGES
         ]
         notes.upsert([Passage(id="p61", name="", source="s", text="newer")], tenant="t")
         assert notes.search("newer", limit=1, tenant="t")[0].id == "p61"
@@ -246,7 +243,7 @@ def test_ctrl_c_stops_the_command_and_it_says_how_it_goes_on(
 ) -> None:
     home = tmp_path / "home"
     with shelf(home, servers[:1]) as opened_:
-        opened_.open("notes").upsert([Passage(id="p", name="", source="s", text="word")], tenant="t")
+        opened_.open("notes").upsert(PASSAGES, tenant="t")
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
