@@ -7,6 +7,7 @@ from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.store import Store
 from functions.adapters.vectors.settings import EMBEDDED, VectorSettings, opened
 from functions.collections.collection import VersionedCollection
+from functions.collections.gathering import GatheringCollection
 from functions.collections.opening import current_of, ensured
 from functions.collections.points import Model
 from functions.ports.encoders import Encoders
@@ -49,8 +50,8 @@ class Shelf:
         self._model = model
         self._now = store.clock
 
-    def open(self, name: str) -> VersionedCollection:
-        """A collection, which is made where it is not there.
+    def open(self, name: str) -> GatheringCollection:
+        """A collection, which is made where it is not there; many small upserts at a time are few large ones.
 
         Raises:
             UnknownEncoderError: Its current version is of an encoder that is not carried here.
@@ -58,14 +59,16 @@ class Shelf:
         """
         entry = ensured(name, catalog=self.catalog, store=self.vectors, encoder=self._model, now=self._now)
         self.encoders.encoder(current_of(entry).layout.encoder)  # else whoever asks first would wait for it
-        return VersionedCollection(
-            name,
-            catalog=self.catalog,
-            store=self.vectors,
-            encoders=self.encoders,
-            blobs=self.texts,
-            now=self._now,
-            tokenizer=self.personal,
+        return GatheringCollection(
+            VersionedCollection(
+                name,
+                catalog=self.catalog,
+                store=self.vectors,
+                encoders=self.encoders,
+                blobs=self.texts,
+                now=self._now,
+                tokenizer=self.personal,
+            )
         )
 
     def reveal(self, tenant: str) -> Reveal | None:

@@ -188,6 +188,24 @@ def drop_version(
         _tell(kept, name, as_json=as_json, said=said)
 
 
+@app.command("rebalance")
+def rebalance(as_json: Json = False) -> None:
+    """Bring the points to the services that TROUPE_VECTOR_URL lists now, or go on with that; while nobody uses them."""
+    from local.spreading import spread
+    from ops import show_collections
+
+    try:
+        with show_collections.moving() as told:
+            moved, urls = spread(home_with_store(), told)
+    except KeyboardInterrupt:
+        typer.echo("Stopped: `troupe collections rebalance` goes on from here.", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if as_json:
+        print_json({"moved": moved, "services": urls})
+    else:
+        typer.echo(f"{moved:,} points were moved; they are at {', '.join(urls)}.")
+
+
 @contextmanager
 def _keeping() -> "Iterator[Keeping]":
     from local.keeping import keeping

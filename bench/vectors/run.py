@@ -106,13 +106,6 @@ def _print(measured: Mapping[str, Measured], points: int) -> None:
     console = Console(width=150)
     console.print(_searches(measured))
     console.print(_writes(measured))
-    for each in measured.values():
-        if each.small_writes:
-            alone, gathered = each.small_writes
-            print(
-                f"one point a call, 16 callers: {alone:,.0f} points/s each by itself, {gathered:,.0f} gathered "
-                f"({gathered / alone:.1f} times)"
-            )
     print(f"expected of ours: {EXPECTED}")
 
 

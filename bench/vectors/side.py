@@ -18,16 +18,15 @@ import data
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from sides import DIMENSION, LAYOUT, SIDES, Ours, OursConsolidated, Question, Search, Side, point, ways
+from sides import DIMENSION, SIDES, Question, Search, Side, ways
 
 from functions.collections.words import terms_of_question
-from functions.ports.vector_stores import Point
 
 POINTS_A_WRITE = 1_000
 REFERENCE_ROWS = 2_000
 SOURCE = "s3"
 UNBUILT = 30  # questions that are asked before there is an index
-LOAD_THREADS, WRITERS = 2, 16
+LOAD_THREADS = 2
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -59,7 +58,6 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     ways: dict[str, Way]
     memory: int
     disk: int
-    small_writes: tuple[float, float] | None = None
 
 
 class Truth(msgspec.Struct, frozen=True):
@@ -113,7 +111,6 @@ def main() -> None:
         ways={name: Way(unbuilt[name], *built[name], *under_load[name]) for name in built},
         memory=memory,
         disk=disk,
-        small_writes=_small_writes(Path(turn.folder), questions, words, turn.new) if turn.name == "ours" else None,
     )
     print(msgspec.json.encode(measured).decode())
 
@@ -180,21 +177,6 @@ def _load(search: Search, questions: Sequence[Question]) -> Iterator[list[float]
             ended.set()
             for each in searching:
                 each.result()
-
-
-def _small_writes(folder: Path, questions: Sequence[Question], words: data.Words, new: int) -> tuple[float, float]:
-    """Points a second when many callers store one each: every call by itself, and gathered."""
-    points = [point(row, questions[row % len(questions)].vector, words) for row in range(new * WRITERS // 4)]
-    sides = Ours(folder / "small", words), OursConsolidated(folder / "gathered", words)
-    alone, gathered = (len(points) / _seconds(lambda side=side: _store_all(side, points)) for side in sides)  # type: ignore[misc]
-    for side in sides:
-        side.close()
-    return alone, gathered
-
-
-def _store_all(side: Ours, points: Sequence[Point]) -> None:
-    with ThreadPoolExecutor(WRITERS) as threads:
-        list(threads.map(lambda each: side.store.upsert(LAYOUT, [each]), points))
 
 
 def _seconds(work: Callable[[], object]) -> float:

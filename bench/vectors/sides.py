@@ -10,7 +10,6 @@ import data
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.adapters.vectors.consolidating import ConsolidatingStore
 from functions.adapters.vectors.qdrant_edge import EdgeStore
 from functions.ports.vector_stores import (
     NEVER,
@@ -112,14 +111,6 @@ class Ours:
     def _found(self, query: Query) -> Sequence[int]:
         (hits,) = self.store.search(LAYOUT, [query])
         return [_row(hit) for hit in hits]
-
-
-class OursConsolidated(Ours):
-    """The same behind a `ConsolidatingStore`: for the row of small writes."""
-
-    def __init__(self, folder: Path, words: data.Words) -> None:
-        super().__init__(folder, words)
-        self.store = ConsolidatingStore(self.store)
 
 
 class FaissFlat:

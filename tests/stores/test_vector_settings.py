@@ -49,6 +49,14 @@ def test_a_server_near_by_needs_no_key() -> None:
         ),
         ({"TROUPE_VECTOR_STORE": "weaviate", "TROUPE_VECTOR_URL": "vectors:8080"}, "is no http or https URL"),
         (
+            {"TROUPE_VECTOR_STORE": "qdrant", "TROUPE_VECTOR_URL": "http://a:1, ftp://b,http://u:p@c, http://a:1/,"},
+            r"number 2 of \S+ is no http or https.*number 3 of \S+ holds a user.*number 4 of \S+ stands.*number 5 of",
+        ),
+        (
+            {**CLOUD, "TROUPE_VECTOR_STORE": "pinecone", "TROUPE_VECTOR_URL": "https://a,https://b"},
+            "TROUPE_VECTOR_URL lists 2 services, and pinecone takes one",
+        ),
+        (
             {**CLOUD, "TROUPE_VECTOR_STORE": "pinecone", "TROUPE_VECTOR_REGION": "eu-west-1"},
             "TROUPE_VECTOR_REGION is 'eu-west-1': expected aws/, gcp/ or azure/",
         ),

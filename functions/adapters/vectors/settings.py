@@ -4,15 +4,18 @@ What travels is a reference to the key, `env:NAME`, which is looked up when a st
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from functions.adapters.models.settings import ModelSettingsError, Secret, url_problems
 from functions.errors import TroupeError
 from functions.ports.vector_stores import VectorStore
+
+if TYPE_CHECKING:
+    from functions.adapters.vectors.placement import Checkpoint
 
 STORE: Final = "TROUPE_VECTOR_STORE"
 URL: Final = "TROUPE_VECTOR_URL"
@@ -37,7 +40,8 @@ class VectorSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         product: E.g. `qdrant`.
-        url: Of the service; empty where it runs in this process, or is always at the same place.
+        url: Of the service, or of several that share the points, separated by commas; empty where it runs in this
+            process, or is always at the same place.
         key: Where its key is; None where it has none.
         region: Where new indexes are made, as `cloud/region`, for Pinecone.
     """
@@ -47,16 +51,22 @@ class VectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     key: Secret | None = None
     region: str = _DEFAULT_REGION
 
+    @property
+    def urls(self) -> Sequence[str]:
+        """Of all its services, each as it is called for good."""
+        return [each.strip().rstrip("/") for each in self.url.split(",")] if self.url else []
+
 
 EMBEDDED: Final = VectorSettings(product=DEFAULT)
 
 
 class _Product(msgspec.Struct, frozen=True, kw_only=True):
-    """What a product asks for, and how its store is opened in a folder."""
+    """What a product asks for, whether several services of it may share the points, and how one store is opened."""
 
     url: Need
     key: Need
     region: Need = "not taken"
+    many: bool = False
     opened: Callable[[VectorSettings, Path], VectorStore]
 
 
@@ -74,7 +84,7 @@ def vector_settings(environment: Mapping[str, str]) -> VectorSettings:
     problems = [
         *_need_problems(given, product, name),
         *_key_problems(given[KEY], environment),
-        *_place_problems(given),
+        *_place_problems(given, product, name),
     ]
     if problems:
         raise VectorSettingsError("the vector store cannot be used: " + "; ".join(problems))
@@ -87,9 +97,37 @@ def opened(settings: VectorSettings, home: Path) -> VectorStore:
     """The store; what it keeps on this machine is in a folder of `home`. Loads that product's library and no other's.
 
     Raises:
+        NotSpreadError: Its points are on other services than those that are listed now.
         VectorStoreError: It cannot be opened.
     """
-    return _PRODUCTS[settings.product].opened(settings, home)
+    if not (_PRODUCTS[settings.product].many and settings.url):
+        return _PRODUCTS[settings.product].opened(settings, home)
+    from functions.adapters.vectors.spread import opened_over, placing_file  # noqa: PLC0415 - see above
+
+    return opened_over(placing_file(home, settings.product), settings.urls, _one_of(settings, home))
+
+
+def moved(settings: VectorSettings, home: Path, told: "Callable[[Checkpoint], None]") -> int:
+    """Bring the points to the services that are listed now, or go on with that; how many had to move.
+
+    Nobody else may have the store open.
+
+    Raises:
+        VectorSettingsError: The product is in one place.
+        PlacementError: Another change is under way, or a service is listed twice.
+    """
+    if not (_PRODUCTS[settings.product].many and settings.url):
+        several = ", ".join(name for name, product in sorted(_PRODUCTS.items()) if product.many)
+        raise VectorSettingsError(
+            f"the points of {settings.product} are in one place: {URL} lists services that share them for {several}"
+        )
+    from functions.adapters.vectors.spread import moved_to, placing_file  # noqa: PLC0415 - see above
+
+    return moved_to(placing_file(home, settings.product), settings.urls, _one_of(settings, home), told)
+
+
+def _one_of(settings: VectorSettings, home: Path) -> Callable[[str], VectorStore]:
+    return lambda url: _PRODUCTS[settings.product].opened(msgspec.structs.replace(settings, url=url), home)
 
 
 def _need_problems(given: Mapping[str, str], product: _Product, name: str) -> list[str]:
@@ -115,10 +153,16 @@ def _key_problems(key: str, environment: Mapping[str, str]) -> list[str]:
     return [] if value else [f"{KEY} refers to {reference[1]}, which is not set"]
 
 
-def _place_problems(given: Mapping[str, str]) -> list[str]:
+def _place_problems(given: Mapping[str, str], product: _Product, name: str) -> list[str]:
     problems = []
-    if given[URL]:
-        problems += url_problems(given[URL], setting=URL, key=KEY, has_key=bool(given[KEY]))
+    urls = VectorSettings(product=name, url=given[URL]).urls
+    if len(urls) > 1 and not product.many and product.url != "not taken":
+        problems.append(f"{URL} lists {len(urls)} services, and {name} takes one")
+    for at, url in enumerate(urls):
+        setting = URL if len(urls) == 1 else f"number {at + 1} of {URL}"
+        problems += url_problems(url, setting=setting, key=KEY, has_key=bool(given[KEY]))
+        if url and url in urls[:at]:
+            problems.append(f"{setting} stands there before")
     if given[REGION] and not _REGION.fullmatch(given[REGION]):
         problems.append(f"{REGION} is {given[REGION]!r:.60}: expected aws/, gcp/ or azure/ and its region")
     return problems
@@ -166,9 +210,9 @@ def _weaviate(settings: VectorSettings, _home: Path) -> VectorStore:
 
 _PRODUCTS: Final[Mapping[str, _Product]] = {
     "faiss": _Product(url="not taken", key="not taken", opened=_faiss),
-    "milvus": _Product(url="taken", key="taken", opened=_milvus),
+    "milvus": _Product(url="taken", key="taken", many=True, opened=_milvus),
     "pinecone": _Product(url="taken", key="needed", region="taken", opened=_pinecone),
-    "qdrant": _Product(url="needed", key="taken", opened=_qdrant),
+    "qdrant": _Product(url="needed", key="taken", many=True, opened=_qdrant),
     "qdrant_edge": _Product(url="not taken", key="not taken", opened=_qdrant_edge),
-    "weaviate": _Product(url="needed", key="taken", opened=_weaviate),
+    "weaviate": _Product(url="needed", key="taken", many=True, opened=_weaviate),
 }
