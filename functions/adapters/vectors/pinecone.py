@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from functions.adapters.models.settings import Secret
+from functions.adapters.rest import Patience, Rest
 from functions.adapters.vectors.checking import (
     check_fields,
     check_filter,
@@ -49,7 +50,7 @@ from functions.adapters.vectors.pinecone_messages import (
     prefixes_after,
     read,
 )
-from functions.adapters.vectors.rest import Patience, Rest, StatusError
+from functions.adapters.vectors.service_errors import StatusError, store_error
 from functions.ports.vector_stores import (
     EVERYTHING,
     SCROLL_POINTS,
@@ -338,6 +339,7 @@ class PineconeStore:
             key=self._settings.key,
             headers=lambda key: {"api-key": key},
             patience=self._settings.patience,
+            raises=store_error,
             clock=self._clock,
             sleep=self._pause,
         )

@@ -15,6 +15,8 @@ from typing import Any, Generic
 
 import msgspec
 
+from functions.adapters.models.settings import Secret
+from functions.adapters.rest import Patience, Rest, T
 from functions.adapters.vectors.checking import (
     check_fields,
     check_filter,
@@ -25,7 +27,7 @@ from functions.adapters.vectors.checking import (
     check_queries,
     check_same,
 )
-from functions.adapters.vectors.rest import Key, Patience, Rest, StatusError, T
+from functions.adapters.vectors.service_errors import StatusError, store_error
 from functions.ports.vector_stores import (
     EVERYTHING,
     SCROLL_POINTS,
@@ -144,12 +146,18 @@ class QdrantStore:
         self,
         url: str,
         *,
-        key: Key | None = None,
+        key: Secret | None = None,
         patience: Patience | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._rest = Rest(
-            url, product="Qdrant", key=key, headers=lambda value: {"api-key": value}, patience=patience, sleep=sleep
+            url,
+            product="Qdrant",
+            key=key,
+            headers=lambda value: {"api-key": value},
+            patience=patience,
+            raises=store_error,
+            sleep=sleep,
         )
         self._known: dict[str, Layout] = {}
 
@@ -356,7 +364,7 @@ class QdrantStore:
         answer = self._rest.send(method, path, body, answer=kind)
         if answer.result is None:
             said = answer.status.error if isinstance(answer.status, _Status) else answer.status
-            raise RefusedError(f"Qdrant answered without a result to {method} {path}: {said:.300}")
+            raise RefusedError(f"Qdrant answered without a result to {method} {path}: {self._rest.hidden(said):.300}")
         return answer.result
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from functions.adapters.models.settings import Secret
+from functions.adapters.rest import Patience, Rest
 from functions.adapters.vectors.checking import (
     check_fields,
     check_filter,
@@ -27,7 +28,7 @@ from functions.adapters.vectors.checking import (
     check_queries,
     check_same,
 )
-from functions.adapters.vectors.rest import Patience, Rest, StatusError
+from functions.adapters.vectors.service_errors import StatusError, store_error
 from functions.adapters.vectors.weaviate_messages import (
     CHANGED,
     STORED,
@@ -155,6 +156,7 @@ class WeaviateStore:
             product="Weaviate",
             key=settings.key,
             patience=settings.patience,
+            raises=store_error,
             clock=clock,
             sleep=pause,
         )
