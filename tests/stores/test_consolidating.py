@@ -10,7 +10,6 @@ import pytest
 from stored import LAYOUT, id_of
 
 from functions.adapters.vectors.consolidating import ConsolidatingStore
-from functions.adapters.vectors.memory import MemoryStore
 from functions.ports.vector_stores import (
     Layout,
     PartlyRefusedError,
@@ -20,6 +19,7 @@ from functions.ports.vector_stores import (
     UnavailableError,
     VectorStoreError,
 )
+from tests.memory_store import MemoryStore
 
 PATIENCE_S = 60.0
 

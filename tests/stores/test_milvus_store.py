@@ -14,7 +14,6 @@ pytest.importorskip("pymilvus", reason="the client of Milvus is in the group `st
 pytest.importorskip("milvus_lite", reason="milvus-lite is in the group `stores`")
 
 from functions.adapters.models.settings import Secret
-from functions.adapters.vectors.memory import MemoryStore
 from functions.adapters.vectors.milvus import MilvusStore
 from functions.ports.vector_stores import (
     Equals,
@@ -28,6 +27,7 @@ from functions.ports.vector_stores import (
     RefusedError,
     UnavailableError,
 )
+from tests.memory_store import MemoryStore
 
 LAYOUT = Layout(
     name="documents_v1_small.1",

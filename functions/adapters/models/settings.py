@@ -121,12 +121,12 @@ def url_problems(url: str, *, setting: str, key: str, has_key: bool) -> list[str
         return [f"{setting} holds a user or a password: put the key into {key}, which is never shown"]
     if any(_SECRET.search(name) for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
         return [f"{setting} holds a key in its query, which logs would show: put it into {key}"]
-    if parts.scheme == "http" and has_key and not _is_near(parts.hostname or ""):
+    if parts.scheme == "http" and has_key and not is_near(parts.hostname or ""):
         return [f"{setting} would send the key in the clear to {parts.hostname}: use https"]
     return []
 
 
-def _is_near(host: str) -> bool:
+def is_near(host: str) -> bool:
     """Whether what is sent to this host stays on this machine or in a private network, as far as its name tells."""
     try:
         return ip_address(host).is_private

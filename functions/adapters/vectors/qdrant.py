@@ -26,6 +26,7 @@ from functions.adapters.vectors.checking import (
     check_points,
     check_queries,
     check_same,
+    no_such_collection,
 )
 from functions.adapters.vectors.service_errors import StatusError, store_error
 from functions.ports.vector_stores import (
@@ -306,7 +307,7 @@ class QdrantStore:
         if known is None:
             info = self._info(layout.name)
             if info is None:
-                raise _not_there(layout.name)
+                raise no_such_collection(layout.name)
             known = self._known[layout.name] = _layout_of(layout.name, info)
         check_same(layout, known)
 
@@ -333,7 +334,7 @@ class QdrantStore:
             refused = error
         info = self._info(layout.name)
         if info is None:
-            raise refused or _not_there(layout.name)
+            raise refused or no_such_collection(layout.name)
         return info
 
     def _info(self, name: str) -> _Info | None:
@@ -358,7 +359,7 @@ class QdrantStore:
             if error.status != NOT_FOUND:
                 raise
             self._known.pop(name, None)
-            raise _not_there(name) from error
+            raise no_such_collection(name) from error
 
     def _send(self, method: str, path: str, body: object, *, kind: type[_Answer[T]]) -> T:
         answer = self._rest.send(method, path, body, answer=kind)
@@ -366,10 +367,6 @@ class QdrantStore:
             said = answer.status.error if isinstance(answer.status, _Status) else answer.status
             raise RefusedError(f"Qdrant answered without a result to {method} {path}: {self._rest.hidden(said):.300}")
         return answer.result
-
-
-def _not_there(name: str) -> NoSuchCollectionError:
-    return NoSuchCollectionError(f"there is no collection {name}: create it first")
 
 
 def _made_for(info: _Info) -> Layout | None:

@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from functions.adapters.vectors.consolidating import ConsolidatingStore
-from functions.adapters.vectors.memory import MemoryStore
+from tests.memory_store import MemoryStore
 
 
 @contextmanager
