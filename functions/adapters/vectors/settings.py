@@ -1,8 +1,10 @@
-"""Which vector store a stack uses: read from the environment once, every problem at once, and no key read at all.
+"""Which vector store a stack uses: read from the environment once, every problem at once.
 
-What travels is a reference to the key, `env:NAME`, which is looked up when a store is asked.
+What travels is a reference to the key, `env:NAME`. Its value is looked at here to say whether it could be sent, is kept
+nowhere, and is looked up again for each call.
 """
 
+import importlib.util
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -52,11 +54,24 @@ EMBEDDED: Final = VectorSettings(product=DEFAULT)
 
 
 class _Product(msgspec.Struct, frozen=True, kw_only=True):
-    """What a product asks for, and how its store is opened in a folder."""
+    """What a product asks for, and how its store is opened in a folder.
+
+    Attributes:
+        url: Whether it has one.
+        example: Of its URL.
+        key: Whether it has one.
+        region: Whether it has one.
+        libraries: Of the group `stores`, that its adapter loads.
+        embedded: The library that runs it in this process, where it has no URL.
+        opened: The store.
+    """
 
     url: Need
+    example: str = "https://vectors.example.com"
     key: Need
     region: Need = "not taken"
+    libraries: tuple[str, ...] = ()
+    embedded: tuple[str, ...] = ()
     opened: Callable[[VectorSettings, Path], VectorStore]
 
 
@@ -69,14 +84,12 @@ def vector_settings(environment: Mapping[str, str]) -> VectorSettings:
     given = {name: environment.get(name, "").strip() for name in (STORE, URL, KEY, REGION)}
     name = given[STORE] or DEFAULT
     product = _PRODUCTS.get(name)
-    if product is None:
-        raise VectorSettingsError(f"{STORE} is {name!r:.60}: choose one of {', '.join(sorted(_PRODUCTS))}")
     problems = [
         *_need_problems(given, product, name),
         *_key_problems(given[KEY], environment),
-        *_place_problems(given),
+        *_place_problems(given, product),
     ]
-    if problems:
+    if problems or product is None:
         raise VectorSettingsError("the vector store cannot be used: " + "; ".join(problems))
     reference = _REFERENCE.fullmatch(given[KEY])
     key = Secret(reference[1], environment) if reference else None
@@ -87,12 +100,22 @@ def opened(settings: VectorSettings, home: Path) -> VectorStore:
     """The store; what it keeps on this machine is in a folder of `home`. Loads that product's library and no other's.
 
     Raises:
+        VectorSettingsError: That library is not installed.
         VectorStoreError: It cannot be opened.
     """
-    return _PRODUCTS[settings.product].opened(settings, home)
+    product = _PRODUCTS[settings.product]
+    needed = [*product.libraries, *(() if settings.url else product.embedded)]
+    missing = [each for each in needed if importlib.util.find_spec(each) is None]
+    if missing:
+        raise VectorSettingsError(
+            f"{STORE} is {settings.product}, which needs {' and '.join(missing)}: run `uv sync --group stores`"
+        )
+    return product.opened(settings, home)
 
 
-def _need_problems(given: Mapping[str, str], product: _Product, name: str) -> list[str]:
+def _need_problems(given: Mapping[str, str], product: _Product | None, name: str) -> list[str]:
+    if product is None:
+        return [f"{STORE} is {name!r:.60}: choose one of {', '.join(sorted(_PRODUCTS))}"]
     problems = []
     for setting, need in ((URL, product.url), (KEY, product.key), (REGION, product.region)):
         if need == "needed" and not given[setting]:
@@ -115,10 +138,11 @@ def _key_problems(key: str, environment: Mapping[str, str]) -> list[str]:
     return [] if value else [f"{KEY} refers to {reference[1]}, which is not set"]
 
 
-def _place_problems(given: Mapping[str, str]) -> list[str]:
+def _place_problems(given: Mapping[str, str], product: _Product | None) -> list[str]:
     problems = []
     if given[URL]:
-        problems += url_problems(given[URL], setting=URL, key=KEY, has_key=bool(given[KEY]))
+        expected = f"the service's URL, e.g. {(product or _PRODUCTS['qdrant']).example}"
+        problems += url_problems(given[URL], setting=URL, key=KEY, has_key=bool(given[KEY]), expected=expected)
     if given[REGION] and not _REGION.fullmatch(given[REGION]):
         problems.append(f"{REGION} is {given[REGION]!r:.60}: expected aws/, gcp/ or azure/ and its region")
     return problems
@@ -165,10 +189,19 @@ def _weaviate(settings: VectorSettings, _home: Path) -> VectorStore:
 
 
 _PRODUCTS: Final[Mapping[str, _Product]] = {
-    "faiss": _Product(url="not taken", key="not taken", opened=_faiss),
-    "milvus": _Product(url="taken", key="taken", opened=_milvus),
-    "pinecone": _Product(url="taken", key="needed", region="taken", opened=_pinecone),
-    "qdrant": _Product(url="needed", key="taken", opened=_qdrant),
+    "faiss": _Product(url="not taken", key="not taken", embedded=("faiss",), opened=_faiss),
+    "milvus": _Product(
+        url="taken",
+        example="http://127.0.0.1:19530",
+        key="taken",
+        libraries=("pymilvus",),
+        embedded=("milvus_lite",),
+        opened=_milvus,
+    ),
+    "pinecone": _Product(
+        url="taken", example="https://api.pinecone.io", key="needed", region="taken", opened=_pinecone
+    ),
+    "qdrant": _Product(url="needed", example="http://127.0.0.1:6333", key="taken", opened=_qdrant),
     "qdrant_edge": _Product(url="not taken", key="not taken", opened=_qdrant_edge),
-    "weaviate": _Product(url="needed", key="taken", opened=_weaviate),
+    "weaviate": _Product(url="needed", example="http://127.0.0.1:8080", key="taken", opened=_weaviate),
 }
