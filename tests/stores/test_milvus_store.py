@@ -245,6 +245,17 @@ def test_an_address_that_would_not_do_or_give_the_token_away_is_refused(uri: str
     assert "secret" not in str(told.value)
 
 
+def test_an_address_without_a_port_is_told_as_it_was_given() -> None:
+    with pytest.raises(UnavailableError, match=r"Milvus at milvus\.invalid did not answer"):
+        MilvusStore("https://milvus.invalid", timeout_s=0.3)
+
+
+def test_a_token_that_cannot_be_sent_is_the_stores_own_error() -> None:
+    with pytest.raises(RefusedError, match="Milvus was not asked: MILVUS_TOKEN holds a space") as told:
+        MilvusStore("https://127.0.0.1:1", Secret("MILVUS_TOKEN", {"MILVUS_TOKEN": "two words"}))
+    assert "two words" not in str(told.value)
+
+
 def test_a_folder_that_another_process_may_have_open_is_refused_clearly(tmp_path: Path) -> None:
     (tmp_path / "milvus.db").write_text("no folder")
     with pytest.raises(UnavailableError, match="milvus-lite could not open"):
