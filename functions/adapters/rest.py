@@ -141,6 +141,9 @@ class Rest:
         clock: Seconds that only go forward.
         sleep: Waits so many seconds.
         chance: A number of 0 to 1, another one each time.
+
+    Attributes:
+        named: The product and where it is, as errors begin.
     """
 
     def __init__(  # noqa: PLR0913 - what services differ in; the last three are given by hand in tests only
