@@ -10,10 +10,10 @@ import numpy as np
 from memory_catalog import MemoryCatalog
 from small_encoder import SmallEncoder
 
-from functions.adapters.vectors.memory import MemoryStore
 from functions.collections.migration import Ended, fill
 from functions.ports.catalog import Catalog, Entry, Version
 from functions.ports.vector_stores import NEVER, Filter, Layout, Point, Range, Terms, VectorStore
+from tests.memory_store import MemoryStore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FIELDS = {"expires_at": "number", "written": "number"}

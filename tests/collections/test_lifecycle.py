@@ -6,7 +6,6 @@ import pytest
 from memory_catalog import MemoryCatalog
 from small_encoder import SmallEncoder
 
-from functions.adapters.vectors.memory import MemoryStore
 from functions.collections.entries import UnknownCollectionError, UnknownVersionError, changed, with_version
 from functions.collections.lifecycle import (
     LifecycleError,
@@ -20,6 +19,7 @@ from functions.collections.lifecycle import (
 )
 from functions.ports.catalog import Carrier, Entry, Progress
 from functions.ports.vector_stores import LayoutError
+from tests.memory_store import MemoryStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OLD, NEW, OTHER = SmallEncoder(), SmallEncoder("small.2"), SmallEncoder("small.3")

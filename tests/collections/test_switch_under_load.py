@@ -13,7 +13,6 @@ from memory_catalog import MemoryCatalog
 from small_encoder import SmallEncoder
 
 from functions.adapters.local.blobs import LocalBlobs
-from functions.adapters.vectors.memory import MemoryStore
 from functions.collections.collection import VersionedCollection
 from functions.collections.entries import entry_of
 from functions.collections.lifecycle import begin, create, remove_dropped, rollback, switch, take_out
@@ -22,6 +21,7 @@ from functions.collections.pinned import PinnedCatalog
 from functions.collections.recoding import recode
 from functions.events.common import Passage
 from functions.ports.vector_stores import Hit, Layout, Query
+from tests.memory_store import MemoryStore
 
 SEARCHES = 150  # of each thread
 THREADS = 4

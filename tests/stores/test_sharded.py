@@ -10,7 +10,6 @@ from typing import Self
 import numpy as np
 import pytest
 
-from functions.adapters.vectors.memory import MemoryStore
 from functions.adapters.vectors.placement import (
     Checkpoint,
     FilePlacings,
@@ -37,6 +36,7 @@ from functions.ports.vector_stores import (
     UnavailableError,
     VectorStore,
 )
+from tests.memory_store import MemoryStore
 
 LAYOUT = Layout(name="documents_v1_small.1", encoder="small.1", dimension=8, fields={"source": "keyword"})
 OLD, NEW = evenly(["a", "b", "c"]), evenly(["a", "b", "c", "d"])

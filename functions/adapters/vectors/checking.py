@@ -20,6 +20,7 @@ from functions.ports.vector_stores import (
     Filter,
     Layout,
     LayoutError,
+    NoSuchCollectionError,
     OneOf,
     Point,
     PointsError,
@@ -180,6 +181,38 @@ def check_open(*, is_open: bool) -> None:
     """
     if not is_open:
         raise VectorStoreError("the vector store is closed: open another one")
+
+
+def no_such_collection(name: str) -> NoSuchCollectionError:
+    """The error for a collection that is not there."""
+    return NoSuchCollectionError(f"there is no collection {name}: create it first")
+
+
+def passes(where: Filter, fields: Fields) -> bool:
+    """Whether a filter passes a point that says this."""
+    return all(_holds(each, fields) for each in where.must) and not any(_holds(each, fields) for each in where.must_not)
+
+
+def _holds(condition: Condition, fields: Fields) -> bool:
+    value = fields.get(condition.field)
+    if value is None:
+        return False
+    if isinstance(condition, Equals):
+        return condition.value in _values(value)
+    if isinstance(condition, OneOf):
+        return any(each in condition.values for each in _values(value))
+    if isinstance(value, str) or not isinstance(value, int | float):
+        return False
+    return (
+        (condition.above is None or value > condition.above)
+        and (condition.at_least is None or value >= condition.at_least)
+        and (condition.below is None or value < condition.below)
+        and (condition.at_most is None or value <= condition.at_most)
+    )
+
+
+def _values(value: Value) -> Sequence[object]:
+    return [value] if isinstance(value, str | int | float) else value
 
 
 def storable(text: str) -> str:

@@ -27,6 +27,7 @@ from functions.adapters.vectors.checking import (
     check_points,
     check_queries,
     check_same,
+    no_such_collection,
 )
 from functions.adapters.vectors.faiss_file import SUFFIX, CollectionFile, DamagedError, Row, sync_folder
 from functions.adapters.vectors.faiss_rows import COMPARED, Found, Rows, graph_over
@@ -38,7 +39,6 @@ from functions.ports.vector_stores import (
     Filter,
     Hit,
     Layout,
-    NoSuchCollectionError,
     Point,
     Query,
     RefusedError,
@@ -211,7 +211,7 @@ class FaissStore:
         with self._used():
             found = self._collections.get(name)
         if found is None:
-            raise NoSuchCollectionError(f"there is no collection {name}: create it first")
+            raise no_such_collection(name)
         return found
 
 

@@ -28,6 +28,7 @@ from functions.adapters.vectors.checking import (
     check_points,
     check_queries,
     check_same,
+    no_such_collection,
 )
 from functions.adapters.vectors.edge_folders import (
     DENSE,
@@ -358,7 +359,7 @@ class EdgeStore:
             if layout.name not in self._opened:
                 found = layout_in(folder)
                 if found is None:
-                    raise NoSuchCollectionError(f"there is no collection {layout.name}: create it first")
+                    raise no_such_collection(layout.name)
                 check_same(layout, found)  # before anything of it is changed
                 marker, shard = load(folder)
                 self._opened[layout.name] = _Opened(folder, found, marker, shard)

@@ -1,8 +1,10 @@
-"""Which vector store a stack uses: read from the environment once, every problem at once, and no key read at all.
+"""Which vector store a stack uses: read from the environment once, every problem at once.
 
-What travels is a reference to the key, `env:NAME`, which is looked up when a store is asked.
+What travels is a reference to the key, `env:NAME`. Its value is looked at here to say whether it could be sent, is kept
+nowhere, and is looked up again for each call.
 """
 
+import importlib.util
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -61,12 +63,26 @@ EMBEDDED: Final = VectorSettings(product=DEFAULT)
 
 
 class _Product(msgspec.Struct, frozen=True, kw_only=True):
-    """What a product asks for, whether several services of it may share the points, and how one store is opened."""
+    """What a product asks for, and how its store is opened in a folder.
+
+    Attributes:
+        url: Whether it has one.
+        example: Of its URL.
+        key: Whether it has one.
+        region: Whether it has one.
+        many: Whether several services of it may share the points.
+        libraries: Of the group `stores`, that its adapter loads.
+        embedded: The library that runs it in this process, where it has no URL.
+        opened: One store.
+    """
 
     url: Need
+    example: str = "https://vectors.example.com"
     key: Need
     region: Need = "not taken"
     many: bool = False
+    libraries: tuple[str, ...] = ()
+    embedded: tuple[str, ...] = ()
     opened: Callable[[VectorSettings, Path], VectorStore]
 
 
@@ -79,14 +95,12 @@ def vector_settings(environment: Mapping[str, str]) -> VectorSettings:
     given = {name: environment.get(name, "").strip() for name in (STORE, URL, KEY, REGION)}
     name = given[STORE] or DEFAULT
     product = _PRODUCTS.get(name)
-    if product is None:
-        raise VectorSettingsError(f"{STORE} is {name!r:.60}: choose one of {', '.join(sorted(_PRODUCTS))}")
     problems = [
         *_need_problems(given, product, name),
         *_key_problems(given[KEY], environment),
         *_place_problems(given, product, name),
     ]
-    if problems:
+    if problems or product is None:
         raise VectorSettingsError("the vector store cannot be used: " + "; ".join(problems))
     reference = _REFERENCE.fullmatch(given[KEY])
     key = Secret(reference[1], environment) if reference else None
@@ -98,10 +112,11 @@ def opened(settings: VectorSettings, home: Path) -> VectorStore:
 
     Raises:
         NotSpreadError: Its points are on other services than those that are listed now.
+        VectorSettingsError: That library is not installed.
         VectorStoreError: It cannot be opened.
     """
     if not (_PRODUCTS[settings.product].many and settings.url):
-        return _PRODUCTS[settings.product].opened(settings, home)
+        return _one_of(settings, home)(settings.url)
     from functions.adapters.vectors.spread import opened_over, placing_file  # noqa: PLC0415 - see above
 
     return opened_over(placing_file(home, settings.product), settings.urls, _one_of(settings, home))
@@ -113,7 +128,7 @@ def moved(settings: VectorSettings, home: Path, told: "Callable[[Checkpoint], No
     Nobody else may have the store open.
 
     Raises:
-        VectorSettingsError: The product is in one place.
+        VectorSettingsError: The product is in one place, or its library is not installed.
         PlacementError: Another change is under way, or a service is listed twice.
     """
     if not (_PRODUCTS[settings.product].many and settings.url):
@@ -127,10 +142,20 @@ def moved(settings: VectorSettings, home: Path, told: "Callable[[Checkpoint], No
 
 
 def _one_of(settings: VectorSettings, home: Path) -> Callable[[str], VectorStore]:
-    return lambda url: _PRODUCTS[settings.product].opened(msgspec.structs.replace(settings, url=url), home)
+    """What opens the store at one URL, or in this process."""
+    product = _PRODUCTS[settings.product]
+    needed = [*product.libraries, *(() if settings.url else product.embedded)]
+    missing = [each for each in needed if importlib.util.find_spec(each) is None]
+    if missing:
+        raise VectorSettingsError(
+            f"{STORE} is {settings.product}, which needs {' and '.join(missing)}: run `uv sync --group stores`"
+        )
+    return lambda url: product.opened(msgspec.structs.replace(settings, url=url), home)
 
 
-def _need_problems(given: Mapping[str, str], product: _Product, name: str) -> list[str]:
+def _need_problems(given: Mapping[str, str], product: _Product | None, name: str) -> list[str]:
+    if product is None:
+        return [f"{STORE} is {name!r:.60}: choose one of {', '.join(sorted(_PRODUCTS))}"]
     problems = []
     for setting, need in ((URL, product.url), (KEY, product.key), (REGION, product.region)):
         if need == "needed" and not given[setting]:
@@ -153,14 +178,15 @@ def _key_problems(key: str, environment: Mapping[str, str]) -> list[str]:
     return [] if value else [f"{KEY} refers to {reference[1]}, which is not set"]
 
 
-def _place_problems(given: Mapping[str, str], product: _Product, name: str) -> list[str]:
+def _place_problems(given: Mapping[str, str], product: _Product | None, name: str) -> list[str]:
     problems = []
     urls = VectorSettings(product=name, url=given[URL]).urls
-    if len(urls) > 1 and not product.many and product.url != "not taken":
+    if product is not None and len(urls) > 1 and not product.many and product.url != "not taken":
         problems.append(f"{URL} lists {len(urls)} services, and {name} takes one")
+    expected = f"the service's URL, e.g. {(product or _PRODUCTS['qdrant']).example}"
     for at, url in enumerate(urls):
         setting = URL if len(urls) == 1 else f"number {at + 1} of {URL}"
-        problems += url_problems(url, setting=setting, key=KEY, has_key=bool(given[KEY]))
+        problems += url_problems(url, setting=setting, key=KEY, has_key=bool(given[KEY]), expected=expected)
         if url and url in urls[:at]:
             problems.append(f"{setting} stands there before")
     if given[REGION] and not _REGION.fullmatch(given[REGION]):
@@ -209,10 +235,20 @@ def _weaviate(settings: VectorSettings, _home: Path) -> VectorStore:
 
 
 _PRODUCTS: Final[Mapping[str, _Product]] = {
-    "faiss": _Product(url="not taken", key="not taken", opened=_faiss),
-    "milvus": _Product(url="taken", key="taken", many=True, opened=_milvus),
-    "pinecone": _Product(url="taken", key="needed", region="taken", opened=_pinecone),
-    "qdrant": _Product(url="needed", key="taken", many=True, opened=_qdrant),
+    "faiss": _Product(url="not taken", key="not taken", embedded=("faiss",), opened=_faiss),
+    "milvus": _Product(
+        url="taken",
+        example="http://127.0.0.1:19530",
+        key="taken",
+        many=True,
+        libraries=("pymilvus",),
+        embedded=("milvus_lite",),
+        opened=_milvus,
+    ),
+    "pinecone": _Product(
+        url="taken", example="https://api.pinecone.io", key="needed", region="taken", opened=_pinecone
+    ),
+    "qdrant": _Product(url="needed", example="http://127.0.0.1:6333", key="taken", many=True, opened=_qdrant),
     "qdrant_edge": _Product(url="not taken", key="not taken", opened=_qdrant_edge),
-    "weaviate": _Product(url="needed", key="taken", many=True, opened=_weaviate),
+    "weaviate": _Product(url="needed", example="http://127.0.0.1:8080", key="taken", many=True, opened=_weaviate),
 }
