@@ -6,6 +6,7 @@ What is wanted stands in the catalog and in a folder, so that it survives whoeve
 import logging
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -15,7 +16,7 @@ from functions.collections.migration import fill
 from functions.collections.recoding import recode
 from functions.errors import TroupeError
 from functions.ports.catalog import Entry
-from local.comparing import Kept, answer
+from local.comparing import Kept, answer, wanted_of
 
 LOOK_S = 0.25  # how long what a command wants may go unnoticed
 AFTER_FAILURE_S = 5.0
@@ -37,7 +38,7 @@ class Filling:
         self._home = home
         self._stopping = threading.Event()
         self._looking = threading.Thread(target=self._look, name="collections", daemon=True)
-        self._filling: dict[tuple[str, int], threading.Thread] = {}
+        self._working: dict[str, threading.Thread] = {}  # by what each does
 
     def __enter__(self) -> Self:
         self.start()
@@ -54,10 +55,15 @@ class Filling:
         """Come to an end after the batch in work; what is not done is for the next start."""
         self._stopping.set()
         until = time.monotonic() + STOP_S
-        for thread in (self._looking, *self._filling.values()):
-            thread.join(max(until - time.monotonic(), 0.0))
-            if thread.is_alive():  # an index is being built, say: it may be cut off at any point
-                log.warning("%s was still at work after %g s, and goes on at the next start", thread.name, STOP_S)
+        self._ended(self._looking, until)  # from then on, nothing more begins
+        for thread in self._working.values():
+            self._ended(thread, until)
+
+    @staticmethod
+    def _ended(thread: threading.Thread, until: float) -> None:
+        thread.join(max(until - time.monotonic(), 0.0))
+        if thread.is_alive():  # an index is being built, say: it may be cut off at any point
+            log.warning("the %s was still at work after %g s, and goes on at the next start", thread.name, STOP_S)
 
     def _look(self) -> None:
         pause_s = 0.0
@@ -65,10 +71,9 @@ class Filling:
             pause_s = LOOK_S
             try:
                 for entry in self._kept.catalog.entries():
-                    self._fill_each(entry)
-                    if entry.dropping:
-                        remove_dropped(self._kept.catalog, self._kept.store, entry.name)
-                answer(self._home, self._kept)
+                    self._begin_each(entry)
+                if wanted_of(self._home):
+                    self._begin("comparison of versions", partial(answer, self._home, self._kept))
             except (TroupeError, OSError) as error:
                 pause_s = AFTER_FAILURE_S
                 log.error("the collections cannot be looked after, which is tried again: %s", error)  # noqa: TRY400 - it says it all
@@ -76,31 +81,41 @@ class Filling:
                 pause_s = AFTER_FAILURE_S
                 log.exception("the collections cannot be looked after, which is tried again")
 
-    def _fill_each(self, entry: Entry) -> None:
-        """A thread for each version: where one stands still, the others go on."""
-        for version in entry.versions:
-            key = (entry.name, version.number)
-            running = self._filling.get(key)
-            if version.phase == "filling" and (running is None or not running.is_alive()):
-                thread = threading.Thread(target=self._fill, args=key, name=f"filling-{version.number}", daemon=True)
-                self._filling[key] = thread
-                thread.start()
+    def _begin_each(self, entry: Entry) -> None:
+        name = entry.name
+        for number in (version.number for version in entry.versions if version.phase == "filling"):
+            self._begin(f"filling of version {number} of {name}", partial(self._fill, name, number))
+        if entry.dropping:
+            dropped = partial(remove_dropped, self._kept.catalog, self._kept.store, name)
+            self._begin(f"removal of what was dropped of {name}", dropped)
+
+    def _begin(self, what: str, work: Callable[[], object]) -> None:
+        """In a thread of its own, unless it is at work: where one thing takes long or fails, the others go on."""
+        running = self._working.get(what)
+        if running is None or not running.is_alive():
+            self._working[what] = threading.Thread(target=self._work, args=(what, work), name=what, daemon=True)
+            self._working[what].start()
+
+    def _work(self, what: str, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except (TroupeError, OSError) as error:
+            log.error("the %s failed, which is tried again: %s", what, error)  # noqa: TRY400 - it says it all
+            self._stopping.wait(AFTER_FAILURE_S)
+        except Exception:
+            log.exception("the %s failed, which is tried again", what)
+            self._stopping.wait(AFTER_FAILURE_S)
 
     def _fill(self, name: str, number: int) -> None:
         kept = self._kept
         log.info("version %d of %s is being filled", number, name)
-        try:
-            ended = fill(
-                name,
-                number,
-                catalog=kept.catalog,
-                store=kept.store,
-                recode=partial(recode, encoders=kept.encoders, blobs=kept.blobs),
-                now=kept.now,
-                wait=self._stopping.wait,
-            )
-        except Exception:
-            log.exception("version %d of %s is not filled, which is tried again", number, name)
-            self._stopping.wait(AFTER_FAILURE_S)
-        else:
-            log.info("version %d of %s is %s", number, name, ended)
+        ended = fill(
+            name,
+            number,
+            catalog=kept.catalog,
+            store=kept.store,
+            recode=partial(recode, encoders=kept.encoders, blobs=kept.blobs),
+            now=kept.now,
+            wait=self._stopping.wait,
+        )
+        log.info("version %d of %s is %s", number, name, ended)
