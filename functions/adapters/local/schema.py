@@ -87,6 +87,7 @@ CREATE TABLE original (
     PRIMARY KEY (tenant, token)
 ) WITHOUT ROWID;
 CREATE INDEX expiring_original ON original (expires);
+CREATE TABLE token_key (id BLOB NOT NULL);
 CREATE TABLE carrier (
     id TEXT PRIMARY KEY,
     pid INTEGER NOT NULL,
