@@ -276,31 +276,47 @@ _LEAST_DIGITS = 8
 def _phones(view: str, regions: Sequence[str]) -> Iterator[Found]:
     for match in _PHONE.finditer(view):
         start = match.start()
-        if match[1].startswith("+"):
-            read: Callable[[str], str] = _international
-        elif match[1].startswith("00"):
-            read = _from_abroad
-        else:
-            is_called = _near(_CALL, view, start, match.end(1))
-            read = partial(_national, regions=regions, is_called=is_called)
-        for end in _ends(view, match):
-            if (value := read(view[start:end])) and re.match(END, view[end : end + 5]):
-                yield Found("PHONE", start, end, value)
-                break
+        ends = [end for end in _ends(view, match) if re.match(END, view[end : end + 5])]
+        if (read := next(_read(view, start, ends, _readers(view, match, regions)), None)) is not None:
+            yield Found("PHONE", start, *read)
+
+
+def _read(
+    view: str, start: int, ends: Sequence[int], readers: Sequence[Callable[[str], str]]
+) -> Iterator[tuple[int, str]]:
+    """What a number may be, the likeliest first: where a region's number ends, others go on."""
+    for read in readers:
+        for end in ends:
+            if value := read(view[start:end]):
+                yield end, value
+
+
+def _readers(view: str, match: re.Match[str], regions: Sequence[str]) -> Sequence[Callable[[str], str]]:
+    """Ways to read a number, the likeliest first; each gives the form E.164, or nothing where it is none."""
+    if match[1].startswith("+"):
+        return [_international]
+    if match[1].startswith("00"):
+        return [_from_abroad]
+    is_called = _near(_CALL, view, match.start(), match.end(1))
+    are_numbers = [phonenumbers.is_valid_number, *([phonenumbers.is_possible_number] if is_called else [])]
+    return [
+        partial(_national, region=region, is_called=is_called, is_number=is_number)
+        for is_number in are_numbers
+        for region in regions
+    ]
 
 
 def _from_abroad(written: str) -> str:
     return _international(f"+{written[2:]}")
 
 
-def _national(written: str, *, regions: Sequence[str], is_called: bool) -> str:
-    """The number in the form E.164; empty where it is none."""
+def _national(
+    written: str, *, region: str, is_called: bool, is_number: Callable[[phonenumbers.PhoneNumber], bool]
+) -> str:
     if not (is_called or _WRITTEN_AS_PHONE.fullmatch(written)) or _OTHERS.match(written):
         return ""
-    numbers = [number for region in regions if (number := _parsed(written, region))]
-    valid = [number for number in numbers if phonenumbers.is_valid_number(number)]
-    possible = [number for number in numbers if is_called and phonenumbers.is_possible_number(number)]
-    return next(map(_e164, (*valid, *possible)), "")
+    number = _parsed(written, region)
+    return _e164(number) if number and is_number(number) else ""
 
 
 def _international(written: str) -> str:

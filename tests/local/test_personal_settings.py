@@ -76,7 +76,7 @@ def test_a_new_key_comes_with_the_old_one_and_then_stays_the_one(store: Store) -
 
     old, new, other = KEY, KEY[::-1], KEY.upper()
     opened(old)
-    with pytest.raises(PersonalDataError, match="would make others.* bring that key back"):
+    with pytest.raises(PersonalDataError, match=r"would make others.* bring that key back"):
         opened(new)
     with pytest.raises(PersonalDataError, match="empty folder") as refused:
         opened(new, other)
