@@ -7,7 +7,6 @@ netmasks, networks. The addresses and numbers that are kept for documentation ar
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal, NamedTuple
 
@@ -275,48 +274,33 @@ _LEAST_DIGITS = 8
 
 def _phones(view: str, regions: Sequence[str]) -> Iterator[Found]:
     for match in _PHONE.finditer(view):
-        start = match.start()
-        ends = [end for end in _ends(view, match) if re.match(END, view[end : end + 5])]
-        if (read := next(_read(view, start, ends, _readers(view, match, regions)), None)) is not None:
-            yield Found("PHONE", start, *read)
+        written = [view[match.start() : end] for end in _ends(view, match) if re.match(END, view[end : end + 5])]
+        for number, value in _read(written, match, regions):
+            yield Found("PHONE", match.start(), match.start() + len(number), value)
+            break
 
 
-def _read(
-    view: str, start: int, ends: Sequence[int], readers: Sequence[Callable[[str], str]]
-) -> Iterator[tuple[int, str]]:
-    """What a number may be, the likeliest first: where a region's number ends, others go on."""
-    for read in readers:
-        for end in ends:
-            if value := read(view[start:end]):
-                yield end, value
-
-
-def _readers(view: str, match: re.Match[str], regions: Sequence[str]) -> Sequence[Callable[[str], str]]:
-    """Ways to read a number, the likeliest first; each gives the form E.164, or nothing where it is none."""
+def _read(written: Sequence[str], match: re.Match[str], regions: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Of what may be a number, what is one, with its form E.164, the likeliest first."""
     if match[1].startswith("+"):
-        return [_international]
-    if match[1].startswith("00"):
-        return [_from_abroad]
-    is_called = _near(_CALL, view, match.start(), match.end(1))
-    are_numbers = [phonenumbers.is_valid_number, *([phonenumbers.is_possible_number] if is_called else [])]
-    return [
-        partial(_national, region=region, is_called=is_called, is_number=is_number)
-        for is_number in are_numbers
-        for region in regions
-    ]
+        yield from ((each, value) for each in written if (value := _international(each)))
+    elif match[1].startswith("00"):
+        yield from ((each, value) for each in written if (value := _international(f"+{each[2:]}")))
+    else:
+        yield from _national(written, regions, is_called=_near(_CALL, match.string, match.start(), match.end(1)))
 
 
-def _from_abroad(written: str) -> str:
-    return _international(f"+{written[2:]}")
-
-
-def _national(
-    written: str, *, region: str, is_called: bool, is_number: Callable[[phonenumbers.PhoneNumber], bool]
-) -> str:
-    if not (is_called or _WRITTEN_AS_PHONE.fullmatch(written)) or _OTHERS.match(written):
-        return ""
-    number = _parsed(written, region)
-    return _e164(number) if number and is_number(number) else ""
+def _national(written: Sequence[str], regions: Sequence[str], *, is_called: bool) -> Iterator[tuple[str, str]]:
+    """A number ends where the likeliest country's do: in others it may go on with the digits behind it."""
+    likely = [each for each in written if is_called or _WRITTEN_AS_PHONE.fullmatch(each)]
+    wanted = [each for each in likely if not _OTHERS.match(each)]
+    numbers = [(each, number) for region in regions for each in wanted if (number := _parsed(each, region))]
+    for each, number in numbers:
+        if phonenumbers.is_valid_number(number):
+            yield each, _e164(number)
+    for each, number in numbers:
+        if is_called and phonenumbers.is_possible_number(number):
+            yield each, _e164(number)
 
 
 def _international(written: str) -> str:
