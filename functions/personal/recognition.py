@@ -292,7 +292,7 @@ def _read(written: Sequence[str], match: re.Match[str], regions: Sequence[str]) 
 
 def _national(written: Sequence[str], regions: Sequence[str], *, is_called: bool) -> Iterator[tuple[str, str]]:
     """A number ends where the likeliest country's do: in others it may go on with the digits behind it."""
-    likely = [each for each in written if is_called or _WRITTEN_AS_PHONE.fullmatch(each)]
+    likely = [each for each in written if is_called or _WRITTEN_AS_PHONE.fullmatch(each.replace("- ", "-"))]
     wanted = [each for each in likely if not _OTHERS.match(each)]
     numbers = [(each, number) for region in regions for each in wanted if (number := _parsed(each, region))]
     for each, number in numbers:

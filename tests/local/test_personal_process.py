@@ -111,6 +111,14 @@ def test_a_question_that_names_an_address_finds_its_passage_and_the_answer_shows
         assert not TOKEN.search(msgspec.json.encode(answer).decode())
 
 
+def test_a_search_shows_originals_as_answers_do(home: Path) -> None:
+    with workspace(home, str(home.parent / "docs")) as opened:
+        opened.read_documents(lambda _done, _total: None)
+        found = opened.search(f"Who answers mail to {MAIL}?", limit=10)
+    assert f"Reception answers mail to {MAIL}." in found[0].text
+    assert not TOKEN.search(msgspec.json.encode(found).decode())
+
+
 def test_without_originals_answers_show_tokens(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TROUPE_PERSONAL_DATA", "forget")
     with at_work(home) as process:
