@@ -57,6 +57,7 @@ class Shelf:
             UnknownEncoderError: Its current version is of an encoder that is not carried here.
             VectorStoreError: It is in use by another process, damaged, or of a newer format.
         """
+        self.catalog.carry(self.encoders.versions)  # before it is used: who changes a collection asks who can follow
         entry = ensured(name, catalog=self.catalog, store=self.vectors, encoder=self._model, now=self._now)
         self.encoders.encoder(current_of(entry).layout.encoder)  # else whoever asks first would wait for it
         return GatheringCollection(

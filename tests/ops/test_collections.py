@@ -12,6 +12,7 @@ from command import Troupe
 from small_encoder import SmallEncoder
 
 from functions.adapters.encoders.registry import Carried, CarriedEncoders
+from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.store import Store
 from functions.collections.collection import VersionedCollection
 from functions.events.common import Passage
@@ -185,12 +186,7 @@ def test_a_switch_names_the_process_that_does_not_carry_the_encoder(troupe: Trou
     troupe("collections", "migrate", "notes", "--encoder", "two", "--json")
     store = Store(home)
     try:
-        row = (store.member.id, os.getpid(), 0.0, "[]", '["one.version"]')
-        store.write(
-            lambda connection: connection.execute(
-                "INSERT INTO process (id, pid, started, plans, encoders) VALUES (?, ?, ?, ?, ?)", row
-            )
-        )
+        LocalCatalog(store).carry(["one.version"])
         ran = troupe("collections", "switch", "notes")
         assert ran.code == 1
         assert f"process {os.getpid()} does not carry two.version" in ran.err

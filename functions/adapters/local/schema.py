@@ -87,7 +87,12 @@ CREATE TABLE original (
     PRIMARY KEY (tenant, token)
 ) WITHOUT ROWID;
 CREATE INDEX expiring_original ON original (expires);
-ALTER TABLE process ADD COLUMN encoders TEXT NOT NULL DEFAULT '[]';
+CREATE TABLE token_key (id BLOB NOT NULL);
+CREATE TABLE carrier (
+    id TEXT PRIMARY KEY,
+    pid INTEGER NOT NULL,
+    encoders TEXT NOT NULL
+) WITHOUT ROWID;
 """
 
 SCHEMA = (
