@@ -181,7 +181,7 @@ class VersionedCollection:
         points = _point_ids(tenant, erased)
         with self._writing:
             self._to_every_version(lambda layout: self._store.erase(layout, points))
-            self._blobs.remove(key for each in erased for key in self._blobs.keys(blob_prefix(tenant, each)))
+            self._blobs.remove(self._blobs.keys(*(blob_prefix(self._key, tenant, each) for each in erased)))
 
     def expire(self) -> int:
         """See `Collection.expire`: a point that is in two versions counts twice."""
@@ -228,11 +228,20 @@ class VersionedCollection:
         now = self._now().timestamp()
         stays_s = entry.ttl_s if ttl_s is None else ttl_s
         expires_at = NEVER if stays_s is None else min(now + stays_s, NEVER)
-        blobs = dict(blob for passage in kept if (blob := blob_of(passage, tenant=tenant)) is not None)
+        keyed = (blob_of(passage, collection=self._key, tenant=tenant) for passage in kept)
+        blobs = dict(blob for blob in keyed if blob is not None)
 
         def store(layout: Layout) -> None:
             points = [
-                point_of(passage, vector, tenant=tenant, encoder=layout.encoder, expires_at=expires_at, written=now)
+                point_of(
+                    passage,
+                    vector,
+                    collection=self._key,
+                    tenant=tenant,
+                    encoder=layout.encoder,
+                    expires_at=expires_at,
+                    written=now,
+                )
                 for passage, vector in zip(kept, vectors.of(layout), strict=True)
             ]
             self._store.upsert(layout, points)

@@ -1,6 +1,7 @@
 """What is stored in a collection is found, read, replaced and removed: by tenant, and until it expires."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -274,6 +275,52 @@ def test_a_long_text_goes_with_its_passage(shelf: Shelf, collection: VersionedCo
     after = shelf.blobs.keys("")
     assert len(set(before) - set(after)) == 1
     assert collection.read(["other"], tenant="t")[0].text == LONG
+
+
+@pytest.mark.parametrize("how", ["delete", "erase", "expire", "replace"])
+def test_a_long_text_stays_where_another_collection_has_the_same_one(
+    shelf: Shelf, collection: VersionedCollection, how: str
+) -> None:
+    others = shelf.open("others")
+    others.upsert([passage("long", LONG)], tenant="t")
+    collection.upsert([passage("long", LONG)], tenant="t", ttl_s=60)
+    if how == "expire":
+        shelf.clock.pass_s(60)
+        collection.expire()
+    elif how == "replace":
+        collection.upsert([passage("long", "short")], tenant="t")
+    else:
+        getattr(collection, how)(["long"], tenant="t")
+        getattr(collection, how)(["never there"], tenant="t")
+    assert others.read(["long"], tenant="t")[0].text == LONG
+    assert len(shelf.blobs.keys("")) == 1
+
+
+def test_an_erasure_of_an_id_that_another_collection_has_leaves_its_long_text(
+    shelf: Shelf, collection: VersionedCollection
+) -> None:
+    others = shelf.open("others")
+    others.upsert([passage("long", LONG)], tenant="t")
+    collection.erase(["long"], tenant="t")
+    assert others.read(["long"], tenant="t")[0].text == LONG
+
+
+def test_an_erasure_of_many_passages_looks_once_for_their_long_texts(
+    shelf: Shelf, collection: VersionedCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection.upsert([passage(str(each), LONG) for each in range(3)], tenant="t")
+    listings: list[Path] = []
+    iterdir = Path.iterdir
+
+    def counted(folder: Path) -> Iterator[Path]:
+        listings.append(folder)
+        return iterdir(folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "iterdir", counted)
+        collection.erase(map(str, range(3)), tenant="t")
+    assert [folder.name for folder in listings].count("texts") == 1
+    assert shelf.blobs.keys("") == []
 
 
 def test_what_a_crash_left_of_a_long_text_is_erased_with_its_passage(
