@@ -87,6 +87,8 @@ CREATE TABLE original (
     PRIMARY KEY (tenant, token)
 ) WITHOUT ROWID;
 CREATE INDEX expiring_original ON original (expires);
+CREATE TABLE home (id TEXT PRIMARY KEY) WITHOUT ROWID;
+INSERT INTO home VALUES (lower(hex(randomblob(8))));
 ALTER TABLE process ADD COLUMN encoders TEXT NOT NULL DEFAULT '[]';
 """
 
