@@ -12,6 +12,7 @@ from typing import Self
 
 from functions.collections.lifecycle import remove_dropped
 from functions.collections.migration import fill
+from functions.collections.opening import made
 from functions.collections.recoding import recode
 from functions.errors import TroupeError
 from functions.ports.catalog import Entry
@@ -64,7 +65,8 @@ class Filling:
         while not self._stopping.wait(pause_s):
             pause_s = LOOK_S
             try:
-                for entry in self._kept.catalog.entries():
+                for listed in self._kept.catalog.entries():
+                    entry = made(listed, catalog=self._kept.catalog, store=self._kept.store)
                     self._fill_each(entry)
                     if entry.dropping:
                         remove_dropped(self._kept.catalog, self._kept.store, entry.name)

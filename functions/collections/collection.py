@@ -14,7 +14,8 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from functions.collections.encoding import Vectors, check_passages, check_vectors, without_personal_data
-from functions.collections.opening import current_of, entry_of
+from functions.collections.entries import entry_of
+from functions.collections.opening import current_of
 from functions.collections.points import blob_of, blob_prefix, passage_of, point_id, point_of, storable, work_field
 from functions.collections.ranking import Candidate, question_to_encode, ranked
 from functions.collections.words import shared_words, terms_of_passage, terms_of_question
@@ -79,7 +80,7 @@ class VersionedCollection:
         tokenizer: Takes personal data out of what is stored and asked; without one, it stays.
 
     Raises:
-        NoSuchCollectionError: The catalog has no entry of this name.
+        UnknownCollectionError: The catalog has no entry of this name.
     """
 
     def __init__(  # noqa: PLR0913 - the ports that it stands on
@@ -274,7 +275,7 @@ class VersionedCollection:
         Raises:
             NoSuchCollectionError: It was made before, and is gone.
         """
-        if version.phase == "filling":
+        if version.phase != "whole":
             self._store.create(version.layout)
         write(version.layout)
         if self._entry().version(version.number) is None:  # dropped meanwhile, and made again here

@@ -9,7 +9,9 @@ import pytest
 from collection_fakes import FRUIT, BagOfWords, FakeEncoders, Shelf, passage
 
 from functions.collections.collection import VersionedCollection
-from functions.collections.opening import ensured
+from functions.collections.entries import UnknownCollectionError, entry_of
+from functions.collections.lifecycle import create, remove_dropped, switch, take_out
+from functions.collections.opening import ensured, made
 from functions.collections.points import TEXT_BYTES, layout_of
 from functions.events.common import Passage, Work
 from functions.ports.encoders import UnknownEncoderError
@@ -422,7 +424,7 @@ def test_an_encoder_that_is_not_carried_is_told_and_nothing_is_stored(shelf: She
 
 
 def test_a_collection_that_was_never_made_is_told(shelf: Shelf) -> None:
-    with pytest.raises(NoSuchCollectionError, match="no collection nothing in the catalog"):
+    with pytest.raises(UnknownCollectionError, match="no collection 'nothing': there are none yet"):
         VersionedCollection(
             "nothing",
             catalog=shelf.catalog,
@@ -468,6 +470,66 @@ def test_a_current_version_that_was_moved_away_is_made_again_empty(shelf: Shelf)
     shelf.open().upsert(FRUIT, tenant="t")
     shelf.store.drop("documents_v1_bag-of-words-1")
     assert shelf.open().count(tenant="t") == 0
+
+
+def test_a_current_version_that_is_gone_is_not_made_again_beside_another_one(shelf: Shelf) -> None:
+    """It would be filled from an empty one, and lose what only it has."""
+    shelf.open().upsert(FRUIT, tenant="t")
+    shelf.add_version(phase="whole")
+    shelf.open().upsert(FRUIT, tenant="t")
+    shelf.store.drop("documents_v1_bag-of-words-1")
+    said = (
+        r"version 1 of documents, .* is not in the vector store \(documents_v1_bag-of-words-1\): bring it back from a "
+        r"copy, or `troupe collections switch documents 2` to another one and `drop documents 1`"
+    )
+    with pytest.raises(NoSuchCollectionError, match=said):
+        shelf.open()
+    assert [layout.name for layout in shelf.store.layouts()] == ["documents_v2_other-1"]
+    switch(shelf.catalog, "documents", 2)
+    take_out(shelf.catalog, "documents", 1)
+    remove_dropped(shelf.catalog, shelf.store, "documents")
+    assert shelf.open().count(tenant="t") == 3
+
+
+def test_where_the_other_one_is_not_whole_it_is_said_to_drop_that(shelf: Shelf) -> None:
+    shelf.open()
+    shelf.add_version()
+    shelf.store.drop("documents_v1_bag-of-words-1")
+    with pytest.raises(NoSuchCollectionError, match="or `troupe collections drop documents 2`, which is not whole"):
+        shelf.open()
+    take_out(shelf.catalog, "documents", 2)
+    assert shelf.open().count(tenant="t") == 0
+
+
+def test_a_collection_that_was_listed_without_the_store_is_made_by_whoever_has_it(shelf: Shelf) -> None:
+    create(shelf.catalog, "documents", shelf.encoder, ttl_s=None, now=shelf.clock())
+    assert [each.phase for each in entry_of(shelf.catalog, "documents").versions] == ["new"]
+    assert shelf.store.layouts() == []
+    shelf.open().upsert(FRUIT, tenant="t")
+    assert [each.phase for each in entry_of(shelf.catalog, "documents").versions] == ["whole"]
+    assert shelf.open().count(tenant="t") == 3
+
+
+def test_one_that_got_another_version_before_it_was_made_is_made_and_not_taken_for_lost(shelf: Shelf) -> None:
+    create(shelf.catalog, "documents", shelf.encoder, ttl_s=None, now=shelf.clock())
+    shelf.add_version()
+    entry = made(entry_of(shelf.catalog, "documents"), catalog=shelf.catalog, store=shelf.store)
+    assert [each.phase for each in entry.versions] == ["whole", "filling"]
+    collection = shelf.open()
+    collection.upsert(FRUIT, tenant="t")
+    assert len(shelf.held(1)) == len(shelf.held(2)) == 3
+
+
+@pytest.mark.parametrize("step", ["create", "write"])
+def test_making_one_may_be_cut_off_and_is_made_up_for(shelf: Shelf, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    create(shelf.catalog, "documents", shelf.encoder, ttl_s=None, now=shelf.clock())
+    with monkeypatch.context() as patched:
+        owner = shelf.store if step == "create" else shelf.catalog
+        patched.setattr(owner, step, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            made(entry_of(shelf.catalog, "documents"), catalog=shelf.catalog, store=shelf.store)
+    shelf.open().upsert(FRUIT, tenant="t")
+    assert shelf.open().count(tenant="t") == 3
 
 
 # --- personal data

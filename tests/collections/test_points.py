@@ -34,9 +34,7 @@ class Three:
 
 def point(passage: Passage) -> Point:
     vector = np.array([1, 0, 0], np.float32)
-    return point_of(
-        passage, vector, collection="c", tenant="t", encoder=Three.version, expires_at=NEVER, written=7.0
-    )
+    return point_of(passage, vector, collection="c", tenant="t", encoder=Three.version, expires_at=NEVER, written=7.0)
 
 
 def test_a_passage_comes_back_from_its_point() -> None:
