@@ -6,7 +6,7 @@ What a payload holds is flat: `id`, `name`, `source`, `text`, `work` (as JSON), 
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -26,7 +26,6 @@ FILTERED: Final[Mapping[str, Kind]] = {
     "name": "keyword",
     "labels": "keyword",
     "expires_at": "number",
-    "written": "number",
 }
 
 _POINT_IDS: Final = uuid.UUID("6f1f2a3e-6f0b-5f5e-9a57-0d2c1c2f7f11")
@@ -118,7 +117,16 @@ def blob_prefix(collection: str, tenant: str, passage_id: str) -> str:
 
 def work_field(work: Work) -> str:
     """What is known of a work, as a payload holds it; empty where nothing is."""
-    return "" if work == Work() else msgspec.json.encode(_storable_work(work)).decode()
+    return "" if work == Work() else msgspec.json.encode(changed_work(work, storable)).decode()
+
+
+def changed_work(work: Work, change: Callable[[str], str]) -> Work:
+    """The work with every text in it changed; what is empty stays so."""
+    said = {
+        field: (change(value) if value else "") if isinstance(value, str) else [change(each) for each in value]
+        for field, value in msgspec.structs.asdict(work).items()
+    }
+    return msgspec.convert(said, Work)
 
 
 def storable(text: str) -> str:
@@ -133,11 +141,3 @@ def _blob_key(collection: str, tenant: str, passage_id: str, text: str) -> str:
 def _beginning(text: str) -> str:
     data = text.encode()
     return text if len(data) <= TEXT_BYTES else data[:TEXT_BYTES].decode("utf-8", "ignore")
-
-
-def _storable_work(work: Work) -> Work:
-    said = {
-        field: storable(value) if isinstance(value, str) else [storable(each) for each in value]
-        for field, value in msgspec.structs.asdict(work).items()
-    }
-    return msgspec.convert(said, Work)

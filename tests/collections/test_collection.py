@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from collection_fakes import FRUIT, BagOfWords, FakeEncoders, Shelf, passage
+from collection_fakes import FRUIT, Shelf, passage
+from small_encoder import SmallEncoder
 
 from functions.collections.collection import VersionedCollection
 from functions.collections.entries import UnknownCollectionError, entry_of
@@ -384,7 +385,7 @@ def test_ids_of_another_type_are_refused_and_nothing_is_done(collection: Version
     assert list(collection.ids(tenant="t")) == ["5"]
 
 
-class Broken(BagOfWords):
+class Broken(SmallEncoder):
     """Makes what is no vector of texts that say so."""
 
     def encode(self, texts: list[str]) -> object:  # type: ignore[override]
@@ -402,7 +403,7 @@ def test_what_an_encoder_makes_that_is_no_vector_is_told_and_nothing_is_stored(s
     collection = shelf.open()
     shelf.add_version("other/1")
     collection.upsert([passage("a")], tenant="t")
-    shelf.encoders._by_version["other/1"] = Broken("other/1", 64)
+    shelf.encoders.kept["other/1"] = Broken("other/1", 64)
     with pytest.raises(PointsError, match=r"the encoder other/1 made .*nothing was done"):
         collection.upsert([passage("a", "new"), passage("b", text)], tenant="t")
     assert shelf.held(1) == shelf.held(2) == {"a": "about a"}
@@ -414,7 +415,7 @@ def test_what_an_encoder_makes_that_is_no_vector_is_told_and_nothing_is_stored(s
 def test_an_encoder_that_is_not_carried_is_told_and_nothing_is_stored(shelf: Shelf) -> None:
     collection = shelf.open()
     shelf.add_version("other/1")
-    del shelf.encoders._by_version["other/1"]
+    del shelf.encoders.kept["other/1"]
     with pytest.raises(UnknownEncoderError, match="other/1 is not carried"):
         collection.upsert(FRUIT, tenant="t")
     assert collection.count(tenant="t") == 0
@@ -560,4 +561,3 @@ def test_personal_data_is_taken_out_before_anything_is_encoded_stored_or_asked(s
     assert collection.read(["p"], tenant="t")[0].work == Work(title="[NAME-t]'s")
     assert not any("Ada" in text for text in shelf.encoder.encoded)
     assert "what did Ada say?" not in masking.kept
-    assert FakeEncoders(shelf.encoder).versions == {"Bag of words/1"}
