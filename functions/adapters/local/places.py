@@ -60,6 +60,7 @@ NAMED_PLACES = tuple(place for place in PLACES if place.rows == _OF_CONVERSATION
 OTHERS = {
     "process": "the processes at work",
     "plan": "the plans of the workflows",
+    "home": "what the home is called in a service that others use too",
     "document": "what was read into a collection: it is the collection's, whoever sent it",
     "erasing": "what is yet to be removed: ids and digests, until then",
     "collection": "which versions the collections have",

@@ -68,6 +68,8 @@ CREATE TABLE erasing (
 ) WITHOUT ROWID;
 """
 _ADDED_IN_4 = """
+CREATE TABLE home (id TEXT PRIMARY KEY) WITHOUT ROWID;
+INSERT INTO home VALUES (lower(hex(randomblob(8))));
 CREATE TABLE collection (
     name TEXT PRIMARY KEY,
     revision INTEGER NOT NULL,
@@ -87,8 +89,6 @@ CREATE TABLE original (
     PRIMARY KEY (tenant, token)
 ) WITHOUT ROWID;
 CREATE INDEX expiring_original ON original (expires);
-CREATE TABLE home (id TEXT PRIMARY KEY) WITHOUT ROWID;
-INSERT INTO home VALUES (lower(hex(randomblob(8))));
 ALTER TABLE process ADD COLUMN encoders TEXT NOT NULL DEFAULT '[]';
 """
 

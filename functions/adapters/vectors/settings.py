@@ -66,7 +66,6 @@ class _Product(msgspec.Struct, frozen=True, kw_only=True):
     url: Need
     key: Need
     region: Need = "not taken"
-    namespace: Need = "taken"
     opened: Callable[[VectorSettings, Path], VectorStore]
 
 
@@ -114,7 +113,7 @@ def _need_problems(given: Mapping[str, str], product: _Product, name: str) -> li
         (URL, product.url),
         (KEY, product.key),
         (REGION, product.region),
-        (NAMESPACE, product.namespace),
+        (NAMESPACE, "not taken" if product.url == "not taken" else "taken"),
     ):
         if need == "needed" and not given[setting]:
             problems.append(f"{setting} is not set, and {name} needs it")
@@ -190,10 +189,10 @@ def _weaviate(settings: VectorSettings, _home: Path) -> VectorStore:
 
 
 _PRODUCTS: Final[Mapping[str, _Product]] = {
-    "faiss": _Product(url="not taken", key="not taken", namespace="not taken", opened=_faiss),
+    "faiss": _Product(url="not taken", key="not taken", opened=_faiss),
     "milvus": _Product(url="taken", key="taken", opened=_milvus),
     "pinecone": _Product(url="taken", key="needed", region="taken", opened=_pinecone),
     "qdrant": _Product(url="needed", key="taken", opened=_qdrant),
-    "qdrant_edge": _Product(url="not taken", key="not taken", namespace="not taken", opened=_qdrant_edge),
+    "qdrant_edge": _Product(url="not taken", key="not taken", opened=_qdrant_edge),
     "weaviate": _Product(url="needed", key="taken", opened=_weaviate),
 }
