@@ -13,6 +13,7 @@ from typing import Self
 
 from functions.collections.lifecycle import remove_dropped
 from functions.collections.migration import fill
+from functions.collections.opening import made
 from functions.collections.recoding import recode
 from functions.errors import TroupeError
 from functions.ports.catalog import Entry

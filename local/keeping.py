@@ -12,6 +12,7 @@ from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.members import LockedError, locked
 from functions.adapters.local.store import Store
 from functions.adapters.vectors.settings import vector_settings
+from functions.collections.opening import made
 from functions.errors import TroupeError
 from local.comparing import Kept, kept_on
 from local.personal import opened_tokenizer, personal_settings
@@ -60,6 +61,8 @@ def keeping(home: Path) -> Iterator[Keeping]:
                 closing(Shelf(store, encoders, encoders.carried[0], personal=personal, vectors=vectors))
             )
             kept = kept_on(shelf, store.clock)
+            for entry in shelf.catalog.entries():
+                made(entry, catalog=shelf.catalog, store=shelf.vectors)  # where a command was cut off
         living = store.member.living
         yield Keeping(home, LocalCatalog(store), encoders, kept, at_work, store.clock, lambda: living().values())
 

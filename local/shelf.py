@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 from functions.adapters.local.blobs import LocalTexts
 from functions.adapters.local.catalog import LocalCatalog
+from functions.adapters.local.home import home_id
 from functions.adapters.local.store import Store
+from functions.adapters.vectors.namespaced import NamespacedStore
 from functions.adapters.vectors.settings import EMBEDDED, VectorSettings, opened
 from functions.collections.collection import VersionedCollection
 from functions.collections.gathering import GatheringCollection
@@ -12,11 +14,22 @@ from functions.collections.opening import current_of, ensured
 from functions.collections.points import Model
 from functions.ports.encoders import Encoders
 from functions.ports.personal import Reveal
+from functions.ports.vector_stores import VectorStore
 
 if TYPE_CHECKING:
     from functions.personal.tokenizer import PersonalTokenizer
 
 TEXTS = "texts"  # the folder of the texts that are too long for a payload: they stay as long as their passages
+
+
+def vectors_of(store: Store, settings: VectorSettings) -> VectorStore:
+    """Where the vectors of a home are; of a service that others may use too, the part that is its own.
+
+    Raises:
+        VectorStoreError: It cannot be opened.
+    """
+    found = opened(settings, store.folder)
+    return NamespacedStore(found, settings.namespace or home_id(store)) if settings.is_service else found
 
 
 class Shelf:
@@ -43,7 +56,7 @@ class Shelf:
         vectors: VectorSettings = EMBEDDED,
     ) -> None:
         self.catalog = LocalCatalog(store)
-        self.vectors = opened(vectors, store.folder)
+        self.vectors = vectors_of(store, vectors)
         self.texts = LocalTexts(store.folder / TEXTS)
         self.encoders = encoders
         self.personal = personal

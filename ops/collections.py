@@ -48,13 +48,17 @@ def create_collection(
 ) -> None:
     """Make a collection, empty."""
     from functions.collections.lifecycle import create
+    from functions.collections.opening import made
 
     ttl_s = seconds(ttl, "--ttl") if ttl else None
     with _keeping() as kept:
         entry = create(kept.catalog, name, _encoder(kept, encoder), ttl_s=ttl_s, now=kept.now())
         if kept.kept is not None:
-            kept.kept.store.create(entry.versions[0].layout)
-        _tell(kept, name, as_json=as_json, said=f"{name} is there, empty.")
+            made(entry, catalog=kept.catalog, store=kept.kept.store)
+            said = f"{name} is there, empty."
+        else:
+            said = f"{name} is listed: process {kept.at_work} makes it."
+        _tell(kept, name, as_json=as_json, said=said)
 
 
 @app.command("list")

@@ -95,7 +95,7 @@ def backup(home: Path, folder: Path) -> list[str]:
         for each in kept if unused else ():
             _copy(home / each, folder / each)
     left = [] if unused else [f"{home / each}: in use; stop `troupe run` to copy it too" for each in kept]
-    if vectors.url or vectors.product not in KEPT:
+    if vectors.is_service:
         left.append(f"the vectors: they are in {vectors.product}, which makes copies of its own")
     return left
 

@@ -17,6 +17,7 @@ from functions.collections.lifecycle import (
     switch,
     take_out,
 )
+from functions.collections.opening import made
 from functions.ports.catalog import Carrier, Entry, Progress
 from functions.ports.vector_stores import LayoutError
 from tests.memory_store import MemoryStore
@@ -27,9 +28,9 @@ OLD, NEW, OTHER = SmallEncoder(), SmallEncoder("small.2"), SmallEncoder("small.3
 
 @pytest.fixture
 def catalog() -> MemoryCatalog:
-    made = MemoryCatalog()
-    create(made, "documents", OLD, ttl_s=None, now=NOW)
-    return made
+    catalog = MemoryCatalog()
+    made(create(catalog, "documents", OLD, ttl_s=None, now=NOW), catalog=catalog, store=MemoryStore())
+    return catalog
 
 
 def fill(catalog: MemoryCatalog, number: int) -> None:

@@ -24,6 +24,7 @@ from functions.collections.collection import VersionedCollection
 from functions.collections.entries import entry_of
 from functions.collections.evaluation import Question
 from functions.collections.lifecycle import begin, create, set_rate, take_out
+from functions.collections.opening import made
 from functions.errors import TroupeError
 from functions.events.common import Passage
 from functions.ports.catalog import Entry, Progress
@@ -50,8 +51,8 @@ class Machine:
         self.home, self.catalog = home, LocalCatalog(store)
         self.points, self._clock = EdgeStore(home / "collections"), store.clock
         if self.catalog.read("documents") is None:
-            create(self.catalog, "documents", OLD, ttl_s=None, now=store.clock())
-            self.points.create(entry_of(self.catalog, "documents").versions[0].layout)
+            entry = create(self.catalog, "documents", OLD, ttl_s=None, now=store.clock())
+            made(entry, catalog=self.catalog, store=self.points)
             self.collection().upsert(PASSAGES, tenant="t")
 
     def kept(self, *encoders: SmallEncoder) -> Kept:

@@ -71,6 +71,11 @@ def test_a_server_near_by_needs_no_key() -> None:
             {**CLOUD, "TROUPE_VECTOR_STORE": "pinecone", "TROUPE_VECTOR_REGION": "eu-west-1"},
             "TROUPE_VECTOR_REGION is 'eu-west-1': expected aws/, gcp/ or azure/",
         ),
+        ({"TROUPE_VECTOR_NAMESPACE": "prod"}, "TROUPE_VECTOR_NAMESPACE is set, and qdrant_edge takes none"),
+        (
+            {**CLOUD, "TROUPE_VECTOR_STORE": "qdrant", "TROUPE_VECTOR_NAMESPACE": "prod.eu"},
+            r"TROUPE_VECTOR_NAMESPACE is 'prod\.eu': expected 1 to 32 of a-z, 0-9 and '-'",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_told_with_what_would_be(given: Mapping[str, str], said: str) -> None:

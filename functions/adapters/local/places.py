@@ -61,6 +61,7 @@ OTHERS = {
     "process": "the processes at work",
     "carrier": "the encoders that the processes at work carry",
     "plan": "the plans of the workflows",
+    "home": "what the home is called in a service that others use too",
     "document": "what was read into a collection: it is the collection's, whoever sent it",
     "erasing": "what is yet to be removed: ids and digests, until then",
     "collection": "which versions the collections have",

@@ -68,6 +68,8 @@ CREATE TABLE erasing (
 ) WITHOUT ROWID;
 """
 _ADDED_IN_4 = """
+CREATE TABLE home (id TEXT PRIMARY KEY) WITHOUT ROWID;
+INSERT INTO home VALUES (lower(hex(randomblob(8))));
 CREATE TABLE collection (
     name TEXT PRIMARY KEY,
     revision INTEGER NOT NULL,

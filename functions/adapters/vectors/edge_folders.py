@@ -48,7 +48,6 @@ _FIELDS_OF_1: Final[Mapping[str, Kind]] = {
     "name": "keyword",
     "labels": "keyword",
     "expires_at": "number",
-    "written": "number",
 }
 
 

@@ -23,11 +23,13 @@ STORE: Final = "TROUPE_VECTOR_STORE"
 URL: Final = "TROUPE_VECTOR_URL"
 KEY: Final = "TROUPE_VECTOR_KEY"
 REGION: Final = "TROUPE_VECTOR_REGION"
+NAMESPACE: Final = "TROUPE_VECTOR_NAMESPACE"
 DEFAULT: Final = "qdrant_edge"
 #: What each product that runs in the process keeps, below the home folder.
 KEPT: Final[Mapping[str, str]] = {"qdrant_edge": "collections", "faiss": "faiss", "milvus": "milvus.db"}
 _REFERENCE: Final = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 _REGION: Final = re.compile(r"(aws|gcp|azure)/([a-z0-9-]{1,63})")
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _DEFAULT_REGION: Final = "aws/us-east-1"
 
 Need = Literal["needed", "taken", "not taken"]
@@ -46,12 +48,19 @@ class VectorSettings(msgspec.Struct, frozen=True, kw_only=True):
             process, or is always at the same place.
         key: Where its key is; None where it has none.
         region: Where new indexes are made, as `cloud/region`, for Pinecone.
+        namespace: What the collections of a service are kept under; empty where the home itself says it.
     """
 
     product: str
     url: str = ""
     key: Secret | None = None
     region: str = _DEFAULT_REGION
+    namespace: str = ""
+
+    @property
+    def is_service(self) -> bool:
+        """Whether others may keep their vectors there too: what runs in this process is in the home."""
+        return bool(self.url) or self.product not in KEPT
 
     @property
     def urls(self) -> Sequence[str]:
@@ -92,7 +101,7 @@ def vector_settings(environment: Mapping[str, str]) -> VectorSettings:
     Raises:
         VectorSettingsError: With everything that is wrong.
     """
-    given = {name: environment.get(name, "").strip() for name in (STORE, URL, KEY, REGION)}
+    given = {name: environment.get(name, "").strip() for name in (STORE, URL, KEY, REGION, NAMESPACE)}
     name = given[STORE] or DEFAULT
     product = _PRODUCTS.get(name)
     problems = [
@@ -104,7 +113,13 @@ def vector_settings(environment: Mapping[str, str]) -> VectorSettings:
         raise VectorSettingsError("the vector store cannot be used: " + "; ".join(problems))
     reference = _REFERENCE.fullmatch(given[KEY])
     key = Secret(reference[1], environment) if reference else None
-    return VectorSettings(product=name, url=given[URL], key=key, region=given[REGION] or _DEFAULT_REGION)
+    return VectorSettings(
+        product=name,
+        url=given[URL],
+        key=key,
+        region=given[REGION] or _DEFAULT_REGION,
+        namespace=given[NAMESPACE],
+    )
 
 
 def opened(settings: VectorSettings, home: Path) -> VectorStore:
@@ -157,7 +172,12 @@ def _need_problems(given: Mapping[str, str], product: _Product | None, name: str
     if product is None:
         return [f"{STORE} is {name!r:.60}: choose one of {', '.join(sorted(_PRODUCTS))}"]
     problems = []
-    for setting, need in ((URL, product.url), (KEY, product.key), (REGION, product.region)):
+    for setting, need in (
+        (URL, product.url),
+        (KEY, product.key),
+        (REGION, product.region),
+        (NAMESPACE, "not taken" if product.url == "not taken" else "taken"),
+    ):
         if need == "needed" and not given[setting]:
             problems.append(f"{setting} is not set, and {name} needs it")
         if need == "not taken" and given[setting]:
@@ -191,6 +211,10 @@ def _place_problems(given: Mapping[str, str], product: _Product | None, name: st
             problems.append(f"{setting} stands there before")
     if given[REGION] and not _REGION.fullmatch(given[REGION]):
         problems.append(f"{REGION} is {given[REGION]!r:.60}: expected aws/, gcp/ or azure/ and its region")
+    if given[NAMESPACE] and not _NAMESPACE.fullmatch(given[NAMESPACE]):
+        problems.append(
+            f"{NAMESPACE} is {given[NAMESPACE]!r:.60}: expected 1 to 32 of a-z, 0-9 and '-', '-' not at an end"
+        )
     return problems
 
 
