@@ -1,7 +1,8 @@
 """Compare two versions of a collection: here, or in the process that has the collections, asked through a folder."""
 
+import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,27 +19,38 @@ from functions.events.decoding import decoder
 from functions.ports.blobs import KeptBlobs
 from functions.ports.catalog import Catalog, Entry
 from functions.ports.encoders import Encoders
+from functions.ports.personal import Tokenizer
 from functions.ports.vector_stores import Equals, Filter, Range, VectorStore
 from local.shelf import Shelf
 
 FOLDER = "evaluations"
 _ASKED, _TOLD = ".asked", ".told"
 
+log = logging.getLogger("troupe.collections")
+
 
 @dataclass(frozen=True)
 class Kept:
-    """What the collections of a workspace are kept in."""
+    """What the collections of a workspace are kept in; the tokenizer takes personal data out of questions."""
 
     catalog: Catalog
     store: VectorStore
     encoders: Encoders
     blobs: KeptBlobs
     now: Callable[[], datetime]
+    tokenizer: Tokenizer | None = None
 
 
 def kept_on(shelf: Shelf, now: Callable[[], datetime]) -> Kept:
     """What the collections of this machine are kept in."""
-    return Kept(catalog=shelf.catalog, store=shelf.vectors, encoders=shelf.encoders, blobs=shelf.texts, now=now)
+    return Kept(
+        catalog=shelf.catalog,
+        store=shelf.vectors,
+        encoders=shelf.encoders,
+        blobs=shelf.texts,
+        now=now,
+        tokenizer=shelf.personal,
+    )
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,18 +135,30 @@ def forget(asked: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def wanted_of(home: Path) -> Sequence[Path]:
+    """The comparisons that somebody waits for."""
+    return sorted((home / FOLDER).glob(f"[!.]*{_ASKED}"))
+
+
 def answer(home: Path, kept: Kept) -> None:
     """Make the comparisons that are wanted. Whoever asked removes the answer."""
-    for asked in sorted((home / FOLDER).glob(f"[!.]*{_ASKED}")):
+    for asked in wanted_of(home):
+        answered = _answered(asked, kept)
         try:
-            answered = Told(evaluation=compared(decoder(Wanted).decode(asked.read_bytes()), kept))
-        except FileNotFoundError:
-            continue  # nobody waits any more
-        except (TroupeError, msgspec.MsgspecError, OSError) as error:
-            answered = Told(error=str(error))
-        if asked.exists():
-            _write(asked.with_suffix(_TOLD), answered)
-        asked.unlink(missing_ok=True)
+            if asked.exists():  # else nobody waits any more
+                _write(asked.with_suffix(_TOLD), answered)
+        finally:
+            asked.unlink(missing_ok=True)  # else those after it would never be made
+
+
+def _answered(asked: Path, kept: Kept) -> Told:
+    try:
+        return Told(evaluation=compared(decoder(Wanted).decode(asked.read_bytes()), kept))
+    except (TroupeError, msgspec.MsgspecError, OSError) as error:
+        return Told(error=str(error))
+    except Exception as error:
+        log.exception("two versions could not be compared")
+        return Told(error=f"the versions could not be compared: {error!r}, and more in the log of the process at work")
 
 
 def _held(entry: Entry, number: int, kept: Kept) -> VersionedCollection:
@@ -146,10 +170,14 @@ def _held(entry: Entry, number: int, kept: Kept) -> VersionedCollection:
         encoders=kept.encoders,
         blobs=kept.blobs,
         now=kept.now,
+        tokenizer=kept.tokenizer,
     )
 
 
 def _write(path: Path, content: Wanted | Told) -> None:
     draft = path.with_name(f".{path.name}")
-    draft.write_bytes(msgspec.json.encode(content))
-    draft.rename(path)
+    try:
+        draft.write_bytes(msgspec.json.encode(content))
+        draft.rename(path)
+    finally:
+        draft.unlink(missing_ok=True)

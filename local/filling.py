@@ -6,19 +6,24 @@ What is wanted stands in the catalog and in a folder, so that it survives whoeve
 import logging
 import threading
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
 
 from functions.collections.lifecycle import remove_dropped
 from functions.collections.migration import fill
+from functions.collections.opening import made
 from functions.collections.recoding import recode
 from functions.errors import TroupeError
 from functions.ports.catalog import Entry
-from local.comparing import Kept, answer
+from functions.ports.vector_stores import Layout, NoSuchCollectionError
+from local.comparing import Kept, answer, wanted_of
 
 LOOK_S = 0.25  # how long what a command wants may go unnoticed
 AFTER_FAILURE_S = 5.0
+INDEX_LOOK_S = 60.0  # how long points may be searched without an index; so often a store is asked whether it wants one
+INDEX_AFTER_FAILURE_S = 600.0
 STOP_S = 10.0
 
 log = logging.getLogger("troupe.collections")
@@ -37,7 +42,9 @@ class Filling:
         self._home = home
         self._stopping = threading.Event()
         self._looking = threading.Thread(target=self._look, name="collections", daemon=True)
-        self._filling: dict[tuple[str, int], threading.Thread] = {}
+        self._working: dict[str, threading.Thread] = {}  # by what each does
+        self._indexing = threading.Thread()
+        self._index_at = 0.0
 
     def __enter__(self) -> Self:
         self.start()
@@ -48,27 +55,37 @@ class Filling:
 
     def start(self) -> None:
         """Go on with whatever is wanted, from now on."""
+        self._index_at = time.monotonic() + INDEX_LOOK_S  # nothing slows what is asked first
         self._looking.start()
 
     def stop(self) -> None:
-        """Come to an end after the batch in work; what is not done is for the next start."""
+        """Come to an end after the batch in work; what is not done is for the next start.
+
+        An index that is being built is not waited for: it is cut off when the store is closed.
+        """
         self._stopping.set()
         until = time.monotonic() + STOP_S
-        for thread in (self._looking, *self._filling.values()):
-            thread.join(max(until - time.monotonic(), 0.0))
-            if thread.is_alive():  # an index is being built, say: it may be cut off at any point
-                log.warning("%s was still at work after %g s, and goes on at the next start", thread.name, STOP_S)
+        self._ended(self._looking, until)  # from then on, nothing more begins
+        for thread in self._working.values():
+            self._ended(thread, until)
+
+    @staticmethod
+    def _ended(thread: threading.Thread, until: float) -> None:
+        thread.join(max(until - time.monotonic(), 0.0))
+        if thread.is_alive():  # an index is being built, say: it may be cut off at any point
+            log.warning("the %s was still at work after %g s, and goes on at the next start", thread.name, STOP_S)
 
     def _look(self) -> None:
         pause_s = 0.0
         while not self._stopping.wait(pause_s):
             pause_s = LOOK_S
             try:
-                for entry in self._kept.catalog.entries():
-                    self._fill_each(entry)
-                    if entry.dropping:
-                        remove_dropped(self._kept.catalog, self._kept.store, entry.name)
-                answer(self._home, self._kept)
+                entries = self._kept.catalog.entries()
+                for entry in entries:
+                    self._begin_each(entry)
+                self._index_each(entries)
+                if wanted_of(self._home):
+                    self._begin("comparison of versions", partial(answer, self._home, self._kept))
             except (TroupeError, OSError) as error:
                 pause_s = AFTER_FAILURE_S
                 log.error("the collections cannot be looked after, which is tried again: %s", error)  # noqa: TRY400 - it says it all
@@ -76,31 +93,68 @@ class Filling:
                 pause_s = AFTER_FAILURE_S
                 log.exception("the collections cannot be looked after, which is tried again")
 
-    def _fill_each(self, entry: Entry) -> None:
-        """A thread for each version: where one stands still, the others go on."""
-        for version in entry.versions:
-            key = (entry.name, version.number)
-            running = self._filling.get(key)
-            if version.phase == "filling" and (running is None or not running.is_alive()):
-                thread = threading.Thread(target=self._fill, args=key, name=f"filling-{version.number}", daemon=True)
-                self._filling[key] = thread
-                thread.start()
+    def _begin_each(self, entry: Entry) -> None:
+        name = entry.name
+        if any(version.phase == "new" for version in entry.versions):
+            making = partial(made, entry, catalog=self._kept.catalog, store=self._kept.store)
+            self._begin(f"making of {name}", making)
+        for number in (version.number for version in entry.versions if version.phase == "filling"):
+            self._begin(f"filling of version {number} of {name}", partial(self._fill, name, number))
+        if entry.dropping:
+            dropped = partial(remove_dropped, self._kept.catalog, self._kept.store, name)
+            self._begin(f"removal of what was dropped of {name}", dropped)
+
+    def _index_each(self, entries: Sequence[Entry]) -> None:
+        """A thread for all whole versions, one after another; one that is being filled is indexed by who fills it."""
+        if time.monotonic() < self._index_at or self._indexing.is_alive():
+            return
+        self._index_at = time.monotonic() + INDEX_LOOK_S
+        whole = [version.layout for entry in entries for version in entry.versions if version.phase == "whole"]
+        self._indexing = threading.Thread(target=self._index, args=(whole,), name="indexing", daemon=True)
+        self._indexing.start()
+
+    def _index(self, layouts: Sequence[Layout]) -> None:
+        for layout in layouts:
+            if self._stopping.is_set():
+                return
+            try:
+                self._kept.store.optimize(layout)
+            except NoSuchCollectionError:
+                log.debug("%s is not made yet, or was dropped", layout.name)
+            except (TroupeError, OSError) as error:
+                self._index_at = time.monotonic() + INDEX_AFTER_FAILURE_S
+                if not self._stopping.is_set():  # else the store was closed
+                    log.error("%s is not indexed, which is tried again: %s", layout.name, error)  # noqa: TRY400 - it says it all
+            except Exception:
+                log.exception("%s is not indexed, which is tried again", layout.name)
+
+    def _begin(self, what: str, work: Callable[[], object]) -> None:
+        """In a thread of its own, unless it is at work: where one thing takes long or fails, the others go on."""
+        running = self._working.get(what)
+        if running is None or not running.is_alive():
+            self._working[what] = threading.Thread(target=self._work, args=(what, work), name=what, daemon=True)
+            self._working[what].start()
+
+    def _work(self, what: str, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except (TroupeError, OSError) as error:
+            log.error("the %s failed, which is tried again: %s", what, error)  # noqa: TRY400 - it says it all
+            self._stopping.wait(AFTER_FAILURE_S)
+        except Exception:
+            log.exception("the %s failed, which is tried again", what)
+            self._stopping.wait(AFTER_FAILURE_S)
 
     def _fill(self, name: str, number: int) -> None:
         kept = self._kept
         log.info("version %d of %s is being filled", number, name)
-        try:
-            ended = fill(
-                name,
-                number,
-                catalog=kept.catalog,
-                store=kept.store,
-                recode=partial(recode, encoders=kept.encoders, blobs=kept.blobs),
-                now=kept.now,
-                wait=self._stopping.wait,
-            )
-        except Exception:
-            log.exception("version %d of %s is not filled, which is tried again", number, name)
-            self._stopping.wait(AFTER_FAILURE_S)
-        else:
-            log.info("version %d of %s is %s", number, name, ended)
+        ended = fill(
+            name,
+            number,
+            catalog=kept.catalog,
+            store=kept.store,
+            recode=partial(recode, encoders=kept.encoders, blobs=kept.blobs),
+            now=kept.now,
+            wait=self._stopping.wait,
+        )
+        log.info("version %d of %s is %s", number, name, ended)

@@ -12,8 +12,10 @@ from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.members import LockedError, locked
 from functions.adapters.local.store import Store
 from functions.adapters.vectors.settings import vector_settings
+from functions.collections.opening import made
 from functions.errors import TroupeError
 from local.comparing import Kept, kept_on
+from local.personal import opened_tokenizer, personal_settings
 from local.shelf import Shelf
 
 
@@ -45,6 +47,7 @@ def keeping(home: Path) -> Iterator[Keeping]:
     """Open the catalog of a workspace, and its collections unless another process has them.
 
     Raises:
+        PersonalDataError: Personal data is to be taken out of texts, and cannot be: its key is missing.
         TroupeError: The store is damaged, or the folder cannot be used.
     """
     with ExitStack() as closing_all:
@@ -53,10 +56,13 @@ def keeping(home: Path) -> Iterator[Keeping]:
         encoders = closing_all.enter_context(closing(registered(home, os.environ)))
         kept = None
         if not at_work:
+            personal, vectors = opened_tokenizer(personal_settings(os.environ), store), vector_settings(os.environ)
             shelf = closing_all.enter_context(
-                closing(Shelf(store, encoders, encoders.carried[0], vectors=vector_settings(os.environ)))
+                closing(Shelf(store, encoders, encoders.carried[0], personal=personal, vectors=vectors))
             )
             kept = kept_on(shelf, store.clock)
+            for entry in shelf.catalog.entries():
+                made(entry, catalog=shelf.catalog, store=shelf.vectors)  # where a command was cut off
         living = store.member.living
         yield Keeping(home, LocalCatalog(store), encoders, kept, at_work, store.clock, lambda: living().values())
 

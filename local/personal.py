@@ -7,7 +7,7 @@ alone.
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 import msgspec
 
 from functions.adapters.local.store import Store
-from functions.adapters.local.vault import LocalVault
+from functions.adapters.local.vault import LocalVault, keep_key, key_of
 from functions.adapters.models.settings import ModelSettingsError, Secret
 from functions.ports.personal import PersonalDataError
 
@@ -35,6 +35,10 @@ USUAL_DAYS = 7
 MOST_DAYS = 3650
 USUAL_REGIONS = ("US", "GB", "DE", "FR", "ES")
 KEY_FILE = "personal-data.key"
+_BRING_BACK = (
+    f"bring that key back to where it was, or name it in {KEY}, after a new one if you like (env:NEW,env:OLD); where "
+    "it is lost, name an empty folder in TROUPE_HOME, and documents are read anew"
+)
 
 
 class PersonalSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,14 +79,16 @@ def opened_tokenizer(settings: PersonalSettings, store: Store) -> "PersonalToken
     """What takes personal data out of texts before anything is stored; None where it is kept in them.
 
     Raises:
-        PersonalDataError: There is no key, or one that cannot be used.
+        PersonalDataError: There is no key, one that cannot be used, or another one than made the tokens in the store.
     """
     if settings.mode == "keep":
         return None
     from functions.personal.tokenizer import PersonalTokenizer  # noqa: PLC0415 - slow, and not for all
 
+    keys = _keys(settings, store)
+    _keep_to(keys, store)
     return PersonalTokenizer(
-        _keys(settings, store),
+        keys,
         vault=LocalVault(store) if settings.mode == "vault" else None,
         ttl=timedelta(days=settings.days),
         regions=settings.regions,
@@ -145,6 +151,22 @@ def _keys(settings: PersonalSettings, store: Store) -> "list[Key]":
     return keys
 
 
+def _keep_to(keys: "Sequence[Key]", store: Store) -> None:
+    """Refuse keys that make other tokens than those in the store, unless one of them made those."""
+    known = key_of(store)
+    if known is not None and known not in {key.id for key in keys}:
+        raise PersonalDataError(
+            f"the tokens in the store are of the key {known.hex()}, and {_shown(keys)} would make others, which find "
+            f"none of them: {_BRING_BACK}"
+        )
+    if known != keys[0].id:
+        keep_key(store, keys[0].id)
+
+
+def _shown(keys: "Sequence[Key]") -> str:
+    return " and ".join(key.id.hex() for key in keys)
+
+
 def key_file(environment: Mapping[str, str]) -> Path:
     """Where the key of this machine is, for whoever names no other."""
     home = environment.get("XDG_CONFIG_HOME") or Path.home() / ".config"
@@ -152,13 +174,13 @@ def key_file(environment: Mapping[str, str]) -> Path:
 
 
 def _of_this_machine(file: Path, store: Store) -> bytes:
-    """The key in the file, which is made where there is none; never a new one over originals of another."""
+    """The key in the file, which is made where there is none; never a new one over tokens of another."""
     try:
         if not file.exists():
-            if store.read("SELECT 1 FROM original LIMIT 1"):
+            if (known := key_of(store)) is not None:
                 raise PersonalDataError(
-                    f"the key of personal data is gone from {file}, and the store has originals under it: bring it "
-                    f"back, or name another in {KEY}"
+                    f"there is no key of personal data in {file}, and the tokens in the store are of the key "
+                    f"{known.hex()}: {_BRING_BACK}"
                 )
             _make(file)
         if stat.S_IMODE(file.stat().st_mode) & 0o077:

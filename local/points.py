@@ -7,12 +7,12 @@ from functions.adapters.encoders.registry import CarriedEncoders
 from functions.adapters.local.blobs import LocalTexts
 from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.store import Store
-from functions.adapters.vectors.settings import EMBEDDED, VectorSettings, opened
+from functions.adapters.vectors.settings import EMBEDDED, VectorSettings
 from functions.collections.collection import VersionedCollection
 from functions.collections.points import point_id
 from functions.ports.vector_stores import VectorStore
 from functions.ports.vectors import Collection
-from local.shelf import TEXTS, Shelf
+from local.shelf import TEXTS, Shelf, vectors_of
 
 
 class Points:
@@ -60,13 +60,16 @@ class Points:
                 blobs=LocalTexts(self._store.folder / TEXTS),
                 now=self._store.clock,
             ).erase(ids, tenant=tenant)
-        for layout in [] if names else [each for each in vectors.layouts() if each.name == key]:
-            vectors.erase(layout, [point_id(tenant, each) for each in ids])
+        if names:
+            return
+        for layout in vectors.layouts():
+            if layout.name == key:
+                vectors.erase(layout, [point_id(tenant, each) for each in ids])
 
     @contextmanager
     def _vectors(self) -> Iterator[VectorStore]:
         if self._shelf is not None:
             yield self._shelf.vectors
             return
-        with closing(opened(self._settings, self._store.folder)) as vectors:
+        with closing(vectors_of(self._store, self._settings)) as vectors:
             yield vectors

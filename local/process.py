@@ -71,7 +71,7 @@ class LocalProcess:
         store: Opened by the caller, who also closes it.
         workflows: What to run.
         collections: By the resource name that the workflows declare.
-        shelf: What they stand on; without one, this process carries no encoders.
+        shelf: What they stand on; without one, no version of theirs is filled here.
         chat: The language model; without one, agents go the way without.
         actions: What may be asked of servers outside, by name; without any, nothing.
         workers: How many deliveries are worked on at a time.
@@ -103,8 +103,7 @@ class LocalProcess:
         self._now = now
         self._store = store
         self._blobs = LocalBlobs(store.folder / "blobs")
-        encoders = frozenset[str]() if shelf is None else shelf.encoders.versions
-        self._bus = Bus(store, self.plans.values(), now, workers * PLACES_A_WORKER, encoders)
+        self._bus = Bus(store, self.plans.values(), now, workers * PLACES_A_WORKER)
         self.requests = LocalRequests(self._bus)
         self._pool = Pool(self._bus, self._deliver, self._lease_s, workers)
         self._deadlines = threading.Thread(target=self._expire_overdue, name="deadlines", daemon=True)

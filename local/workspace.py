@@ -22,6 +22,7 @@ from functions.documents.folder import open_folder
 from functions.documents.python_docs import python_documents
 from functions.documents.sync import Progress, Report, sync
 from functions.errors import TroupeError
+from functions.events.common import Passage
 from functions.events.envelope import digest
 from functions.workflows.catalog import WORKFLOWS
 from local.personal import opened_tokenizer, personal_settings
@@ -74,6 +75,17 @@ class Workspace:
         sent = upload_ledger(self._store, self.documents, TENANT)
         documents = self.corpus.documents
         return sync(documents, self.documents, self._ledger, tenant=TENANT, progress=progress, beside=[sent])
+
+    def search(self, text: str, *, limit: int) -> Sequence[Passage]:
+        """The passages nearest to a text, with originals in the place of their tokens, as answers show them."""
+        found, reveal = self.documents.search(text, limit=limit, tenant=TENANT), self.shelf.reveal(TENANT)
+        if reveal is None:
+            return found
+        shown = reveal.revealed
+        return [
+            msgspec.structs.replace(each, name=shown(each.name), source=shown(each.source), text=shown(each.text))
+            for each in found
+        ]
 
     def process(self) -> LocalProcess:
         """A process over this workspace that runs every workflow."""

@@ -214,7 +214,7 @@ def search(
     """Find the passages nearest to a text. JSON: a list of name, score, source and text."""
     checked = _checked_text(text)
     with _opened(docs, quiet=as_json) as opened:
-        found = opened.documents.search(checked, limit=limit, tenant=DEFAULT_TENANT)
+        found = opened.search(checked, limit=limit)
     if as_json:
         print_json([{"name": p.name, "score": round(p.score, 4), "source": p.source, "text": p.text} for p in found])
     else:

@@ -48,13 +48,17 @@ def create_collection(
 ) -> None:
     """Make a collection, empty."""
     from functions.collections.lifecycle import create
+    from functions.collections.opening import made
 
     ttl_s = seconds(ttl, "--ttl") if ttl else None
     with _keeping() as kept:
         entry = create(kept.catalog, name, _encoder(kept, encoder), ttl_s=ttl_s, now=kept.now())
         if kept.kept is not None:
-            kept.kept.store.create(entry.versions[0].layout)
-        _tell(kept, name, as_json=as_json, said=f"{name} is there, empty.")
+            made(entry, catalog=kept.catalog, store=kept.kept.store)
+            said = f"{name} is there, empty."
+        else:
+            said = f"{name} is listed: process {kept.at_work} makes it."
+        _tell(kept, name, as_json=as_json, said=said)
 
 
 @app.command("list")
@@ -186,6 +190,24 @@ def drop_version(
         else:
             said = f"Version {number} of {name} is out of use: process {kept.at_work} removes its points."
         _tell(kept, name, as_json=as_json, said=said)
+
+
+@app.command("rebalance")
+def rebalance(as_json: Json = False) -> None:
+    """Bring the points to the services that TROUPE_VECTOR_URL lists now, or go on with that; while nobody uses them."""
+    from local.spreading import spread
+    from ops import show_collections
+
+    try:
+        with show_collections.moving() as told:
+            moved, urls = spread(home_with_store(), told)
+    except KeyboardInterrupt:
+        typer.echo("Stopped: `troupe collections rebalance` goes on from here.", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if as_json:
+        print_json({"moved": moved, "services": urls})
+    else:
+        typer.echo(f"{moved:,} points were moved; they are at {', '.join(urls)}.")
 
 
 @contextmanager

@@ -89,11 +89,13 @@ def backup(home: Path, folder: Path) -> list[str]:
         source.backup(target)
     _copy(home / "blobs", folder / "blobs")  # after the store: a blob is there before what refers to it
     kept = [each for each in (*KEPT.values(), TEXTS) if (home / each).exists()]
+    for placing in home.glob("shards-*.json"):
+        _copy(placing, folder / placing.name)
     with _collections_unused(home) as unused:
         for each in kept if unused else ():
             _copy(home / each, folder / each)
     left = [] if unused else [f"{home / each}: in use; stop `troupe run` to copy it too" for each in kept]
-    if vectors.url or vectors.product not in KEPT:
+    if vectors.is_service:
         left.append(f"the vectors: they are in {vectors.product}, which makes copies of its own")
     return left
 

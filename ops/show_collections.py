@@ -9,6 +9,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from functions.adapters.vectors.placement import Checkpoint
 from functions.collections.evaluation import Evaluation, Scores
 from functions.collections.lifecycle import Status, VersionStatus
 from functions.documents.chunks import clean
@@ -38,6 +39,18 @@ def filling_bar() -> Iterator[Callable[[Progress | None], None]]:
             said = progress.problem
 
         yield move
+
+
+@contextmanager
+def moving() -> Iterator[Callable[[Checkpoint], None]]:
+    """A line on standard error, changed by how far points are moved."""
+    with Console(stderr=True).status("Moving points") as line:
+
+        def told(checkpoint: Checkpoint) -> None:
+            at = f"; now those of {checkpoint.collection} at {checkpoint.shard}" if checkpoint.shard else ""
+            line.update(Text(clean(f"{checkpoint.moved:,} points are copied{at}")))
+
+        yield told
 
 
 def show_list(console: Console, found: Sequence[Status]) -> None:

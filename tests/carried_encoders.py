@@ -4,17 +4,21 @@ from functions.ports.encoders import Encoder, UnknownEncoderError
 
 
 class Carrying:
-    """Those given, and no others."""
+    """Those given, and no others.
+
+    Attributes:
+        kept: By version.
+    """
 
     def __init__(self, *encoders: Encoder) -> None:
-        self._encoders = {encoder.version: encoder for encoder in encoders}
+        self.kept = {encoder.version: encoder for encoder in encoders}
 
     @property
     def versions(self) -> frozenset[str]:
-        return frozenset(self._encoders)
+        return frozenset(self.kept)
 
     def encoder(self, version: str) -> Encoder:
         try:
-            return self._encoders[version]
+            return self.kept[version]
         except KeyError:
             raise UnknownEncoderError(f"{version} is not carried here") from None

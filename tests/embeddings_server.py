@@ -148,7 +148,7 @@ def dripping(ends: threading.Event) -> Reply:
 
     def reply(handler: Handler, _: Body) -> None:
         handler.send_response(200)
-        handler.send_header("content-length", "1000000")
+        handler.send_header("content-length", "10000")
         handler.end_headers()
         while not ends.wait(0.02):
             handler.wfile.write(b" ")

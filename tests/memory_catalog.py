@@ -1,7 +1,7 @@
 """The `Catalog` port in memory, for tests that are about collections and not about where their entries are kept."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -10,28 +10,32 @@ from functions.ports.catalog import Carrier, ChangedMeanwhileError, Entry, Progr
 
 class MemoryCatalog:
     """Attributes:
+    kept: The entries, by name.
     living: What `carriers` tells.
+    before: Called before each reading; may change what is read.
     """
 
     def __init__(self) -> None:
         self.living: list[Carrier] = []
-        self._entries: dict[str, Entry] = {}
+        self.kept: dict[str, Entry] = {}
+        self.before: Callable[[], None] = lambda: None
         self._progress: dict[tuple[str, int], Progress] = {}
         self._lock = threading.Lock()
 
     def read(self, name: str) -> Entry | None:
-        return self._entries.get(name)
+        self.before()
+        return self.kept.get(name)
 
     def entries(self) -> Sequence[Entry]:
-        return [self._entries[name] for name in sorted(self._entries)]
+        return [self.kept[name] for name in sorted(self.kept)]
 
     def write(self, entry: Entry) -> Entry:
         with self._lock:
-            found = self._entries.get(entry.name)
+            found = self.kept.get(entry.name)
             if (found.revision if found else 0) != entry.revision:
                 raise ChangedMeanwhileError(f"{entry.name} was changed meanwhile")
-            self._entries[entry.name] = msgspec.structs.replace(entry, revision=entry.revision + 1)
-            return self._entries[entry.name]
+            self.kept[entry.name] = msgspec.structs.replace(entry, revision=entry.revision + 1)
+            return self.kept[entry.name]
 
     def progress(self, name: str, number: int) -> Progress | None:
         return self._progress.get((name, number))

@@ -7,7 +7,8 @@ The corpus is a part of the standard library's documentation, once encoded by th
 with 8-bit weights, in two versions of one collection on Qdrant Edge. The questions' vectors are prepared, so that what
 is timed is the search. Two things are looked at: whether every query that the store gets is of the encoder of the
 collection that it goes to, and whether every answer, with its scores, is the one of the old or the one of the new
-version as they answer alone. Needs the `model` dependency group; the first run encodes the corpus.
+version as they answer alone. It ends with 1 where a query fails or mixes them, or the name stops moving. Needs the
+`model` dependency group; the first run encodes the corpus.
 """
 
 import argparse
@@ -15,7 +16,8 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,13 +150,13 @@ def answered(collection: VersionedCollection, question: str) -> Answer:
     return tuple((passage.id, passage.score) for passage in found)
 
 
-def moving(catalog: LocalCatalog, stopping: threading.Event) -> Iterator[int]:
-    """Switch and roll back until told to stop; a number for each time that the name moved."""
+def moving(catalog: LocalCatalog, stopping: threading.Event) -> int:
+    """Switch and roll back until told to stop; how often the name moved."""
     moved = 0
     while not stopping.wait(0.001):
         (rollback if moved % 2 else switch)(catalog, NAME)
         moved += 1
-        yield moved
+    return moved
 
 
 def main() -> None:
@@ -185,14 +187,22 @@ def main() -> None:
         checked.made_by = {
             vector.tobytes(): encoder.version for encoder in encoders for vector in encoder.known.values()
         }
-        stopping, moves = threading.Event(), [0]
-        mover = threading.Thread(target=lambda: moves.extend(moving(catalog, stopping)))
-        mover.start()
         searchers = Searchers(collection, expected)
-        took_s = searchers.ask(given.queries)
-        stopping.set()
-        mover.join()
-        report(searchers.counts, checked.mixed, moves[-1], took_s, len(passages))
+        took_s, moves = searched_while_moving(searchers, catalog, given.queries)
+        report(searchers.counts, checked.mixed, moves, took_s, len(passages))
+    check(searchers.counts, checked.mixed, moves)
+
+
+def searched_while_moving(searchers: Searchers, catalog: LocalCatalog, queries: int) -> tuple[float, int]:
+    """The seconds that so many queries took, and how often the name moved meanwhile; an error where that failed."""
+    stopping = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        mover = threads.submit(moving, catalog, stopping)
+        try:
+            took_s = searchers.ask(queries)
+        finally:
+            stopping.set()
+    return took_s, mover.result()
 
 
 def some_passages(number: int) -> list[Passage]:
@@ -245,4 +255,11 @@ def report(counts: Counter[str], mixed: int, moves: int, took_s: float, passages
             print(f"{kind} ({counts[kind]:,})")
 
 
-main()
+def check(counts: Counter[str], mixed: int, moves: int) -> None:
+    """End with 1 where something happened that must not, or nothing was tried."""
+    if counts["failed"] or counts["mixed"] or mixed or not moves:
+        raise SystemExit("queries failed or mixed the versions, or the name did not move: see above")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,8 +3,8 @@
 Up to 100,000 points are real embeddings: every passage of the standard library's documentation, then perturbations of
 those texts (sentences dropped, their order changed, words exchanged for others of the library), by the encoder that
 ships. Beyond that, a point lies between a real one and one of its ten nearest neighbours: interpolated, and
-clustered as the real ones are. Questions are texts of their own: those of bench/retrieval, and perturbations that no
-point was made of.
+clustered as the real ones are; its words are those of the real one. Questions are texts of their own: those of
+bench/retrieval, and perturbations that no point was made of.
 """
 
 import hashlib
@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 
 from functions.adapters.encoders.minilm import built_encoder
 from functions.adapters.encoders.minilm_artefact import VERSION
+from functions.collections.words import terms_of_passage
 from functions.documents.python_docs import read_python_docs
+from functions.events.common import Passage
+from functions.ports.vector_stores import Terms
 
 ROOT = Path(__file__).parents[2]
 TROUPE = ROOT / ".troupe"
@@ -29,7 +32,8 @@ QUESTIONS = 1_000
 MOST_WORDS = 32
 EXCHANGED = 0.15  # of the words of a perturbed text
 NEIGHBOURS = 10
-TENANTS, SOURCES = 20, 100  # a tenant has a twentieth of the points, a source a hundredth
+TENANT = "t"  # one has all points: the most that a search can have to look at
+SOURCES = 20  # each has a twentieth of the points
 SEED = 6
 _TEXTS_A_FILE = 2_500
 _ROWS_AT_A_TIME = 10_000
@@ -38,37 +42,78 @@ Vectors = NDArray[np.float32]
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """The files of one run: an array of unit vectors each."""
+    """The files of one run.
 
-    points: Path
-    questions: Path
+    Attributes:
+        points: An array of unit vectors.
+        questions: Another one.
+        words: Of the real points' texts, as `Words` reads them.
+        asked: The questions' texts, as JSON.
+    """
+
+    points: str
+    questions: str
+    words: str
+    asked: str
+
+
+class Words:
+    """The terms of every point's text, in three arrays: where those of a text begin, their numbers, their weights."""
+
+    def __init__(self, file: str) -> None:
+        with np.load(file) as arrays:
+            self._starts, self._indices, self._weights = arrays["starts"], arrays["indices"], arrays["weights"]
+
+    def of(self, row: int) -> Terms:
+        """Of the point of this number; beyond the real ones, of the one that it was made of."""
+        text = row % (len(self._starts) - 1)
+        part = slice(self._starts[text], self._starts[text + 1])
+        return Terms(tuple(self._indices[part].tolist()), tuple(self._weights[part].tolist()))
 
 
 def prepared(count: int) -> Prepared:
     """The first `count` points, and the questions; those of a greater count begin with those of a smaller one."""
     texts = _texts(REAL + QUESTIONS)
-    name = f"{_digest([VERSION, *texts])}-{count}"
-    files = Prepared(KEPT / f"points-{name}.npy", KEPT / f"questions-{name}.npy")
-    if not files.points.exists():
+    digest = _digest([VERSION, *texts])
+    name = f"{digest}-{count}"
+    points, questions = KEPT / f"points-{name}.npy", KEPT / f"questions-{name}.npy"
+    words, asked = KEPT / f"words-{digest}.npz", KEPT / f"asked-{digest}.json"
+    if not points.exists():
         whole = -(-min(count, REAL) // _TEXTS_A_FILE) * _TEXTS_A_FILE  # so that runs of any size share what is kept
         real = _encoded(texts[:whole], "points")[: min(count, REAL)]
-        _interpolate(real, count, files.points)
-    if not files.questions.exists():
-        asked = [msgspec.json.decode(line)["question"] for line in _question_lines()]
-        apart = [*asked, *texts[REAL:]][:QUESTIONS]
-        random.Random(SEED).shuffle(apart)  # noqa: S311 - the same in every run
-        np.save(files.questions, _encoded(apart, "questions"))
-    return files
-
-
-def tenant_of(row: int) -> str:
-    """Whose point it is: by its number, so that every tenant has some of everything."""
-    return f"t{row % TENANTS}"
+        _interpolate(real, count, points)
+    apart = _questions(texts)
+    asked.write_bytes(msgspec.json.encode(apart))
+    if not questions.exists():
+        np.save(questions, _encoded(apart, "questions"))
+    if not words.exists():
+        _save_words(texts[:REAL], words)
+    return Prepared(str(points), str(questions), str(words), str(asked))
 
 
 def source_of(row: int) -> str:
-    """Where it is from; independent of the tenant."""
-    return f"s{row // TENANTS % SOURCES}"
+    """Where a point is from: by its number, so that every source has some of everything."""
+    return f"s{row % SOURCES}"
+
+
+def _questions(texts: Sequence[str]) -> list[str]:
+    asked = [msgspec.json.decode(line)["question"] for line in _question_lines()]
+    apart = [*asked, *texts[REAL:]][:QUESTIONS]
+    random.Random(SEED).shuffle(apart)  # noqa: S311 - the same in every run
+    return apart
+
+
+def _save_words(texts: Sequence[str], file: Path) -> None:
+    print(f"taking the words of {len(texts):,} texts (once)", flush=True)
+    terms = [terms_of_passage(Passage(id="", name="", source="", text=text)) for text in texts]
+    draft = file.with_suffix(".draft.npz")
+    np.savez(
+        draft,
+        starts=np.cumsum([0, *(len(each.indices) for each in terms)]),
+        indices=np.array([index for each in terms for index in each.indices], np.uint32),
+        weights=np.array([weight for each in terms for weight in each.weights], np.float32),
+    )
+    draft.rename(file)
 
 
 def _question_lines() -> Sequence[bytes]:

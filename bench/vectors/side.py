@@ -18,15 +18,15 @@ import data
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from sides import LAYOUT, SIDES, Ours, OursConsolidated, Side, point
+from sides import DIMENSION, SIDES, Question, Search, Side, ways
 
-from functions.ports.vector_stores import Point
+from functions.collections.words import terms_of_question
 
 POINTS_A_WRITE = 1_000
 REFERENCE_ROWS = 2_000
-TENANT = "t3"
-UNBUILT_QUESTIONS = 30
-LOAD_THREADS, WRITERS = 2, 16
+SOURCE = "s3"
+UNBUILT = 30  # questions that are asked before there is an index
+LOAD_THREADS = 2
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -37,23 +37,31 @@ class Asked(msgspec.Struct, frozen=True):
     recall: float
 
 
+class Way(msgspec.Struct, frozen=True):
+    """One way to search a side: before its index, of all, of one source; and while points come.
+
+    `searchable` and `searches_meanwhile` are in seconds, one number a point and a search.
+    """
+
+    unbuilt: Asked
+    plain: Asked
+    narrowed: Asked
+    searchable: list[float]
+    searches_meanwhile: list[float]
+
+
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """What one side did. Rates are points a second, sizes bytes; `searchable` is in seconds, one number a point."""
+    """What one side did. Rates are points a second, sizes bytes; the ways by name."""
 
     rate: float
     build_seconds: float
-    unbuilt: Asked
-    plain: Asked
-    filtered: Asked
-    searchable: list[float]
-    searches_meanwhile: list[float]
+    ways: dict[str, Way]
     memory: int
     disk: int
-    small_writes: tuple[float, float] | None = None
 
 
 class Truth(msgspec.Struct, frozen=True):
-    """The rows that are nearest to each question, of all and of one tenant: an exact search over the same points."""
+    """The rows that are nearest to each question, of all and of one source: an exact search over the same points."""
 
     plain: list[list[int]]
     filtered: list[list[int]]
@@ -63,8 +71,7 @@ class Turn(msgspec.Struct, frozen=True):
     """What a side is told: its files, how many questions it is asked, and how many points come under load."""
 
     name: str
-    points: str
-    questions: str
+    files: data.Prepared
     truth: str
     new: int
     folder: str
@@ -73,32 +80,37 @@ class Turn(msgspec.Struct, frozen=True):
 def main() -> None:
     """The turn comes as JSON, in the only argument."""
     turn = msgspec.json.decode(sys.argv[1], type=Turn)
-    vectors, questions = np.load(turn.points), np.load(turn.questions)
+    vectors, words = np.load(turn.files.points), data.Words(turn.files.words)
+    texts = msgspec.json.decode(Path(turn.files.asked).read_bytes(), type=list[str])
+    questions = [
+        Question(vector, terms_of_question(text))
+        for vector, text in zip(np.load(turn.files.questions), texts, strict=True)
+    ]
     truth = msgspec.json.decode(Path(turn.truth).read_bytes(), type=Truth)
-    asked = questions[: len(truth.plain)]
     folder = Path(turn.folder) / "side"
     folder.mkdir()
     before = _memory()
-    with closing(SIDES[turn.name](folder)) as side:
+    with closing(SIDES[turn.name](folder, words)) as side:
         rate = _filled(side, vectors)
-        unbuilt = _asked(side, asked[:UNBUILT_QUESTIONS], None, truth.plain)
+        unbuilt = {name: _asked(search, questions[:UNBUILT], None, truth.plain) for name, search in ways(side).items()}
         build_seconds = _seconds(side.build)
-        plain = _asked(side, asked, None, truth.plain)
-        filtered = _asked(side, asked, TENANT, truth.filtered)
+        asked = questions[: len(truth.plain)]
+        built = {
+            name: (_asked(search, asked, None, truth.plain), _asked(search, asked, SOURCE, truth.filtered))
+            for name, search in ways(side).items()
+        }
         memory = _memory() - before
-        searchable, meanwhile = _searchable(side, len(vectors), turn.new, questions)
+        firsts = itertools.count(len(vectors), turn.new)
+        under_load = {
+            name: _searchable(side, search, next(firsts), turn.new, questions) for name, search in ways(side).items()
+        }
         disk = sum(path.stat().st_blocks * 512 for path in folder.rglob("*"))
     measured = Measured(
         rate=rate,
         build_seconds=build_seconds,
-        unbuilt=unbuilt,
-        plain=plain,
-        filtered=filtered,
-        searchable=searchable,
-        searches_meanwhile=meanwhile,
+        ways={name: Way(unbuilt[name], *built[name], *under_load[name]) for name in built},
         memory=memory,
         disk=disk,
-        small_writes=_small_writes(Path(turn.folder), questions, turn.new) if turn.name == "ours" else None,
     )
     print(msgspec.json.encode(measured).decode())
 
@@ -112,71 +124,59 @@ def _filled(side: Side, vectors: NDArray[np.float32]) -> float:
     return len(vectors) / (time.perf_counter() - started)
 
 
-def _asked(side: Side, questions: NDArray[np.float32], tenant: str | None, truth: Sequence[Sequence[int]]) -> Asked:
+def _asked(search: Search, questions: Sequence[Question], source: str | None, truth: Sequence[Sequence[int]]) -> Asked:
     """Ask one after another; the first few are asked before, so that what is read once is read."""
-    fixed = np.ones((REFERENCE_ROWS, questions.shape[1]), np.float32)
+    fixed = np.ones((REFERENCE_ROWS, DIMENSION), np.float32)
     for each in questions[:10]:
-        side.search(each, tenant)
+        search(each, source)
     seconds, reference, hits = [], [], 0
     for question, expected in zip(questions, truth, strict=False):
-        reference.append(_seconds(lambda question=question: fixed @ question))  # type: ignore[misc]
+        reference.append(_seconds(lambda question=question: fixed @ question.vector))  # type: ignore[misc]
         started = time.perf_counter()
-        found = side.search(question, tenant)
+        found = search(question, source)
         seconds.append(time.perf_counter() - started)
         hits += len(set(found) & set(expected))
     return Asked(seconds, reference, hits / (10 * len(seconds)))
 
 
-def _searchable(side: Side, first: int, new: int, questions: NDArray[np.float32]) -> tuple[list[float], list[float]]:
+def _searchable(
+    side: Side, search: Search, first: int, new: int, questions: Sequence[Question]
+) -> tuple[list[float], list[float]]:
     """While others search: from before a point is stored until a search finds it; and what their searches took."""
     rng = np.random.default_rng(first)
     waited: list[float] = []
-    with _load(side, questions) as meanwhile:
-        for at in range(new):
-            vector = questions[at % len(questions)] + 0.05 * rng.standard_normal(questions.shape[1]).astype(np.float32)
+    with _load(search, questions) as meanwhile:
+        for row in range(first, first + new):
+            near = questions[row % len(questions)]
+            vector = near.vector + 0.05 * rng.standard_normal(DIMENSION).astype(np.float32)
             vector /= np.linalg.norm(vector)
             started = time.perf_counter()
-            side.add(first + at, vector[None])
-            while first + at not in side.search(vector, data.tenant_of(first + at)):
+            side.add(row, vector[None])
+            while row not in search(Question(vector, near.terms), data.source_of(row)):
                 pass
             waited.append(time.perf_counter() - started)
     return waited, meanwhile
 
 
 @contextmanager
-def _load(side: Side, questions: NDArray[np.float32]) -> Iterator[list[float]]:
-    """Threads that search, half of them a tenant, until the end."""
+def _load(search: Search, questions: Sequence[Question]) -> Iterator[list[float]]:
+    """Threads that search, half of them a source, until the end."""
     ended, took = threading.Event(), list[float]()
 
-    def search(number: int) -> None:
+    def go_on(number: int) -> None:
         for question in itertools.cycle(questions[number::LOAD_THREADS]):
             if ended.is_set():
                 return
-            took.append(_seconds(lambda question=question: side.search(question, TENANT if number else None)))  # type: ignore[misc]
+            took.append(_seconds(lambda question=question: search(question, SOURCE if number else None)))  # type: ignore[misc]
 
     with ThreadPoolExecutor(LOAD_THREADS) as threads:
-        searching = [threads.submit(search, number) for number in range(LOAD_THREADS)]
+        searching = [threads.submit(go_on, number) for number in range(LOAD_THREADS)]
         try:
             yield took
         finally:
             ended.set()
             for each in searching:
                 each.result()
-
-
-def _small_writes(folder: Path, vectors: NDArray[np.float32], new: int) -> tuple[float, float]:
-    """Points a second when many callers store one each: every call by itself, and gathered."""
-    points = [point(row, vectors[row % len(vectors)]) for row in range(new * WRITERS // 4)]
-    sides = Ours(folder / "small"), OursConsolidated(folder / "gathered")
-    alone, gathered = (len(points) / _seconds(lambda side=side: _store_all(side, points)) for side in sides)  # type: ignore[misc]
-    for side in sides:
-        side.close()
-    return alone, gathered
-
-
-def _store_all(side: Ours, points: Sequence[Point]) -> None:
-    with ThreadPoolExecutor(WRITERS) as threads:
-        list(threads.map(lambda each: side.store.upsert(LAYOUT, [each]), points))
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -2,24 +2,48 @@
 
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import data
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.adapters.vectors.consolidating import ConsolidatingStore
 from functions.adapters.vectors.qdrant_edge import EdgeStore
-from functions.ports.vector_stores import NEVER, Equals, Filter, Layout, Point, Query, Range, VectorStore
+from functions.ports.vector_stores import (
+    NEVER,
+    Condition,
+    Equals,
+    Filter,
+    Hit,
+    Layout,
+    OneOf,
+    Point,
+    Query,
+    Range,
+    Terms,
+    VectorStore,
+)
 
 DIMENSION = 384
 LIMIT = 10
+CANDIDATES = 100  # of which a collection makes its own order
 NOW = 1_800_000_000.0
 FIELDS = {"tenant": "keyword", "source": "keyword", "expires_at": "number"}
 LAYOUT = Layout(name="bench_v1", encoder="bench", dimension=DIMENSION, fields=FIELDS)
 TEXT = "What a passage says, in as many characters as one of the library has at the median: it is only carried along."
+
+
+class Question(NamedTuple):
+    """A text that is asked: its vector and its words."""
+
+    vector: NDArray[np.float32]
+    terms: Terms
+
+
+#: From a question, and the one source that is looked in or None, to the numbers of the points found, the nearest first.
+Search = Callable[[Question, str | None], Sequence[int]]
 
 
 class Side(Protocol):
@@ -33,8 +57,8 @@ class Side(Protocol):
         """Make what the product searches large collections by, if it does not by itself."""
         ...
 
-    def search(self, vector: NDArray[np.float32], tenant: str | None) -> Sequence[int]:
-        """The numbers of the ten nearest points; of one tenant, and not expired, where it is named."""
+    def search(self, question: Question, source: str | None) -> Sequence[int]:
+        """The numbers of the ten nearest points; of one source, and not expired, where it is named."""
         ...
 
     def close(self) -> None:
@@ -43,37 +67,50 @@ class Side(Protocol):
 
 
 class Ours:
-    """The `VectorStore` port on Qdrant Edge; a search asks as a collection does."""
+    """The `VectorStore` port on Qdrant Edge."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, words: data.Words) -> None:
         self.store: VectorStore = EdgeStore(folder)
         self.store.create(LAYOUT)
+        self._words = words
 
     def add(self, first: int, vectors: NDArray[np.float32]) -> None:
         """See `Side.add`."""
-        self.store.upsert(LAYOUT, [point(first + at, each) for at, each in enumerate(vectors)])
+        self.store.upsert(LAYOUT, [point(first + at, each, self._words) for at, each in enumerate(vectors)])
 
     def build(self) -> None:
         """See `Side.build`."""
         self.store.optimize(LAYOUT)
 
-    def search(self, vector: NDArray[np.float32], tenant: str | None) -> Sequence[int]:
-        """See `Side.search`."""
-        only = Filter() if tenant is None else Filter(must=(Equals("tenant", tenant), Range("expires_at", above=NOW)))
-        (hits,) = self.store.search(LAYOUT, [Query(vector=vector, where=only, limit=LIMIT)])
-        return [uuid.UUID(hit.id).int for hit in hits]
+    def search(self, question: Question, source: str | None) -> Sequence[int]:
+        """See `Side.search`: as the other sides are asked."""
+        only = Filter() if source is None else Filter(must=(Equals("source", source), Range("expires_at", above=NOW)))
+        return self._found(Query(vector=question.vector, where=only, limit=LIMIT))[:LIMIT]
+
+    def ask(self, question: Question, source: str | None) -> Sequence[int]:
+        """The ten nearest of what a collection compares, asked for as it does.
+
+        That is for one tenant's 100 nearest and the 100 that share most words, which are as rare as they are with this
+        tenant; and without regard to what is expired, unless something of that is found.
+        """
+        tenant = Equals("tenant", data.TENANT)
+        narrowed: tuple[Condition, ...] = () if source is None else (OneOf("source", (source,)),)
+        query = Query(
+            vector=question.vector,
+            terms=question.terms,
+            where=Filter(must=(tenant, *narrowed)),
+            limit=CANDIDATES,
+            rarity=Filter(must=(tenant,)),
+        )
+        return self._found(query)[:LIMIT]
 
     def close(self) -> None:
         """See `Side.close`."""
         self.store.close()
 
-
-class OursConsolidated(Ours):
-    """The same behind a `ConsolidatingStore`: for the row of small writes."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.store = ConsolidatingStore(self.store)
+    def _found(self, query: Query) -> Sequence[int]:
+        (hits,) = self.store.search(LAYOUT, [query])
+        return [_row(hit) for hit in hits]
 
 
 class FaissFlat:
@@ -102,11 +139,11 @@ class FaissFlat:
         """See `Side.build`."""
         self._faiss.write_index(self._index, str(self._file))
 
-    def search(self, vector: NDArray[np.float32], tenant: str | None) -> Sequence[int]:
-        """See `Side.search`: rows of a tenant are a bitmap, as Faiss knows no fields."""
+    def search(self, question: Question, source: str | None) -> Sequence[int]:
+        """See `Side.search`: rows of a source are a bitmap, as Faiss knows no fields."""
         with self._turns:
-            params = None if tenant is None else self._params(self._of(tenant))
-            _, rows = self._index.search(vector[None], LIMIT, params=params)
+            params = None if source is None else self._params(self._of(source))
+            _, rows = self._index.search(question.vector[None], LIMIT, params=params)
         return [int(row) for row in rows[0] if row >= 0]
 
     def close(self) -> None:
@@ -115,8 +152,8 @@ class FaissFlat:
     def _made(self) -> Any:  # noqa: ANN401 - faiss ships no types
         return self._faiss.IndexFlatIP(DIMENSION)
 
-    def _of(self, tenant: str) -> Any:  # noqa: ANN401 - the same
-        rows = np.arange(self._count) % data.TENANTS == int(tenant[1:])
+    def _of(self, source: str) -> Any:  # noqa: ANN401 - the same
+        rows = np.arange(self._count) % data.SOURCES == int(source[1:])
         return self._faiss.IDSelectorBitmap(np.packbits(rows, bitorder="little"))
 
     def _params(self, selector: Any) -> Any:  # noqa: ANN401 - the same
@@ -159,20 +196,20 @@ class QdrantLocal:
     def build(self) -> None:
         """See `Side.build`: there is no index."""
 
-    def search(self, vector: NDArray[np.float32], tenant: str | None) -> Sequence[int]:
+    def search(self, question: Question, source: str | None) -> Sequence[int]:
         """See `Side.search`."""
-        only = None if tenant is None else self._only(tenant)
+        only = None if source is None else self._only(source)
         with self._turns:
-            found = self._client.query_points("bench", vector.tolist(), query_filter=only, limit=LIMIT)
+            found = self._client.query_points("bench", question.vector.tolist(), query_filter=only, limit=LIMIT)
         return [int(each.id) for each in found.points]
 
     def close(self) -> None:
         """See `Side.close`."""
         self._client.close()
 
-    def _only(self, tenant: str) -> Any:  # noqa: ANN401 - the client is imported once it is used
+    def _only(self, source: str) -> Any:  # noqa: ANN401 - the client is imported once it is used
         models = self._models
-        same = models.FieldCondition(key="tenant", match=models.MatchValue(value=tenant))
+        same = models.FieldCondition(key="source", match=models.MatchValue(value=source))
         fresh = models.FieldCondition(key="expires_at", range=models.Range(gt=NOW))
         return models.Filter(must=[same, fresh])
 
@@ -205,10 +242,10 @@ class MilvusLite:
         self._client.flush("bench")
         self._client.load_collection("bench")
 
-    def search(self, vector: NDArray[np.float32], tenant: str | None) -> Sequence[int]:
+    def search(self, question: Question, source: str | None) -> Sequence[int]:
         """See `Side.search`."""
-        only = "" if tenant is None else f'tenant == "{tenant}" and expires_at > {NOW}'
-        (hits,) = self._client.search("bench", [vector], filter=only, limit=LIMIT, output_fields=["text"])
+        only = "" if source is None else f'source == "{source}" and expires_at > {NOW}'
+        (hits,) = self._client.search("bench", [question.vector], filter=only, limit=LIMIT, output_fields=["text"])
         return [int(each["id"]) for each in hits]
 
     def close(self) -> None:
@@ -217,20 +254,31 @@ class MilvusLite:
 
 
 #: By the name that `--sides` takes.
-SIDES: dict[str, type[Side]] = {
+SIDES: dict[str, Callable[[Path, data.Words], Side]] = {
     "ours": Ours,
-    "faiss-flat": FaissFlat,
-    "faiss-hnsw": FaissHnsw,
-    "milvus-lite": MilvusLite,
-    "qdrant-local": QdrantLocal,
+    "faiss-flat": lambda folder, _: FaissFlat(folder),
+    "faiss-hnsw": lambda folder, _: FaissHnsw(folder),
+    "milvus-lite": lambda folder, _: MilvusLite(folder),
+    "qdrant-local": lambda folder, _: QdrantLocal(folder),
 }
 
 
 def payload(row: int) -> dict[str, str | float]:
     """What a point says: the fields that a search is narrowed by, and a text."""
-    return {"tenant": data.tenant_of(row), "source": data.source_of(row), "text": TEXT, "expires_at": NEVER}
+    return {"tenant": data.TENANT, "source": data.source_of(row), "text": TEXT, "expires_at": NEVER}
 
 
-def point(row: int, vector: NDArray[np.float32]) -> Point:
+def point(row: int, vector: NDArray[np.float32], words: data.Words) -> Point:
     """The same as a point of the port."""
-    return Point(id=str(uuid.UUID(int=row)), vector=vector, fields=payload(row))
+    return Point(id=str(uuid.UUID(int=row)), vector=vector, terms=words.of(row), fields=payload(row))
+
+
+def ways(side: Side) -> dict[str, Search]:
+    """How a side can be searched, by what it is called in the tables: most of them in one way."""
+    if isinstance(side, Ours):
+        return {", as a collection asks": side.ask, ", vectors alone": side.search}
+    return {"": side.search}
+
+
+def _row(hit: Hit) -> int:
+    return uuid.UUID(hit.id).int

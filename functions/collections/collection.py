@@ -14,7 +14,9 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from functions.collections.encoding import Vectors, check_passages, check_vectors, without_personal_data
-from functions.collections.opening import current_of, entry_of
+from functions.collections.entries import entry_of
+from functions.collections.expiring import expired, is_alive
+from functions.collections.opening import current_of
 from functions.collections.points import blob_of, blob_prefix, passage_of, point_id, point_of, storable, work_field
 from functions.collections.ranking import Candidate, question_to_encode, ranked
 from functions.collections.words import shared_words, terms_of_passage, terms_of_question
@@ -37,7 +39,6 @@ from functions.ports.vector_stores import (
     Point,
     PointsError,
     Query,
-    Range,
     VectorStore,
 )
 from functions.ports.vectors import ANY, Only
@@ -79,7 +80,7 @@ class VersionedCollection:
         tokenizer: Takes personal data out of what is stored and asked; without one, it stays.
 
     Raises:
-        NoSuchCollectionError: The catalog has no entry of this name.
+        UnknownCollectionError: The catalog has no entry of this name.
     """
 
     def __init__(  # noqa: PLR0913 - the ports that it stands on
@@ -139,7 +140,7 @@ class VersionedCollection:
         """See `Collection.read`."""
         points, now = _point_ids(tenant, ids), self._now().timestamp()
         found = self._of_current(lambda layout: self._store.read(layout, points))
-        return [self._whole(passage_of(point.fields), point.fields) for point in found if _is_alive(point.fields, now)]
+        return [self._whole(passage_of(point.fields), point.fields) for point in found if is_alive(point.fields, now)]
 
     def upsert(self, passages: Sequence[Passage], *, tenant: str, ttl_s: float | None = None) -> None:
         """See `Collection.upsert`; by parts of 1,024 passages, each of which is in every version or fails.
@@ -181,21 +182,21 @@ class VersionedCollection:
         points = _point_ids(tenant, erased)
         with self._writing:
             self._to_every_version(lambda layout: self._store.erase(layout, points))
-            self._blobs.remove(key for each in erased for key in self._blobs.keys(blob_prefix(tenant, each)))
+            self._blobs.remove(self._blobs.keys(*(blob_prefix(self._key, tenant, each) for each in erased)))
 
     def expire(self) -> int:
         """See `Collection.expire`: a point that is in two versions counts twice."""
-        expired = Filter(must=(_expired(self._now().timestamp()),))
+        gone = Filter(must=(expired(self._now().timestamp()),))
         blobs: dict[str, str] = {}
         removed: list[int] = []
 
         def step(layout: Layout) -> None:
             removed.append(0)
-            for page in _pages(lambda after: self._store.scroll(layout, expired, after=after)):
+            for page in _pages(lambda after: self._store.scroll(layout, gone, after=after)):
                 removed[-1] += len(page)
                 blobs.update({str(point.fields["blob"]): point.id for point in page if "blob" in point.fields})
             if removed[-1]:
-                self._store.delete_where(layout, expired)
+                self._store.delete_where(layout, gone)
 
         with self._writing:
             self._to_every_version(step)
@@ -228,11 +229,20 @@ class VersionedCollection:
         now = self._now().timestamp()
         stays_s = entry.ttl_s if ttl_s is None else ttl_s
         expires_at = NEVER if stays_s is None else min(now + stays_s, NEVER)
-        blobs = dict(blob for passage in kept if (blob := blob_of(passage, tenant=tenant)) is not None)
+        keyed = (blob_of(passage, collection=self._key, tenant=tenant) for passage in kept)
+        blobs = dict(blob for blob in keyed if blob is not None)
 
         def store(layout: Layout) -> None:
             points = [
-                point_of(passage, vector, tenant=tenant, encoder=layout.encoder, expires_at=expires_at, written=now)
+                point_of(
+                    passage,
+                    vector,
+                    collection=self._key,
+                    tenant=tenant,
+                    encoder=layout.encoder,
+                    expires_at=expires_at,
+                    written=now,
+                )
                 for passage, vector in zip(kept, vectors.of(layout), strict=True)
             ]
             self._store.upsert(layout, points)
@@ -265,7 +275,7 @@ class VersionedCollection:
         Raises:
             NoSuchCollectionError: It was made before, and is gone.
         """
-        if version.phase == "filling":
+        if version.phase != "whole":
             self._store.create(version.layout)
         write(version.layout)
         if self._entry().version(version.number) is None:  # dropped meanwhile, and made again here
@@ -309,9 +319,9 @@ class VersionedCollection:
         ]
         now = self._now().timestamp()
         found = self._store.search(layout, queries)
-        if all(_is_alive(hit.fields, now) for hits in found for hit in hits):
+        if all(is_alive(hit.fields, now) for hits in found for hit in hits):
             return found
-        alive = msgspec.structs.replace(where, must_not=(_expired(now),))
+        alive = msgspec.structs.replace(where, must_not=(expired(now),))
         return self._store.search(layout, [msgspec.structs.replace(query, where=alive) for query in queries])
 
     def _best(self, text: str, hits: Sequence[Hit], limit: int, minimum: float) -> list[Passage]:
@@ -344,7 +354,7 @@ class VersionedCollection:
         return {str(point.fields["blob"]) for point in found if "blob" in point.fields}
 
     def _alive(self, tenant: str) -> Filter:
-        return Filter(must=(_of_tenant(tenant),), must_not=(_expired(self._now().timestamp()),))
+        return Filter(must=(_of_tenant(tenant),), must_not=(expired(self._now().timestamp()),))
 
     def _kept(self, passages: Sequence[Passage], tenant: str) -> Sequence[Passage]:
         return passages if self._tokenizer is None else without_personal_data(passages, self._tokenizer, tenant)
@@ -382,12 +392,3 @@ def _pages(scroll: Callable[[str], Sequence[Point]]) -> Iterator[Sequence[Point]
 
 def _of_tenant(tenant: str) -> Equals:
     return Equals("tenant", storable(tenant))
-
-
-def _expired(now: float) -> Range:
-    return Range("expires_at", at_most=now)
-
-
-def _is_alive(fields: Fields, now: float) -> bool:
-    expires_at = fields.get("expires_at", NEVER)
-    return not isinstance(expires_at, int | float) or expires_at > now

@@ -1,12 +1,13 @@
 """What is made of passages before any version is written: no personal data in them, and vectors that can be stored."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from functions.collections.points import changed_work
 from functions.collections.ranking import text_to_encode
-from functions.events.common import Passage, Work
+from functions.events.common import Passage
 from functions.ports.encoders import Encoders
 from functions.ports.personal import Tokenizer
 from functions.ports.vector_stores import Layout, PointsError
@@ -81,17 +82,8 @@ def _changed(passage: Passage, change: Callable[[str], str]) -> Passage:
         source=change(passage.source),
         text=change(passage.text),
         labels=tuple(change(each) for each in passage.labels),
-        work=_changed_work(passage.work, change),
+        work=changed_work(passage.work, change),
     )
-
-
-def _changed_work(work: Work, change: Callable[[str], str]) -> Work:
-    said: Mapping[str, str | tuple[str, ...]] = msgspec.structs.asdict(work)
-    changed = {
-        field: (change(value) if value else "") if isinstance(value, str) else [change(each) for each in value]
-        for field, value in said.items()
-    }
-    return msgspec.convert(changed, Work)
 
 
 def check_passages(passages: Sequence[Passage]) -> None:

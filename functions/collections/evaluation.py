@@ -6,6 +6,7 @@ Only searches, as agents do; nothing is written.
 import random
 import uuid
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice, takewhile
 
 import msgspec
 
@@ -140,20 +141,17 @@ def read_questions(text: str) -> list[Question]:
 
 
 def sampled(store: VectorStore, layout: Layout, where: Filter, number: int, seed: int) -> Sequence[Fields]:
-    """What up to so many points say, chosen at random; the same seed chooses the same."""
-    chosen = random.Random(seed)  # noqa: S311 - a sample, no secret
-    if store.count(layout, where) <= number:
-        return [point.fields for point in _every(store, layout, where)]
-    found: dict[str, Fields] = {}
-    while len(found) < number:
-        start = str(uuid.UUID(int=chosen.getrandbits(128)))
-        page = store.scroll(layout, where, after=start, limit=1) or store.scroll(layout, where, limit=1)
-        found |= {point.id: point.fields for point in page}
-    return list(found.values())
+    """What up to so many points say, chosen at random; the same seed chooses the same.
+
+    They follow one another in the order of ids, from a random place on: ids are digests, so that neighbours have no
+    more to do with each other than any two points, and a sample costs its own size, whatever the collection holds.
+    """
+    start = str(uuid.UUID(int=random.Random(seed).getrandbits(128)))  # noqa: S311 - a sample, no secret
+    around = takewhile(lambda point: point.id <= start, _after("", store, layout, where))
+    return [point.fields for point in islice(chain(_after(start, store, layout, where), around), number)]
 
 
-def _every(store: VectorStore, layout: Layout, where: Filter) -> Iterator[Point]:
-    after = ""
+def _after(after: str, store: VectorStore, layout: Layout, where: Filter) -> Iterator[Point]:
     while page := store.scroll(layout, where, after=after):
         yield from page
         after = page[-1].id

@@ -16,6 +16,7 @@ from functions.collections.entries import (
     with_version,
     without_version,
 )
+from functions.collections.opening import listed
 from functions.collections.points import layout_of
 from functions.errors import TroupeError
 from functions.ports.catalog import Carrier, Catalog, ChangedMeanwhileError, Entry, Progress, Version
@@ -32,7 +33,7 @@ class VersionStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         number: Of it.
-        phase: `filling`, `whole` or `dropping`.
+        phase: `new`, `filling`, `whole` or `dropping`.
         is_current: Whether the collection's name stands for it.
         layout: What it was made for.
         created: When.
@@ -72,20 +73,16 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def create(catalog: Catalog, name: str, encoder: Encoder, *, ttl_s: float | None, now: datetime) -> Entry:
-    """List a collection whose first version is of this encoder.
+    """List a collection whose first version is of this encoder, as `new`: whoever has the store makes it.
 
     Raises:
         LayoutError: The name is not one that a store takes.
         LifecycleError: One of this name is there: a collection never changes in place.
     """
-    layout = layout_of(name, 1, encoder)
-    version = Version(number=1, layout=layout, phase="whole", created=now)
-    entry = Entry(name=name, key=layout.name, current=1, versions=(version,), ttl_s=ttl_s)
-    if (found := catalog.read(name)) is None:
-        try:
-            return catalog.write(entry)
-        except ChangedMeanwhileError:
-            found = entry_of(catalog, name)
+    try:
+        return listed(catalog, name, encoder, phase="new", ttl_s=ttl_s, now=now)
+    except ChangedMeanwhileError:
+        found = entry_of(catalog, name)
     there = version_of(found, found.current).layout
     raise LifecycleError(
         f"there is a collection {name} already, of the encoder {there.encoder} with {there.dimension} dimensions, and "

@@ -12,9 +12,10 @@ from typing import Literal
 import msgspec
 
 from functions.collections.entries import changed, entry_of, with_version
+from functions.collections.expiring import expired, is_alive
 from functions.errors import TroupeError
 from functions.ports.catalog import Catalog, Entry, Progress
-from functions.ports.vector_stores import NEVER, SCROLL_POINTS, Fields, Filter, Layout, Point, Range, VectorStore
+from functions.ports.vector_stores import SCROLL_POINTS, Fields, Filter, Layout, Point, VectorStore
 
 BATCH = 64  # points that are encoded and written between two checkpoints: seconds, which a stop has to wait for
 PAGE = SCROLL_POINTS  # of both versions, where they are compared
@@ -249,13 +250,12 @@ class _Filling:
         return {point.id: point for point in self._store.read(layout, ids) if self._is_living(point)}
 
     def _is_living(self, point: Point) -> bool:
-        expires_at = point.fields.get("expires_at", NEVER)
-        return not isinstance(expires_at, int | float) or expires_at > self._now().timestamp()
+        return is_alive(point.fields, self._now().timestamp())
 
     @staticmethod
     def _living(now: datetime) -> Filter:
         """What is expired is not copied and not compared: it is found in no version, and swept from all of them."""
-        return Filter(must_not=(Range("expires_at", at_most=now.timestamp()),))
+        return Filter(must_not=(expired(now.timestamp()),))
 
 
 def _up_to(page: Sequence[Point], until: str | None) -> Mapping[str, Point]:

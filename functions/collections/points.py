@@ -6,7 +6,7 @@ What a payload holds is flat: `id`, `name`, `source`, `text`, `work` (as JSON), 
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -26,7 +26,6 @@ FILTERED: Final[Mapping[str, Kind]] = {
     "name": "keyword",
     "labels": "keyword",
     "expires_at": "number",
-    "written": "number",
 }
 
 _POINT_IDS: Final = uuid.UUID("6f1f2a3e-6f0b-5f5e-9a57-0d2c1c2f7f11")
@@ -69,7 +68,7 @@ def layout_of(name: str, version: int, encoder: Model) -> Layout:
 
 
 def point_of(  # noqa: PLR0913 - what a point says beside its passage
-    passage: Passage, vector: Vector, *, tenant: str, encoder: str, expires_at: float, written: float
+    passage: Passage, vector: Vector, *, collection: str, tenant: str, encoder: str, expires_at: float, written: float
 ) -> Point:
     """The point of a passage with its whole text; where that is long, its blob has to be stored first (`blob_of`)."""
     text = storable(passage.text)
@@ -87,7 +86,7 @@ def point_of(  # noqa: PLR0913 - what a point says beside its passage
         "written": written,
     }
     if beginning != text:
-        fields["blob"] = _blob_key(tenant, passage.id, text)
+        fields["blob"] = _blob_key(collection, tenant, passage.id, text)
     return Point(id=point_id(tenant, passage.id), vector=vector, terms=terms_of_passage(passage), fields=fields)
 
 
@@ -104,21 +103,30 @@ def passage_of(fields: Fields) -> Passage:
     )
 
 
-def blob_of(passage: Passage, *, tenant: str) -> tuple[str, bytes] | None:
-    """Key and bytes of a text that is too long for a payload."""
+def blob_of(passage: Passage, *, collection: str, tenant: str) -> tuple[str, bytes] | None:
+    """Key and bytes of a text that is too long for a payload; `collection` is the key of the collection."""
     text = storable(passage.text)
     data = text.encode()
-    return (_blob_key(tenant, passage.id, text), data) if len(data) > TEXT_BYTES else None
+    return (_blob_key(collection, tenant, passage.id, text), data) if len(data) > TEXT_BYTES else None
 
 
-def blob_prefix(tenant: str, passage_id: str) -> str:
-    """How the keys of all blobs begin that a passage ever had."""
-    return f"{digest(point_id(tenant, passage_id))}-"
+def blob_prefix(collection: str, tenant: str, passage_id: str) -> str:
+    """How the keys of all blobs begin that a passage ever had in a collection: others keep theirs beside them."""
+    return f"{digest(collection, point_id(tenant, passage_id))}-"
 
 
 def work_field(work: Work) -> str:
     """What is known of a work, as a payload holds it; empty where nothing is."""
-    return "" if work == Work() else msgspec.json.encode(_storable_work(work)).decode()
+    return "" if work == Work() else msgspec.json.encode(changed_work(work, storable)).decode()
+
+
+def changed_work(work: Work, change: Callable[[str], str]) -> Work:
+    """The work with every text in it changed; what is empty stays so."""
+    said = {
+        field: (change(value) if value else "") if isinstance(value, str) else [change(each) for each in value]
+        for field, value in msgspec.structs.asdict(work).items()
+    }
+    return msgspec.convert(said, Work)
 
 
 def storable(text: str) -> str:
@@ -126,18 +134,10 @@ def storable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _blob_key(tenant: str, passage_id: str, text: str) -> str:
-    return f"{blob_prefix(tenant, passage_id)}{digest(text)}"
+def _blob_key(collection: str, tenant: str, passage_id: str, text: str) -> str:
+    return f"{blob_prefix(collection, tenant, passage_id)}{digest(text)}"
 
 
 def _beginning(text: str) -> str:
     data = text.encode()
     return text if len(data) <= TEXT_BYTES else data[:TEXT_BYTES].decode("utf-8", "ignore")
-
-
-def _storable_work(work: Work) -> Work:
-    said = {
-        field: storable(value) if isinstance(value, str) else [storable(each) for each in value]
-        for field, value in msgspec.structs.asdict(work).items()
-    }
-    return msgspec.convert(said, Work)

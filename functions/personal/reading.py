@@ -1,4 +1,7 @@
-"""A text as it is looked through: digits of every script as ASCII, dashes and spaces alike, nothing invisible."""
+"""A text as it is looked through: digits of every script as ASCII, dashes and spaces alike, nothing invisible.
+
+A line goes on after its end as after a space, as numbers do that stand over it; an empty line parts what is around it.
+"""
 
 import re
 import sys
@@ -8,7 +11,9 @@ from functools import cache
 import msgspec
 
 _INVISIBLE = "\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff"
-_UNSEEN = re.compile(f"[{_INVISIBLE}]")
+_MARGINS = r"(?<=\n)[ \t]+|(?<![ \t])[ \t]++(?=\r?\n)|\r(?=\n)"
+_UNSEEN = re.compile(f"[{_INVISIBLE}]|{_MARGINS}")
+_SPACE = re.compile(r"(?<!\n)\n(?!\n)|[\t\r]")
 _FULL_WIDTH = range(0xFF01, 0xFF5F)  # ASCII from `!` to `~`, as wide as an ideograph
 _FULL_WIDTH_BY = 0xFEE0
 
@@ -32,14 +37,14 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 def reading_of(text: str) -> Reading:
-    """The reading of a text of any kind; as long as the text but for what is invisible."""
-    if text.isascii():
-        return Reading(text)
-    view = text.translate(_folding())
-    if not _UNSEEN.search(view):
-        return Reading(view)
-    places = tuple(place for place, character in enumerate(view) if not _UNSEEN.match(character))
-    return Reading(_UNSEEN.sub("", view), places)
+    """The reading of a text of any kind; as long as the text but for what is invisible, and the margins of lines."""
+    view = text if text.isascii() else text.translate(_folding())
+    unseen = [match.span() for match in _UNSEEN.finditer(view)]
+    if not unseen:
+        return Reading(_SPACE.sub(" ", view))
+    ends, starts = [0, *(end for _, end in unseen)], [*(start for start, _ in unseen), len(view)]
+    places = tuple(place for end, start in zip(ends, starts, strict=True) for place in range(end, start))
+    return Reading(_SPACE.sub(" ", _UNSEEN.sub("", view)), places)
 
 
 @cache

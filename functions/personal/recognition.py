@@ -7,7 +7,6 @@ netmasks, networks. The addresses and numbers that are kept for documentation ar
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal, NamedTuple
 
@@ -275,32 +274,33 @@ _LEAST_DIGITS = 8
 
 def _phones(view: str, regions: Sequence[str]) -> Iterator[Found]:
     for match in _PHONE.finditer(view):
-        start = match.start()
-        if match[1].startswith("+"):
-            read: Callable[[str], str] = _international
-        elif match[1].startswith("00"):
-            read = _from_abroad
-        else:
-            is_called = _near(_CALL, view, start, match.end(1))
-            read = partial(_national, regions=regions, is_called=is_called)
-        for end in _ends(view, match):
-            if (value := read(view[start:end])) and re.match(END, view[end : end + 5]):
-                yield Found("PHONE", start, end, value)
-                break
+        written = [view[match.start() : end] for end in _ends(view, match) if re.match(END, view[end : end + 5])]
+        for number, value in _read(written, match, regions):
+            yield Found("PHONE", match.start(), match.start() + len(number), value)
+            break
 
 
-def _from_abroad(written: str) -> str:
-    return _international(f"+{written[2:]}")
+def _read(written: Sequence[str], match: re.Match[str], regions: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Of what may be a number, what is one, with its form E.164, the likeliest first."""
+    if match[1].startswith("+"):
+        yield from ((each, value) for each in written if (value := _international(each)))
+    elif match[1].startswith("00"):
+        yield from ((each, value) for each in written if (value := _international(f"+{each[2:]}")))
+    else:
+        yield from _national(written, regions, is_called=_near(_CALL, match.string, match.start(), match.end(1)))
 
 
-def _national(written: str, *, regions: Sequence[str], is_called: bool) -> str:
-    """The number in the form E.164; empty where it is none."""
-    if not (is_called or _WRITTEN_AS_PHONE.fullmatch(written)) or _OTHERS.match(written):
-        return ""
-    numbers = [number for region in regions if (number := _parsed(written, region))]
-    valid = [number for number in numbers if phonenumbers.is_valid_number(number)]
-    possible = [number for number in numbers if is_called and phonenumbers.is_possible_number(number)]
-    return next(map(_e164, (*valid, *possible)), "")
+def _national(written: Sequence[str], regions: Sequence[str], *, is_called: bool) -> Iterator[tuple[str, str]]:
+    """A number ends where the likeliest country's do: in others it may go on with the digits behind it."""
+    likely = [each for each in written if is_called or _WRITTEN_AS_PHONE.fullmatch(each.replace("- ", "-"))]
+    wanted = [each for each in likely if not _OTHERS.match(each)]
+    numbers = [(each, number) for region in regions for each in wanted if (number := _parsed(each, region))]
+    for each, number in numbers:
+        if phonenumbers.is_valid_number(number):
+            yield each, _e164(number)
+    for each, number in numbers:
+        if is_called and phonenumbers.is_possible_number(number):
+            yield each, _e164(number)
 
 
 def _international(written: str) -> str:

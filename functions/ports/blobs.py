@@ -30,8 +30,8 @@ class Blobs(Protocol):
 class KeptBlobs(Blobs, Protocol):
     """Blobs that stay until they are removed, by whoever put them."""
 
-    def keys(self, prefix: str) -> Sequence[str]:
-        """What `remove` removes of the blobs whose keys begin so."""
+    def keys(self, *prefixes: str) -> Sequence[str]:
+        """What `remove` removes of the blobs whose keys begin in one of these ways."""
         ...
 
     def remove(self, names: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from functions.errors import TroupeError
 from functions.ports.vector_stores import Layout
 
-Phase = Literal["filling", "whole"]
+Phase = Literal["new", "filling", "whole"]
 
 
 class ChangedMeanwhileError(TroupeError):
@@ -22,7 +22,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         number: 1, 2, … in the order in which they were made; never used again.
         layout: What it was made for.
-        phase: `filling` until it holds everything that the current one holds.
+        phase: `new` where it is the first one and nobody made it yet, `filling` until it holds everything that the
+            current one holds.
         created: When.
     """
 

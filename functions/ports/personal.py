@@ -47,10 +47,6 @@ class Vault(Protocol):
         """Remove what is expired; how many that were."""
         ...
 
-    def erase(self, tokens: Sequence[str], *, tenant: str) -> None:
-        """Remove originals for good."""
-        ...
-
 
 class Tokenizer(Protocol):
     """Takes personal data out of texts."""

@@ -211,7 +211,11 @@ class VectorStore(Protocol):
         ...
 
     def drop(self, name: str) -> None:
-        """Remove a collection and everything in it; one that is not there is no error."""
+        """Remove a collection and everything in it; one that is not there is no error.
+
+        Raises:
+            LayoutError: No collection can have this name.
+        """
         ...
 
     def layouts(self) -> Sequence[Layout]:
@@ -284,7 +288,11 @@ class VectorStore(Protocol):
         ...
 
     def optimize(self, layout: Layout) -> None:
-        """Build or tidy the search index, where the product does not by itself; may take minutes."""
+        """Build or tidy the search index, where the product does not by itself; may take minutes.
+
+        Others search and write meanwhile, and a `close` does not wait for it. Whoever keeps a store asks for it every
+        minute: where little was stored since the last time, it does little or nothing.
+        """
         ...
 
     def close(self) -> None:

@@ -9,9 +9,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # what is beside these tests is 
 
 from collection_fakes import Shelf
 
-from functions.adapters.vectors.memory import MemoryStore
 from functions.adapters.vectors.qdrant_edge import EdgeStore
 from functions.collections.collection import VersionedCollection
+from tests.memory_store import MemoryStore
 
 
 class WordlessStore(MemoryStore):

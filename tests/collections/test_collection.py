@@ -1,14 +1,18 @@
 """What is stored in a collection is found, read, replaced and removed: by tenant, and until it expires."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from collection_fakes import FRUIT, BagOfWords, FakeEncoders, Shelf, passage
+from collection_fakes import FRUIT, Shelf, passage
+from small_encoder import SmallEncoder
 
 from functions.collections.collection import VersionedCollection
-from functions.collections.opening import ensured
+from functions.collections.entries import UnknownCollectionError, entry_of
+from functions.collections.lifecycle import create, remove_dropped, switch, take_out
+from functions.collections.opening import ensured, made
 from functions.collections.points import TEXT_BYTES, layout_of
 from functions.events.common import Passage, Work
 from functions.ports.encoders import UnknownEncoderError
@@ -276,6 +280,52 @@ def test_a_long_text_goes_with_its_passage(shelf: Shelf, collection: VersionedCo
     assert collection.read(["other"], tenant="t")[0].text == LONG
 
 
+@pytest.mark.parametrize("how", ["delete", "erase", "expire", "replace"])
+def test_a_long_text_stays_where_another_collection_has_the_same_one(
+    shelf: Shelf, collection: VersionedCollection, how: str
+) -> None:
+    others = shelf.open("others")
+    others.upsert([passage("long", LONG)], tenant="t")
+    collection.upsert([passage("long", LONG)], tenant="t", ttl_s=60)
+    if how == "expire":
+        shelf.clock.pass_s(60)
+        collection.expire()
+    elif how == "replace":
+        collection.upsert([passage("long", "short")], tenant="t")
+    else:
+        getattr(collection, how)(["long"], tenant="t")
+        getattr(collection, how)(["never there"], tenant="t")
+    assert others.read(["long"], tenant="t")[0].text == LONG
+    assert len(shelf.blobs.keys("")) == 1
+
+
+def test_an_erasure_of_an_id_that_another_collection_has_leaves_its_long_text(
+    shelf: Shelf, collection: VersionedCollection
+) -> None:
+    others = shelf.open("others")
+    others.upsert([passage("long", LONG)], tenant="t")
+    collection.erase(["long"], tenant="t")
+    assert others.read(["long"], tenant="t")[0].text == LONG
+
+
+def test_an_erasure_of_many_passages_looks_once_for_their_long_texts(
+    shelf: Shelf, collection: VersionedCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection.upsert([passage(str(each), LONG) for each in range(3)], tenant="t")
+    listings: list[Path] = []
+    iterdir = Path.iterdir
+
+    def counted(folder: Path) -> Iterator[Path]:
+        listings.append(folder)
+        return iterdir(folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "iterdir", counted)
+        collection.erase(map(str, range(3)), tenant="t")
+    assert [folder.name for folder in listings].count("texts") == 1
+    assert shelf.blobs.keys("") == []
+
+
 def test_what_a_crash_left_of_a_long_text_is_erased_with_its_passage(
     shelf: Shelf, collection: VersionedCollection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,7 +385,7 @@ def test_ids_of_another_type_are_refused_and_nothing_is_done(collection: Version
     assert list(collection.ids(tenant="t")) == ["5"]
 
 
-class Broken(BagOfWords):
+class Broken(SmallEncoder):
     """Makes what is no vector of texts that say so."""
 
     def encode(self, texts: list[str]) -> object:  # type: ignore[override]
@@ -353,7 +403,7 @@ def test_what_an_encoder_makes_that_is_no_vector_is_told_and_nothing_is_stored(s
     collection = shelf.open()
     shelf.add_version("other/1")
     collection.upsert([passage("a")], tenant="t")
-    shelf.encoders._by_version["other/1"] = Broken("other/1", 64)
+    shelf.encoders.kept["other/1"] = Broken("other/1", 64)
     with pytest.raises(PointsError, match=r"the encoder other/1 made .*nothing was done"):
         collection.upsert([passage("a", "new"), passage("b", text)], tenant="t")
     assert shelf.held(1) == shelf.held(2) == {"a": "about a"}
@@ -365,7 +415,7 @@ def test_what_an_encoder_makes_that_is_no_vector_is_told_and_nothing_is_stored(s
 def test_an_encoder_that_is_not_carried_is_told_and_nothing_is_stored(shelf: Shelf) -> None:
     collection = shelf.open()
     shelf.add_version("other/1")
-    del shelf.encoders._by_version["other/1"]
+    del shelf.encoders.kept["other/1"]
     with pytest.raises(UnknownEncoderError, match="other/1 is not carried"):
         collection.upsert(FRUIT, tenant="t")
     assert collection.count(tenant="t") == 0
@@ -375,7 +425,7 @@ def test_an_encoder_that_is_not_carried_is_told_and_nothing_is_stored(shelf: She
 
 
 def test_a_collection_that_was_never_made_is_told(shelf: Shelf) -> None:
-    with pytest.raises(NoSuchCollectionError, match="no collection nothing in the catalog"):
+    with pytest.raises(UnknownCollectionError, match="no collection 'nothing': there are none yet"):
         VersionedCollection(
             "nothing",
             catalog=shelf.catalog,
@@ -423,6 +473,66 @@ def test_a_current_version_that_was_moved_away_is_made_again_empty(shelf: Shelf)
     assert shelf.open().count(tenant="t") == 0
 
 
+def test_a_current_version_that_is_gone_is_not_made_again_beside_another_one(shelf: Shelf) -> None:
+    """It would be filled from an empty one, and lose what only it has."""
+    shelf.open().upsert(FRUIT, tenant="t")
+    shelf.add_version(phase="whole")
+    shelf.open().upsert(FRUIT, tenant="t")
+    shelf.store.drop("documents_v1_bag-of-words-1")
+    said = (
+        r"version 1 of documents, .* is not in the vector store \(documents_v1_bag-of-words-1\): bring it back from a "
+        r"copy, or `troupe collections switch documents 2` to another one and `drop documents 1`"
+    )
+    with pytest.raises(NoSuchCollectionError, match=said):
+        shelf.open()
+    assert [layout.name for layout in shelf.store.layouts()] == ["documents_v2_other-1"]
+    switch(shelf.catalog, "documents", 2)
+    take_out(shelf.catalog, "documents", 1)
+    remove_dropped(shelf.catalog, shelf.store, "documents")
+    assert shelf.open().count(tenant="t") == 3
+
+
+def test_where_the_other_one_is_not_whole_it_is_said_to_drop_that(shelf: Shelf) -> None:
+    shelf.open()
+    shelf.add_version()
+    shelf.store.drop("documents_v1_bag-of-words-1")
+    with pytest.raises(NoSuchCollectionError, match="or `troupe collections drop documents 2`, which is not whole"):
+        shelf.open()
+    take_out(shelf.catalog, "documents", 2)
+    assert shelf.open().count(tenant="t") == 0
+
+
+def test_a_collection_that_was_listed_without_the_store_is_made_by_whoever_has_it(shelf: Shelf) -> None:
+    create(shelf.catalog, "documents", shelf.encoder, ttl_s=None, now=shelf.clock())
+    assert [each.phase for each in entry_of(shelf.catalog, "documents").versions] == ["new"]
+    assert shelf.store.layouts() == []
+    shelf.open().upsert(FRUIT, tenant="t")
+    assert [each.phase for each in entry_of(shelf.catalog, "documents").versions] == ["whole"]
+    assert shelf.open().count(tenant="t") == 3
+
+
+def test_one_that_got_another_version_before_it_was_made_is_made_and_not_taken_for_lost(shelf: Shelf) -> None:
+    create(shelf.catalog, "documents", shelf.encoder, ttl_s=None, now=shelf.clock())
+    shelf.add_version()
+    entry = made(entry_of(shelf.catalog, "documents"), catalog=shelf.catalog, store=shelf.store)
+    assert [each.phase for each in entry.versions] == ["whole", "filling"]
+    collection = shelf.open()
+    collection.upsert(FRUIT, tenant="t")
+    assert len(shelf.held(1)) == len(shelf.held(2)) == 3
+
+
+@pytest.mark.parametrize("step", ["create", "write"])
+def test_making_one_may_be_cut_off_and_is_made_up_for(shelf: Shelf, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    create(shelf.catalog, "documents", shelf.encoder, ttl_s=None, now=shelf.clock())
+    with monkeypatch.context() as patched:
+        owner = shelf.store if step == "create" else shelf.catalog
+        patched.setattr(owner, step, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            made(entry_of(shelf.catalog, "documents"), catalog=shelf.catalog, store=shelf.store)
+    shelf.open().upsert(FRUIT, tenant="t")
+    assert shelf.open().count(tenant="t") == 3
+
+
 # --- personal data
 
 
@@ -451,4 +561,3 @@ def test_personal_data_is_taken_out_before_anything_is_encoded_stored_or_asked(s
     assert collection.read(["p"], tenant="t")[0].work == Work(title="[NAME-t]'s")
     assert not any("Ada" in text for text in shelf.encoder.encoded)
     assert "what did Ada say?" not in masking.kept
-    assert FakeEncoders(shelf.encoder).versions == {"Bag of words/1"}

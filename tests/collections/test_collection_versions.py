@@ -1,13 +1,14 @@
 """A collection of several versions: all are written, one is searched, and both may change at any moment."""
 
 import threading
+from collections.abc import Callable
 
 import msgspec
 import pytest
 from collection_fakes import FRUIT, Shelf, passage
 
 from functions.collections.collection import writing
-from functions.ports.vector_stores import NoSuchCollectionError, UnavailableError
+from functions.ports.vector_stores import Layout, NoSuchCollectionError, UnavailableError
 
 ALL = {each.id: each.text for each in FRUIT}
 
@@ -38,6 +39,37 @@ def test_removing_describing_erasing_and_expiring_reach_every_version(shelf: She
     shelf.clock.pass_s(60)
     assert collection.expire() == 4
     assert (shelf.held(1), shelf.held(2)) == ({}, {})
+
+
+@pytest.mark.parametrize("how", ["upsert", "describe", "delete", "erase", "expire"])
+def test_every_write_goes_to_the_lowest_number_first(shelf: Shelf, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """A filling copies from the lower to the higher, and looks at the lower again after it wrote."""
+    collection = shelf.open()
+    shelf.add_version()
+    shelf.add_version()
+    entry = shelf.catalog.kept["documents"]
+    shelf.catalog.write(msgspec.structs.replace(entry, current=2, versions=entry.versions[::-1]))
+    collection.upsert(FRUIT, tenant="t", ttl_s=60)
+    written: list[str] = []
+    for name in ("upsert", "set_fields", "delete", "delete_where", "erase"):
+        write = getattr(shelf.store, name)
+
+        def recorded(layout: Layout, what: object, *, write: Callable[..., None] = write) -> None:
+            written.append(layout.name)
+            write(layout, what)
+
+        monkeypatch.setattr(shelf.store, name, recorded)
+    if how == "expire":
+        shelf.clock.pass_s(60)
+        collection.expire()
+    else:
+        given = FRUIT if how in {"upsert", "describe"} else [each.id for each in FRUIT]
+        getattr(collection, how)(given, tenant="t")
+    assert list(dict.fromkeys(written)) == [
+        "documents_v1_bag-of-words-1",
+        "documents_v2_other-1",
+        "documents_v3_other-1",
+    ]
 
 
 def test_each_version_has_the_vectors_of_its_own_encoder(shelf: Shelf) -> None:

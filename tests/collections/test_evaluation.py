@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from dual_writing import FIRST, OLD, World, id_of, point
+from functions.adapters.vectors.memory import MemoryStore
 from memory_catalog import MemoryCatalog
 
 from functions.collections.entries import UnknownVersionError
@@ -21,7 +23,7 @@ from functions.collections.lifecycle import create
 from functions.collections.pinned import PinnedCatalog
 from functions.errors import TroupeError
 from functions.events.common import Passage
-from functions.ports.vector_stores import EVERYTHING, Filter, Range
+from functions.ports.vector_stores import EVERYTHING, Filter, Layout, Point, Range
 
 
 class Answers:
@@ -83,6 +85,29 @@ def test_a_sample_of_more_than_there_are_is_all_of_them() -> None:
     living = Filter(must_not=(Range("expires_at", at_most=2.0),))
     assert id_of(9) in {each.id for each in world.store.scroll(FIRST)}
     assert len(sampled(world.store, FIRST, living, 100, 0)) == 5
+
+
+@pytest.mark.parametrize("number", [1, 10, 299, 300])
+def test_a_sample_costs_no_more_calls_than_its_size_however_much_there_is(number: int) -> None:
+    world = World(300)
+    pages = list[int]()
+
+    class Counted(MemoryStore):
+        def scroll(self, layout: Layout, *arguments: Any, **named: Any) -> Sequence[Point]:
+            pages.append(1)
+            return world.store.scroll(layout, *arguments, **named)
+
+    for seed in range(20):
+        pages.clear()
+        found = sampled(Counted(), FIRST, EVERYTHING, number, seed)
+        assert len({fields["text"] for fields in found}) == len(found) == number
+        assert len(pages) <= 5
+
+
+def test_over_many_seeds_every_point_is_chosen() -> None:
+    world = World(60)
+    chosen = {str(fields["text"]) for seed in range(200) for fields in sampled(world.store, FIRST, EVERYTHING, 5, seed)}
+    assert len(chosen) == 60
 
 
 def test_a_pinned_catalog_shows_one_version_as_the_current_one_and_changes_nothing() -> None:

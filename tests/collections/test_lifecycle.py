@@ -6,7 +6,6 @@ import pytest
 from memory_catalog import MemoryCatalog
 from small_encoder import SmallEncoder
 
-from functions.adapters.vectors.memory import MemoryStore
 from functions.collections.entries import UnknownCollectionError, UnknownVersionError, changed, with_version
 from functions.collections.lifecycle import (
     LifecycleError,
@@ -18,8 +17,10 @@ from functions.collections.lifecycle import (
     switch,
     take_out,
 )
+from functions.collections.opening import made
 from functions.ports.catalog import Carrier, Entry, Progress
 from functions.ports.vector_stores import LayoutError
+from tests.memory_store import MemoryStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OLD, NEW, OTHER = SmallEncoder(), SmallEncoder("small.2"), SmallEncoder("small.3")
@@ -27,9 +28,9 @@ OLD, NEW, OTHER = SmallEncoder(), SmallEncoder("small.2"), SmallEncoder("small.3
 
 @pytest.fixture
 def catalog() -> MemoryCatalog:
-    made = MemoryCatalog()
-    create(made, "documents", OLD, ttl_s=None, now=NOW)
-    return made
+    catalog = MemoryCatalog()
+    made(create(catalog, "documents", OLD, ttl_s=None, now=NOW), catalog=catalog, store=MemoryStore())
+    return catalog
 
 
 def fill(catalog: MemoryCatalog, number: int) -> None:

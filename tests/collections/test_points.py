@@ -34,7 +34,7 @@ class Three:
 
 def point(passage: Passage) -> Point:
     vector = np.array([1, 0, 0], np.float32)
-    return point_of(passage, vector, tenant="t", encoder=Three.version, expires_at=NEVER, written=7.0)
+    return point_of(passage, vector, collection="c", tenant="t", encoder=Three.version, expires_at=NEVER, written=7.0)
 
 
 def test_a_passage_comes_back_from_its_point() -> None:
@@ -61,7 +61,7 @@ def test_the_id_of_a_point_is_the_one_that_it_always_was() -> None:
 def test_a_payload_holds_the_beginning_of_a_long_text_and_the_key_of_the_whole(text: str) -> None:
     passage = msgspec.structs.replace(PASSAGE, text=text)
     fields = point(passage).fields
-    blob = blob_of(passage, tenant="t")
+    blob = blob_of(passage, collection="c", tenant="t")
     assert blob == (fields["blob"], text.encode())
     assert text.startswith(passage_of(fields).text)
     assert TEXT_BYTES - 4 < len(passage_of(fields).text.encode()) <= TEXT_BYTES
@@ -69,18 +69,18 @@ def test_a_payload_holds_the_beginning_of_a_long_text_and_the_key_of_the_whole(t
 
 def test_a_text_that_fits_has_no_blob() -> None:
     passage = msgspec.structs.replace(PASSAGE, text="x" * TEXT_BYTES)
-    assert blob_of(passage, tenant="t") is None
+    assert blob_of(passage, collection="c", tenant="t") is None
     assert "blob" not in point(passage).fields
 
 
 def test_blobs_of_two_passages_have_no_key_in_common() -> None:
     long = msgspec.structs.replace(PASSAGE, text="x" * 10_000)
     keys = {
-        (blob_of(msgspec.structs.replace(long, id=id_), tenant=tenant) or ("", b""))[0]
-        for id_, tenant in (("a", "t"), ("b", "t"), ("a", "u"))
+        (blob_of(msgspec.structs.replace(long, id=id_), collection=collection, tenant=tenant) or ("", b""))[0]
+        for id_, collection, tenant in (("a", "c", "t"), ("b", "c", "t"), ("a", "d", "t"), ("a", "c", "u"))
     }
-    assert len(keys) == 3
-    assert any(key.startswith(blob_prefix("t", "a")) for key in keys)
+    assert len(keys) == 4
+    assert sum(key.startswith(blob_prefix("c", "t", "a")) for key in keys) == 1
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "a b", "A", ".hidden", "x" * 64, "é"])

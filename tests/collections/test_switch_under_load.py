@@ -13,15 +13,16 @@ from memory_catalog import MemoryCatalog
 from small_encoder import SmallEncoder
 
 from functions.adapters.local.blobs import LocalBlobs
-from functions.adapters.vectors.memory import MemoryStore
 from functions.collections.collection import VersionedCollection
 from functions.collections.entries import entry_of
 from functions.collections.lifecycle import begin, create, remove_dropped, rollback, switch, take_out
 from functions.collections.migration import fill
+from functions.collections.opening import made
 from functions.collections.pinned import PinnedCatalog
 from functions.collections.recoding import recode
 from functions.events.common import Passage
 from functions.ports.vector_stores import Hit, Layout, Query
+from tests.memory_store import MemoryStore
 
 SEARCHES = 150  # of each thread
 THREADS = 4
@@ -51,7 +52,7 @@ class Parts:
         self.catalog, self.store = MemoryCatalog(), Checked()
         self.encoders, self.blobs = Carrying(OLD, NEW), LocalBlobs(folder)
         entry = create(self.catalog, "documents", OLD, ttl_s=None, now=self.now())
-        self.store.create(entry.versions[0].layout)
+        made(entry, catalog=self.catalog, store=self.store)
 
     @staticmethod
     def now() -> datetime:

@@ -1,6 +1,7 @@
 """Personal data in a real workspace: the test looks at every byte of the collections, the texts and the logs."""
 
 import logging
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from functions.adapters.local.store import Store
 from functions.events.ingest import DocumentsReceived, SentDocument
 from functions.ports.personal import TOKEN, PersonalDataError
 from local import workspace as module
+from local.personal import opened_tokenizer, personal_settings
 from local.process import LocalProcess
 from local.workspace import workspace
 
@@ -109,6 +111,14 @@ def test_a_question_that_names_an_address_finds_its_passage_and_the_answer_shows
         assert not TOKEN.search(msgspec.json.encode(answer).decode())
 
 
+def test_a_search_shows_originals_as_answers_do(home: Path) -> None:
+    with workspace(home, str(home.parent / "docs")) as opened:
+        opened.read_documents(lambda _done, _total: None)
+        found = opened.search(f"Who answers mail to {MAIL}?", limit=10)
+    assert f"Reception answers mail to {MAIL}." in found[0].text
+    assert not TOKEN.search(msgspec.json.encode(found).decode())
+
+
 def test_without_originals_answers_show_tokens(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TROUPE_PERSONAL_DATA", "forget")
     with at_work(home) as process:
@@ -139,6 +149,19 @@ def test_what_a_memory_had_in_the_vault_goes_when_it_is_erased_unless_another_ha
             erased_from_files(store)
             kept = {token for (token,) in store.read("SELECT token FROM original")} & tokens
             assert len(kept) == left
+
+
+def test_erased_originals_do_not_come_back(home: Path) -> None:
+    with at_work(home) as process:
+        asked(process, f"Remember that the dentist has the address {TOLD_MAIL}", conversation="told")
+        store = process._store
+        (token,) = TOKEN.findall(str(store.read("SELECT passage FROM held")))
+        by = opened_tokenizer(personal_settings(os.environ), store)
+        assert by is not None
+        assert by.revealed(token, tenant="default") == TOLD_MAIL
+        LocalRights(store, process._blobs, store.clock).erase("told", tenant="default")
+        erased_from_files(store)
+        assert by.revealed(token, tenant="default") == token
 
 
 def test_a_missing_key_is_one_error_before_anything_is_stored(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from functions.adapters.local.store import Store
 from functions.ports.personal import PersonalDataError
-from local.personal import PersonalSettings, key_file, opened_tokenizer, personal_settings
+from local.personal import Mode, PersonalSettings, key_file, opened_tokenizer, personal_settings
 
 KEY = "0123456789abcdef" * 4
 
@@ -57,14 +57,34 @@ def test_a_key_that_others_can_read_is_refused(store: Store) -> None:
         opened_tokenizer(settings, store)
 
 
-def test_a_lost_key_is_said_and_not_replaced_while_originals_are_sealed_under_it(store: Store) -> None:
-    settings = PersonalSettings(mode="vault")
-    by = opened_tokenizer(settings, store)
-    assert by is not None
-    by.tokenized(["a@example.com"], tenant="t", keep=True)
-    next((store.folder.parent / "config").rglob("*.key")).unlink()
-    with pytest.raises(PersonalDataError, match="bring it back"):
-        opened_tokenizer(settings, store)
+@pytest.mark.parametrize("mode", ["vault", "forget"])
+def test_a_lost_key_is_said_and_not_replaced_whether_originals_are_kept_or_not(store: Store, mode: Mode) -> None:
+    opened_tokenizer(PersonalSettings(mode=mode), store)
+    file = next((store.folder.parent / "config").rglob("*.key"))
+    file.unlink()
+    with pytest.raises(PersonalDataError, match=r"no key of personal data in .*: bring that key back"):
+        opened_tokenizer(PersonalSettings(mode=mode), store)
+    assert not file.exists()
+
+
+def test_a_new_key_comes_with_the_old_one_and_then_stays_the_one(store: Store) -> None:
+    def opened(*keys: str) -> None:
+        variables = {f"KEY_{place}": key for place, key in enumerate(keys)}
+        given = ",".join(f"env:{name}" for name in variables)
+        environment = {"TROUPE_PERSONAL_DATA": "forget", "TROUPE_PERSONAL_DATA_KEY": given, **variables}
+        opened_tokenizer(personal_settings(environment), store)
+
+    old, new, other = KEY, KEY[::-1], KEY.upper()
+    opened(old)
+    with pytest.raises(PersonalDataError, match=r"would make others.* bring that key back"):
+        opened(new)
+    with pytest.raises(PersonalDataError, match="empty folder") as refused:
+        opened(new, other)
+    assert KEY not in str(refused.value)
+    opened(new, old)
+    opened(new)
+    with pytest.raises(PersonalDataError, match="would make others"):
+        opened(old)
 
 
 def test_keys_are_references_and_each_that_is_missing_or_short_is_named(store: Store) -> None:

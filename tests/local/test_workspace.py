@@ -12,9 +12,12 @@ from local_fakes import asked, settled
 from shelves import carried
 from small_encoder import SmallEncoder
 
+from functions.adapters.local.catalog import LocalCatalog
+from functions.adapters.local.store import Store
 from functions.adapters.models.breaker import Breaker
 from functions.adapters.vectors.settings import VectorSettingsError
 from functions.agents.response_builder import NOTHING_FOUND
+from functions.collections.lifecycle import LifecycleError, begin
 from functions.documents.sync import Report
 from functions.errors import TroupeError
 from functions.events.answer import ResponseReady
@@ -236,3 +239,12 @@ def test_settings_of_a_vector_store_are_looked_at_before_anything_is_made(
     with pytest.raises(VectorSettingsError, match="TROUPE_VECTOR_URL is not set"):
         read(home, None)
     assert not home.exists()
+
+
+def test_whoever_reads_documents_is_asked_for_an_encoder_before_it_has_to_write_with_it(home: Path) -> None:
+    with workspace(home, None) as opened, closing(Store(home)) as beside:
+        with pytest.raises(LifecycleError, match=f"process {os.getpid()} does not carry small.2"):
+            begin(LocalCatalog(beside), opened.corpus.name, SmallEncoder("small.2"), rate=None, now=beside.clock())
+        assert opened.read_documents(lambda _done, _total: None).added == ["python:heapq"]
+    with closing(Store(home)) as beside:
+        begin(LocalCatalog(beside), "python", SmallEncoder("small.2"), rate=None, now=beside.clock())

@@ -12,7 +12,9 @@ from command import Troupe
 from small_encoder import SmallEncoder
 
 from functions.adapters.encoders.registry import Carried, CarriedEncoders
+from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.store import Store
+from functions.collections import opening
 from functions.collections.collection import VersionedCollection
 from functions.events.common import Passage
 from local import keeping as keeping_module
@@ -115,6 +117,29 @@ def test_beside_a_process_at_work_the_catalog_changes_and_that_process_does_the_
             time.sleep(0.02)
 
 
+def test_a_collection_that_is_made_beside_a_process_at_work_is_used_and_filled_there(
+    troupe: Troupe, home: Path
+) -> None:
+    with at_work(home) as opened:
+        said = troupe("collections", "create", "more", "--encoder", "one").out
+        assert f"more is listed: process {os.getpid()} makes it" in " ".join(said.split())
+        moved = troupe("collections", "migrate", "more", "--encoder", "two", "--json").json()
+        assert [each["phase"] for each in moved["versions"]] == ["whole", "whole"]
+        assert opened.kept is not None
+        assert {"more_v1_one.version", "more_v2_two.version"} <= {each.name for each in opened.kept.store.layouts()}
+
+
+def test_a_creation_that_was_cut_off_is_made_up_for_by_the_next_command(
+    troupe: Troupe, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert home.exists()
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "made", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        troupe("collections", "create", "more", "--encoder", "one")
+    moved = troupe("collections", "migrate", "more", "--encoder", "two", "--json").json()
+    assert [(each["phase"], each["points"]) for each in moved["versions"]] == [("whole", 0), ("whole", 0)]
+
+
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
@@ -185,12 +210,7 @@ def test_a_switch_names_the_process_that_does_not_carry_the_encoder(troupe: Trou
     troupe("collections", "migrate", "notes", "--encoder", "two", "--json")
     store = Store(home)
     try:
-        row = (store.member.id, os.getpid(), 0.0, "[]", '["one.version"]')
-        store.write(
-            lambda connection: connection.execute(
-                "INSERT INTO process (id, pid, started, plans, encoders) VALUES (?, ?, ?, ?, ?)", row
-            )
-        )
+        LocalCatalog(store).carry(["one.version"])
         ran = troupe("collections", "switch", "notes")
         assert ran.code == 1
         assert f"process {os.getpid()} does not carry two.version" in ran.err

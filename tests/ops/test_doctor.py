@@ -335,6 +335,7 @@ def test_a_copy_holds_the_vectors_of_a_store_in_the_process_and_says_which_are_e
     assert troupe("backup", str(tmp_path / "copy"), TROUPE_VECTOR_STORE="faiss").out.count("not copied") == 0
     with closing(FaissStore(tmp_path / "copy" / "faiss")) as copied:
         assert copied.layouts() == [layout]
+    (home / "shards-qdrant.json").write_text("how the points are spread", "utf-8")
     ran = troupe(
         "backup",
         str(tmp_path / "another"),
@@ -342,3 +343,4 @@ def test_a_copy_holds_the_vectors_of_a_store_in_the_process_and_says_which_are_e
         TROUPE_VECTOR_URL="https://vectors.invalid",
     )
     assert "not copied: the vectors: they are in qdrant" in ran.out
+    assert (tmp_path / "another" / "shards-qdrant.json").read_text("utf-8") == "how the points are spread"

@@ -10,12 +10,12 @@ from functions.personal.recognition import found
 
 #: Measured: see docs/personal-data.md. What the recognition cannot do is in the set as well.
 FLOORS = {
-    "EMAIL": (1.0, 0.95),
-    "PHONE": (0.93, 0.88),
-    "CARD": (1.0, 0.96),
+    "EMAIL": (1.0, 0.93),
+    "PHONE": (0.92, 0.88),
+    "CARD": (1.0, 0.93),
     "IBAN": (1.0, 0.96),
     "IP": (1.0, 0.96),
-    "ID": (1.0, 0.88),
+    "ID": (1.0, 0.87),
 }
 
 
@@ -63,6 +63,12 @@ def test_addresses_for_documentation_are_found_like_any_other() -> None:
     assert values("from 192.0.2.7 and 2001:db8::7") == [("IP", "192.0.2.7"), ("IP", "2001:db8::7")]
 
 
+def test_an_empty_line_parts_numbers_and_what_is_found_lies_where_it_does_in_the_text() -> None:
+    assert values("card 4111 1111\n\n1111 1111") == []
+    assert values("call 202-555-0123\n202-555-0124") == [("PHONE", "202-555-0123"), ("PHONE", "202-555-0124")]
+    assert values("\tA\u200b \r\n  card 4111 1111\r\n\t1111 1111\r\n") == [("CARD", "4111 1111\r\n\t1111 1111")]
+
+
 def test_a_card_is_no_phone_number_and_an_account_no_card() -> None:
     assert values("call 4111 1111 1111 1111") == [("CARD", "4111 1111 1111 1111")]
     assert values("DE89 3704 0044 0532 0130 00") == [("IBAN", "DE89 3704 0044 0532 0130 00")]
@@ -79,6 +85,11 @@ def test_a_card_is_no_phone_number_and_an_account_no_card() -> None:
         ("::ffff:192.0.2.1", "192.0.2.1"),
         ("4111-1111-1111-1111", "4111111111111111"),
         ("417.044.640-21", "CPF 41704464021"),
+        ("4111 1111 1111 1111", "4111 1111\n1111 1111"),
+        ("4111 1111 1111 1111", "4111 1111 \r\n  1111\t1111"),
+        ("DE89 3704 0044 0532 0130 00", "DE89 3704 0044\n0532 0130 00"),
+        ("call 202-555-0123", "202-555-\n0123"),
+        ("call 202-555-0123", "call 202-555-0123\n2. Then wait."),
     ],
 )
 def test_a_value_is_the_same_however_it_is_written(one: str, other: str) -> None:
@@ -96,7 +107,8 @@ def test_what_is_found_lies_in_the_text_in_order_and_apart(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["a.", "1 ", "@", "a@", "1-", "12 ", ":", "1.", "A", "9", "+1 ", "(1", "x@a.", "DE89 "]
+    "unit",
+    ["a.", "1 ", "@", "a@", "1-", "12 ", ":", "1.", "A", "9", "+1 ", "(1", "x@a.", "DE89 ", " ", "\t", "1\n", "1 \n "],
 )
 def test_twice_the_text_is_at_most_about_twice_the_steps(unit: str) -> None:
     steps = [_calls(unit * (length // len(unit))) for length in (2_000, 4_000)]

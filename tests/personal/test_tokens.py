@@ -84,16 +84,6 @@ def test_an_original_that_is_stored_again_lives_as_long_as_the_later_of_both(sto
     assert tokenizer(vault, now=NOW + timedelta(days=8)).revealed(once, tenant="one") == TEXT
 
 
-def test_erased_originals_do_not_come_back(store: Store) -> None:
-    vault = LocalVault(store)
-    by = tokenizer(vault)
-    once = tokenized(by, TEXT)
-    vault.erase(TOKEN.findall(once), tenant="two")
-    assert by.revealed(once, tenant="one") == TEXT
-    vault.erase(TOKEN.findall(once), tenant="one")
-    assert by.revealed(once, tenant="one") == once
-
-
 def test_the_store_never_sees_an_original(store: Store) -> None:
     tokenized(tokenizer(LocalVault(store)), TEXT)
     files = b"".join(file.read_bytes() for file in store.folder.rglob("*") if file.is_file())

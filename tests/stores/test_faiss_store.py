@@ -20,7 +20,6 @@ from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.vectors import faiss_rows
 from functions.adapters.vectors.faiss import FaissStore, Snapshots
 from functions.adapters.vectors.faiss_file import DamagedError
-from functions.adapters.vectors.memory import MemoryStore
 from functions.ports.vector_stores import (
     Equals,
     Filter,
@@ -34,6 +33,7 @@ from functions.ports.vector_stores import (
     UnavailableError,
     VectorStore,
 )
+from tests.memory_store import MemoryStore
 
 DIMENSION = 32
 LAYOUT = Layout(

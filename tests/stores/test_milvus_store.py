@@ -14,7 +14,6 @@ pytest.importorskip("pymilvus", reason="the client of Milvus is in the group `st
 pytest.importorskip("milvus_lite", reason="milvus-lite is in the group `stores`")
 
 from functions.adapters.models.settings import Secret
-from functions.adapters.vectors.memory import MemoryStore
 from functions.adapters.vectors.milvus import MilvusStore
 from functions.ports.vector_stores import (
     Equals,
@@ -28,6 +27,7 @@ from functions.ports.vector_stores import (
     RefusedError,
     UnavailableError,
 )
+from tests.memory_store import MemoryStore
 
 LAYOUT = Layout(
     name="documents_v1_small.1",
@@ -243,6 +243,17 @@ def test_an_address_that_would_not_do_or_give_the_token_away_is_refused(uri: str
     with pytest.raises(RefusedError, match=problem) as told:
         MilvusStore(uri, Secret("MILVUS_TOKEN", {"MILVUS_TOKEN": "abc"}))
     assert "secret" not in str(told.value)
+
+
+def test_an_address_without_a_port_is_told_as_it_was_given() -> None:
+    with pytest.raises(UnavailableError, match=r"Milvus at milvus\.invalid did not answer"):
+        MilvusStore("https://milvus.invalid", timeout_s=0.3)
+
+
+def test_a_token_that_cannot_be_sent_is_the_stores_own_error() -> None:
+    with pytest.raises(RefusedError, match="Milvus was not asked: MILVUS_TOKEN holds a space") as told:
+        MilvusStore("https://127.0.0.1:1", Secret("MILVUS_TOKEN", {"MILVUS_TOKEN": "two words"}))
+    assert "two words" not in str(told.value)
 
 
 def test_a_folder_that_another_process_may_have_open_is_refused_clearly(tmp_path: Path) -> None:

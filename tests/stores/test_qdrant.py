@@ -13,9 +13,9 @@ from rest_server import Answer, Asked, Script, Server
 from stored import LAYOUT, THREE, found, hits, id_of, ids_of, point, query, scrolled
 
 from functions.adapters.models.settings import Secret
+from functions.adapters.rest import Patience
 from functions.adapters.vectors import qdrant
 from functions.adapters.vectors.qdrant import QdrantStore
-from functions.adapters.vectors.rest import Patience
 from functions.ports.vector_stores import (
     Equals,
     Filter,

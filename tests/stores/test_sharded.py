@@ -10,7 +10,6 @@ from typing import Self
 import numpy as np
 import pytest
 
-from functions.adapters.vectors.memory import MemoryStore
 from functions.adapters.vectors.placement import (
     Checkpoint,
     FilePlacings,
@@ -37,6 +36,7 @@ from functions.ports.vector_stores import (
     UnavailableError,
     VectorStore,
 )
+from tests.memory_store import MemoryStore
 
 LAYOUT = Layout(name="documents_v1_small.1", encoder="small.1", dimension=8, fields={"source": "keyword"})
 OLD, NEW = evenly(["a", "b", "c"]), evenly(["a", "b", "c", "d"])
@@ -68,11 +68,14 @@ class Kept:
         self.progress: Checkpoint | None = None
         self.stages = [self.placing]
         self.before_keeping: Callable[[], None] = lambda: None
+        self.before_switching: Callable[[], None] = lambda: None
 
     def read(self) -> Placing:
         return self.placing
 
     def write(self, placing: Placing) -> None:
+        if self.placing.following is not None and placing.following is None:
+            self.before_switching()
         self.placing = placing
         self.stages.append(placing)
 
@@ -115,7 +118,7 @@ def placings() -> Kept:
 
 @pytest.fixture
 def store(shards: dict[str, Shard], placings: Kept) -> Iterator[ShardedStore]:
-    opened = ShardedStore(shards, placings.read, call_s=60)
+    opened = ShardedStore(shards, placings.read)
     opened.create(LAYOUT)
     yield opened
     opened.close()
@@ -200,17 +203,22 @@ def test_pages_over_shards_give_every_point_once_in_the_order_of_ids(store: Shar
     assert seen == sorted(id_of(each) for each in range(100))
 
 
-def test_a_slow_shard_fails_the_search_and_is_named(shards: dict[str, Shard], placings: Kept) -> None:
+def test_a_slow_shard_is_waited_for_so_that_nothing_lands_after_what_is_newer(
+    store: ShardedStore, shards: dict[str, Shard]
+) -> None:
     released = threading.Event()
-    store = ShardedStore(shards, placings.read, call_s=0.05)
-    store.create(LAYOUT)
-    shards["b"].before_search = lambda: released.wait(60) and None
-    try:
-        with pytest.raises(UnavailableError, match=r"the shard b: no answer within 0.05 s"):
-            nearest(store)
-    finally:
-        released.set()
-        store.close()
+    older = points(30)
+    newer = [Point(id=each.id, vector=each.vector, fields={"source": "newer"}) for each in older]
+    shards["b"].before_upsert = lambda: released.wait(60) and None
+    writing = threading.Thread(target=store.upsert, args=(LAYOUT, older))
+    writing.start()
+    while len(shards["a"].upserted) + len(shards["c"].upserted) < 30 - sum(OLD.home(each.id) == "b" for each in older):
+        time.sleep(0.001)
+    assert writing.is_alive()
+    released.set()
+    writing.join(60)
+    store.upsert(LAYOUT, newer)
+    assert {point.fields["source"] for point in store.scroll(LAYOUT)} == {"newer"}
 
 
 def test_a_shard_without_the_collection_is_named(store: ShardedStore, shards: dict[str, Shard]) -> None:
@@ -351,6 +359,49 @@ def test_what_is_written_while_a_point_is_copied_is_what_stays(
     rebalance(store, placings, NEW, drain=no_wait)
     left = [point.fields["source"] for point in store.read(LAYOUT, [moving.id])]
     assert left == ([] if write == "delete" else ["newer"])
+
+
+Change = Callable[[ShardedStore, Sequence[str]], None]
+CHANGES: Mapping[str, Change] = {
+    "upsert": lambda store, ids: store.upsert(
+        LAYOUT, [Point(id=each, vector=np.ones(8, np.float32), fields={"source": "newer"}) for each in ids]
+    ),
+    "set_fields": lambda store, ids: store.set_fields(LAYOUT, {each: {"source": "newer"} for each in ids}),
+    "delete": lambda store, ids: store.delete(LAYOUT, ids),
+    "delete_where": lambda store, _: store.delete_where(LAYOUT, RED),
+    "erase": lambda store, ids: store.erase(LAYOUT, ids),
+}
+
+
+@pytest.mark.parametrize("call", CHANGES)
+@pytest.mark.parametrize("away", [tuple(CHANGES), ("read", *CHANGES)], ids=["refuses writes", "gone"])
+def test_what_one_shard_fails_is_followed_on_the_others(  # noqa: PLR0913, PLR0917 - fixtures, and two sets of cases
+    store: ShardedStore,
+    shards: dict[str, Shard],
+    placings: Kept,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    away: Sequence[str],
+) -> None:
+    """Else what is deleted at home would be back after the change, and what is replaced would be as it was."""
+    reds = [point for point in points(400) if point.fields["source"] == "red" and NEW.home(point.id) == "d"]
+    done, failed = (next(point.id for point in reds if OLD.home(point.id) == name) for name in "cb")
+    store.upsert(LAYOUT, [point for point in reds if point.id in {done, failed}])
+
+    def gone(*_: object, **__: object) -> None:
+        raise UnavailableError("gone")
+
+    def when_all_is_copied() -> None:
+        with monkeypatch.context() as patched:
+            for each in away:
+                patched.setattr(shards["b"], each, gone)
+            with pytest.raises(UnavailableError, match="the shard b: gone"):
+                CHANGES[call](store, [failed, done])
+
+    placings.before_switching = when_all_is_copied
+    rebalance(store, placings, NEW, drain=no_wait)
+    left = [point.fields["source"] for point in store.read(LAYOUT, [done])]
+    assert left == (["newer"] if call in {"upsert", "set_fields"} else [])
 
 
 def test_what_was_deleted_between_two_runs_of_a_change_stays_deleted(

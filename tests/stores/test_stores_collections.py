@@ -97,6 +97,16 @@ def test_what_is_not_there_can_be_dropped(store: VectorStore) -> None:
     assert store.layouts() == []
 
 
+def test_what_no_collection_is_called_is_not_dropped(filled: VectorStore, tmp_path: Path) -> None:
+    neighbour = tmp_path / "precious"
+    neighbour.mkdir()
+    for name in ("../precious", str(neighbour), "", ".", "..", "documents_v1/..", "Documents", "a\n"):
+        with pytest.raises(LayoutError, match="nothing was dropped: the name"):
+            filled.drop(name)
+    assert neighbour.exists()
+    assert filled.count(LAYOUT) == 3
+
+
 def test_a_collection_made_in_the_place_of_a_dropped_one_is_empty_and_may_be_another(filled: VectorStore) -> None:
     other = msgspec.structs.replace(LAYOUT, encoder="other.2", dimension=2, distance="dot")
     filled.drop(LAYOUT.name)

@@ -192,6 +192,31 @@ def test_a_key_that_is_refused_is_named_and_not_told(store: VectorStore, monkeyp
     assert KEY not in f"{refused.value}{refused.value!r}{store!r}{vars(store)}"
 
 
+def test_a_key_that_became_unusable_is_the_stores_own_error_and_nothing_is_sent(hosted: Hosted) -> None:
+    with closing(hosted.store()) as store:
+        store.create(LAYOUT)
+        sent = len(hosted.service.service.exchanges)
+        hosted.environment["SERVICE_KEY"] = "two words"
+        for call in (store.layouts, lambda: store.drop(LAYOUT.name), lambda: store.create(LAYOUT)):
+            with pytest.raises(RefusedError, match="was not asked: SERVICE_KEY holds a space") as refused:
+                call()
+            assert "two words" not in str(refused.value)
+        assert len(hosted.service.service.exchanges) == sent
+
+
+def test_a_key_that_a_service_repeats_in_what_it_calls_a_success_is_not_told(
+    hosted: Hosted, store: VectorStore
+) -> None:
+    said = {"message": f"no: {KEY}", "error": [{"message": f"no: {KEY}"}]}
+    for call in (lambda: store.search(LAYOUT, [query()]), lambda: store.upsert(LAYOUT, THREE)):
+        hosted.asked().handle = lambda asked: (
+            hosted.service.handle(asked) if asked.method == "GET" else Answer(200, said)
+        )
+        with pytest.raises(RefusedError, match="no: SERVICE_KEY") as refused:
+            call()
+        assert KEY not in f"{refused.value}{refused.value!r}"
+
+
 def test_what_another_process_drops_is_missed_and_not_made_again(hosted: Hosted, store: VectorStore) -> None:
     with closing(hosted.store()) as other:
         other.drop(LAYOUT.name)

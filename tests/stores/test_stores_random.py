@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stored import LAYOUT, id_of
 
-from functions.adapters.vectors.memory import MemoryStore
 from functions.ports.vector_stores import (
     Equals,
     Fields,
@@ -21,6 +20,7 @@ from functions.ports.vector_stores import (
     Range,
     VectorStore,
 )
+from tests.memory_store import MemoryStore
 
 _NUMBERS = itertools.count()
 _IDS = st.integers(0, 12).map(id_of)

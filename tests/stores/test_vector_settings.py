@@ -47,10 +47,34 @@ def test_a_server_near_by_needs_no_key() -> None:
             {**CLOUD, "TROUPE_VECTOR_STORE": "qdrant", "TROUPE_VECTOR_URL": "http://vectors.example.com"},
             r"in the clear to vectors\.example\.com",
         ),
-        ({"TROUPE_VECTOR_STORE": "weaviate", "TROUPE_VECTOR_URL": "vectors:8080"}, "is no http or https URL"),
+        (
+            {"TROUPE_VECTOR_STORE": "weaviate", "TROUPE_VECTOR_URL": "vectors:8080"},
+            r"is no http or https URL: give the service's URL, e\.g\. http://127\.0\.0\.1:8080$",
+        ),
+        (
+            {"TROUPE_VECTOR_STORE": "milvus", "TROUPE_VECTOR_URL": "vectors:19530"},
+            r"is no http or https URL: give the service's URL, e\.g\. http://127\.0\.0\.1:19530$",
+        ),
+        (
+            {"TROUPE_VECTOR_STORE": "chroma", "TROUPE_VECTOR_URL": "vectors", "TROUPE_VECTOR_KEY": "plain"},
+            r"STORE is 'chroma': choose one .*KEY is no reference.*URL is no http",
+        ),
+        (
+            {"TROUPE_VECTOR_STORE": "qdrant", "TROUPE_VECTOR_URL": "http://a:1, ftp://b,http://u:p@c, http://a:1/,"},
+            r"number 2 of \S+ is no http or https.*number 3 of \S+ holds a user.*number 4 of \S+ stands.*number 5 of",
+        ),
+        (
+            {**CLOUD, "TROUPE_VECTOR_STORE": "pinecone", "TROUPE_VECTOR_URL": "https://a,https://b"},
+            "TROUPE_VECTOR_URL lists 2 services, and pinecone takes one",
+        ),
         (
             {**CLOUD, "TROUPE_VECTOR_STORE": "pinecone", "TROUPE_VECTOR_REGION": "eu-west-1"},
             "TROUPE_VECTOR_REGION is 'eu-west-1': expected aws/, gcp/ or azure/",
+        ),
+        ({"TROUPE_VECTOR_NAMESPACE": "prod"}, "TROUPE_VECTOR_NAMESPACE is set, and qdrant_edge takes none"),
+        (
+            {**CLOUD, "TROUPE_VECTOR_STORE": "qdrant", "TROUPE_VECTOR_NAMESPACE": "prod.eu"},
+            r"TROUPE_VECTOR_NAMESPACE is 'prod\.eu': expected 1 to 32 of a-z, 0-9 and '-'",
         ),
     ],
 )
@@ -81,6 +105,19 @@ def test_a_store_in_this_process_keeps_its_collections_in_the_home(tmp_path: Pat
             store.create(LAYOUT)
             store.upsert(LAYOUT, points)
             assert store.count(LAYOUT) == 3
+
+
+@pytest.mark.parametrize(
+    ("product", "url", "library"),
+    [("faiss", "", "faiss"), ("milvus", "", "pymilvus and milvus_lite"), ("milvus", "http://localhost:1", "pymilvus")],
+)
+def test_a_store_whose_library_is_not_installed_says_what_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, product: str, url: str, library: str
+) -> None:
+    for each in ("faiss", "milvus_lite", "pymilvus"):
+        monkeypatch.setitem(sys.modules, each, None)
+    with pytest.raises(VectorSettingsError, match=f"is {product}, which needs {library}: run `uv sync --group stores`"):
+        opened(VectorSettings(product=product, url=url), tmp_path)
 
 
 @pytest.mark.parametrize("product", ["qdrant", "weaviate", "pinecone"])

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import combinations, starmap
 from pathlib import Path
 
 import msgspec
@@ -37,18 +38,19 @@ class CarriedEncoders:
     """The `Encoders` port over a list of them, the first of which is the default. Safe to use from several threads.
 
     Args:
-        carried: No two of one name or version.
+        carried: No two of one name or version, and none named as another's version.
 
     Raises:
-        EncoderError: Two have one name or version.
+        EncoderError: Some are.
     """
 
     def __init__(self, carried: Sequence[Carried]) -> None:
         self.carried = tuple(carried)
         self._by_version = {each.version: each for each in carried}
         self._by_name = {each.name: each for each in carried} | self._by_version
-        if len(self._by_name) < 2 * len(self.carried):
-            raise EncoderError(f"two encoders have one name or one version: {self._listed()}; rename one of them")
+        alike = [problem for problem in starmap(_alike, combinations(self.carried, 2)) if problem]
+        if alike:
+            raise EncoderError(f"encoders cannot be told apart: {'; '.join(alike)}")
         self._opened: dict[str, Encoder] = {}
         self._closing = ExitStack()
         self._is_closed = False
@@ -113,6 +115,17 @@ class CarriedEncoders:
 
     def _listed(self) -> str:
         return ", ".join(f"{each.name} ({each.version})" for each in self.carried) or "none"
+
+
+def _alike(one: Carried, other: Carried) -> str:
+    """Why two encoders cannot be told apart; empty where they can."""
+    if one.version == other.version:
+        return f"{one.name} and {other.name} have the version {one.version}: give one another revision"
+    if one.name == other.name:
+        return f"{one.version} and {other.version} have the name {one.name}: rename one"
+    if one.name == other.version or other.name == one.version:
+        return f"{one.name} and {other.name}: the name of one is the version of the other: rename it"
+    return ""
 
 
 def registered(home: Path, environment: Mapping[str, str]) -> CarriedEncoders:

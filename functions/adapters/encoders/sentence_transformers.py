@@ -6,6 +6,7 @@ has it, with torch.
 """
 
 import importlib.util
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,8 @@ _COMPARED: Final = ("", "How are lists sorted?", "before [SEP] after", "Ünïcö
 class SentenceTransformersEngine:
     """The `Encoder` port on sentence-transformers, under the version of the encoder whose vectors it makes.
 
+    One call at a time: its tokenizer is not to be used by several threads at once.
+
     Args:
         model: With the weights of that encoder.
         version: Of that encoder.
@@ -39,6 +42,7 @@ class SentenceTransformersEngine:
         self._model = model
         self._version = version
         self._dimension = dimension
+        self._encoding = threading.Lock()
 
     @property
     def version(self) -> str:
@@ -51,15 +55,21 @@ class SentenceTransformersEngine:
         return self._dimension
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """See `Encoder.encode`."""
+        """See `Encoder.encode`.
+
+        Raises:
+            EncoderError: It failed, e.g. as the GPU has no memory left.
+        """
         if not texts:
             return np.empty((0, self._dimension), np.float32)
-        found = self._model.encode(
-            [readable(text) for text in texts],
-            batch_size=_TEXTS_AT_ONCE,
-            normalize_embeddings=True,
-            show_progress_bar=False,
-        )
+        read = [readable(text) for text in texts]
+        try:
+            with self._encoding:
+                found = self._model.encode(
+                    read, batch_size=_TEXTS_AT_ONCE, normalize_embeddings=True, show_progress_bar=False
+                )
+        except RuntimeError as error:
+            raise EncoderError(f"sentence-transformers could not encode {len(texts)} texts: {error}") from error
         return np.asarray(found, np.float32)
 
 

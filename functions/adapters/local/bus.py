@@ -5,7 +5,7 @@ committed and nobody polls. Whoever takes an entry holds it alone until it is gi
 processes on one store, each has the rows that it holds (ADR 0013).
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -26,7 +26,6 @@ class Bus:
 
     Args:
         places: How many deliveries may be in work at a time; with 0, none is begun with the end of another.
-        encoders: The versions of those that this process carries.
     """
 
     def __init__(
@@ -35,7 +34,6 @@ class Bus:
         plans: Iterable[Plan],
         now: Callable[[], datetime],
         places: int = 0,
-        encoders: Collection[str] = (),
     ) -> None:
         self.store = store
         self.routes = Routes(plans, store.member.id)
@@ -46,7 +44,7 @@ class Bus:
         self._deliveries = DueQueue(now, places)
         self._deadlines = DueQueue(now)
         self.stops = LocalStops(store)
-        self._shares = Shares(store, self.routes, now, self._count_from, encoders)
+        self._shares = Shares(store, self.routes, now, self._count_from)
         self.look_around()
 
     def next_change(self) -> int:

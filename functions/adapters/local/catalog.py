@@ -1,7 +1,8 @@
 """The `Catalog` port in the store: an entry is one row, and is written only over the revision that was read."""
 
+import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -52,10 +53,21 @@ class LocalCatalog:
         row = (progress.collection, progress.number, msgspec.json.encode(progress))
         self._store.write(lambda connection: connection.execute("INSERT OR REPLACE INTO filling VALUES (?, ?, ?)", row))
 
+    def carry(self, encoders: Collection[str]) -> None:
+        """Let the others know which encoders this process carries, before it uses a collection and while it lives."""
+        me, living = self._store.member.id, msgspec.json.encode(list(self._store.member.living())).decode()
+        row = (me, os.getpid(), msgspec.json.encode(sorted(encoders)).decode())
+
+        def step(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM carrier WHERE id NOT IN (SELECT value FROM json_each(?))", (living,))
+            connection.execute("INSERT OR REPLACE INTO carrier VALUES (?, ?, ?)", row)
+
+        self._store.write(step)
+
     def carriers(self) -> Sequence[Carrier]:
         """See `Catalog.carriers`: the processes that are alive and said what they carry."""
         living = self._store.member.living()
-        rows = self._store.read("SELECT id, pid, encoders FROM process ORDER BY pid")
+        rows = self._store.read("SELECT id, pid, encoders FROM carrier ORDER BY pid")
         return [
             Carrier(name=f"process {pid}", encoders=frozenset(msgspec.json.decode(encoders, type=list[str])))
             for member, pid, encoders in rows

@@ -68,6 +68,8 @@ CREATE TABLE erasing (
 ) WITHOUT ROWID;
 """
 _ADDED_IN_4 = """
+CREATE TABLE home (id TEXT PRIMARY KEY) WITHOUT ROWID;
+INSERT INTO home VALUES (lower(hex(randomblob(8))));
 CREATE TABLE collection (
     name TEXT PRIMARY KEY,
     revision INTEGER NOT NULL,
@@ -87,7 +89,12 @@ CREATE TABLE original (
     PRIMARY KEY (tenant, token)
 ) WITHOUT ROWID;
 CREATE INDEX expiring_original ON original (expires);
-ALTER TABLE process ADD COLUMN encoders TEXT NOT NULL DEFAULT '[]';
+CREATE TABLE token_key (id BLOB NOT NULL);
+CREATE TABLE carrier (
+    id TEXT PRIMARY KEY,
+    pid INTEGER NOT NULL,
+    encoders TEXT NOT NULL
+) WITHOUT ROWID;
 """
 
 SCHEMA = (

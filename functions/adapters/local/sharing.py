@@ -26,7 +26,6 @@ class Shares:
     Args:
         routes: Of this process; they learn here which plans the others carry, and those that others left.
         count_from: Is told, inside the transaction, the highest number of a change that open requests have.
-        encoders: The versions of those that this process carries.
     """
 
     def __init__(
@@ -35,13 +34,11 @@ class Shares:
         routes: Routes,
         now: Callable[[], datetime],
         count_from: Callable[[int], None],
-        encoders: Collection[str] = (),
     ) -> None:
         self._store = store
         self._routes = routes
         self._now = now
         self._count_from = count_from
-        self._encoders = encoders
         self._living: frozenset[str] = frozenset()  # so that the first look finds a change
         self._is_first = True
         self._known = set(routes.versions)
@@ -85,8 +82,8 @@ class Shares:
     def _join(self, connection: sqlite3.Connection) -> None:
         """From now on the others know of this process, and those that come later of its plans."""
         now = self._now().timestamp()
-        row = (self._routes.member, os.getpid(), now, _list(self._routes.versions), _list(self._encoders))
-        connection.execute("INSERT INTO process (id, pid, started, plans, encoders) VALUES (?, ?, ?, ?, ?)", row)
+        row = (self._routes.member, os.getpid(), now, _list(self._routes.versions))
+        connection.execute("INSERT INTO process (id, pid, started, plans) VALUES (?, ?, ?, ?)", row)
         connection.executemany(
             "INSERT OR REPLACE INTO plan (version, workflow, seen, topology) VALUES (?, ?, ?, ?)",
             [(plan.version, name, now, frozen(plan)) for name, plan in self._routes.current.items()],

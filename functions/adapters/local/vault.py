@@ -1,5 +1,6 @@
 """The `Vault` port in the store: an original is a row, encrypted before it comes here."""
 
+import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -43,11 +44,18 @@ class LocalVault:
             )
         )
 
-    def erase(self, tokens: Sequence[str], *, tenant: str) -> None:
-        """See `Vault.erase`."""
-        rows = [(tenant, token) for token in tokens]
-        self._store.write(
-            lambda connection: (
-                connection.executemany("DELETE FROM original WHERE tenant = ? AND token = ?", rows).rowcount
-            )
-        )
+
+def key_of(store: Store) -> bytes | None:
+    """The id of the key that makes the tokens in a store; None where there are none yet."""
+    rows = store.read("SELECT id FROM token_key")
+    return bytes(rows[0][0]) if rows else None
+
+
+def keep_key(store: Store, key: bytes) -> None:
+    """From now on, the key of this id makes the tokens."""
+
+    def step(connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM token_key")
+        connection.execute("INSERT INTO token_key VALUES (?)", (key,))
+
+    store.write(step)

@@ -20,6 +20,7 @@ from functions.ports.vector_stores import (
     Filter,
     Layout,
     LayoutError,
+    NoSuchCollectionError,
     OneOf,
     Point,
     PointsError,
@@ -48,9 +49,7 @@ def check_layout(layout: Layout) -> None:
     Raises:
         LayoutError: Its name, its dimension or its fields.
     """
-    wrong = []
-    if not _NAME.fullmatch(layout.name):
-        wrong.append(f"the name {layout.name!r}: expected 1 to 200 of a-z, 0-9, '.', '-' and '_'")
+    wrong = _name_problems(layout.name)
     if not 0 < layout.dimension <= _MOST_DIMENSIONS:
         wrong.append(f"the dimension {layout.dimension}: expected 1 to {_MOST_DIMENSIONS}")
     wrong += [
@@ -58,6 +57,16 @@ def check_layout(layout: Layout) -> None:
     ]
     if wrong:
         raise LayoutError(f"no such collection can be made: {'; '.join(wrong)}")
+
+
+def check_name(name: str) -> None:
+    """Refuse to drop what no collection can be called: a store may make a path of it.
+
+    Raises:
+        LayoutError: The name.
+    """
+    if wrong := _name_problems(name):
+        raise LayoutError(f"nothing was dropped: {wrong[0]}")
 
 
 def check_same(layout: Layout, found: Layout) -> None:
@@ -174,6 +183,38 @@ def check_open(*, is_open: bool) -> None:
         raise VectorStoreError("the vector store is closed: open another one")
 
 
+def no_such_collection(name: str) -> NoSuchCollectionError:
+    """The error for a collection that is not there."""
+    return NoSuchCollectionError(f"there is no collection {name}: create it first")
+
+
+def passes(where: Filter, fields: Fields) -> bool:
+    """Whether a filter passes a point that says this."""
+    return all(_holds(each, fields) for each in where.must) and not any(_holds(each, fields) for each in where.must_not)
+
+
+def _holds(condition: Condition, fields: Fields) -> bool:
+    value = fields.get(condition.field)
+    if value is None:
+        return False
+    if isinstance(condition, Equals):
+        return condition.value in _values(value)
+    if isinstance(condition, OneOf):
+        return any(each in condition.values for each in _values(value))
+    if isinstance(value, str) or not isinstance(value, int | float):
+        return False
+    return (
+        (condition.above is None or value > condition.above)
+        and (condition.at_least is None or value >= condition.at_least)
+        and (condition.below is None or value < condition.below)
+        and (condition.at_most is None or value <= condition.at_most)
+    )
+
+
+def _values(value: Value) -> Sequence[object]:
+    return [value] if isinstance(value, str | int | float) else value
+
+
 def storable(text: str) -> str:
     """The text without lone surrogates, which UTF-8 cannot carry."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
@@ -196,6 +237,12 @@ def _storable_condition(condition: Condition) -> Condition:
     if isinstance(condition, OneOf):
         return OneOf(condition.field, tuple(storable(each) for each in condition.values))
     return condition
+
+
+def _name_problems(name: str) -> list[str]:
+    if _NAME.fullmatch(name):
+        return []
+    return [f"the name {name!r}: expected 1 to 200 of a-z, 0-9, '.', '-' and '_', a letter or digit first"]
 
 
 def _problems(layout: Layout, point: Point) -> Iterator[str]:

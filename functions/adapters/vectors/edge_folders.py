@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +39,7 @@ PAGE_POINTS: Final = 1_000
 _ROOM_BYTES: Final = 64 * 1024**2
 # Of the numbers of vectors, the one in a hundred that is farthest from zero is cut to the others' range in 8 bits.
 _QUANTILE: Final = 0.99
+_BLOCK_BYTES: Final = 64 * 1024
 _MARKER_FILE: Final = "collection.json"
 _SHARD_FOLDER: Final = "shard"
 _FIELDS_OF_1: Final[Mapping[str, Kind]] = {
@@ -47,7 +48,6 @@ _FIELDS_OF_1: Final[Mapping[str, Kind]] = {
     "name": "keyword",
     "labels": "keyword",
     "expires_at": "number",
-    "written": "number",
 }
 
 
@@ -56,7 +56,9 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         format: Of the stored points.
-        shard: The folder with the points; any other one beside it is the rest of an erasure.
+        shard: The folder with the points; any other one beside it is the rest of an erasure, or of building an index.
+        indexed: How many points its search index was built over.
+        counted: What Edge counted as indexed just then: vectors and words, so that it grows with what is stored since.
     """
 
     format: int
@@ -65,6 +67,8 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     distance: Distance = "cosine"
     fields: Mapping[str, Kind] = {}
     shard: str = _SHARD_FOLDER
+    indexed: int = 0
+    counted: int = 0
 
 
 def layout_in(folder: Path) -> Layout | None:
@@ -101,7 +105,7 @@ def read_marker(folder: Path) -> Marker:
 
 def check_collection(folder: Path) -> None:
     """Raise VectorStoreError unless a folder holds a collection that can be opened; nobody else may have it open."""
-    _load(folder, read_marker(folder)).close()
+    open_shard(folder, read_marker(folder)).close()
 
 
 def make(folder: Path, layout: Layout) -> None:
@@ -136,7 +140,7 @@ def make(folder: Path, layout: Layout) -> None:
 def load(folder: Path) -> tuple[Marker, "qdrant_edge.EdgeShard"]:
     """Open a collection, in the format of today, and clear what was cut short beside it."""
     marker = read_marker(folder)
-    shard = _load(folder, marker)
+    shard = open_shard(folder, marker)
     try:
         if marker.format < FORMAT:
             marker = _brought_up(folder, marker, shard)
@@ -150,16 +154,29 @@ def load(folder: Path) -> tuple[Marker, "qdrant_edge.EdgeShard"]:
 
 
 def rewrite(
-    folder: Path, marker: Marker, old: "qdrant_edge.EdgeShard", erased: Collection[uuid.UUID]
+    folder: Path,
+    marker: Marker,
+    old: "qdrant_edge.EdgeShard",
+    erased: Collection[uuid.UUID],
+    check: Callable[[], None],
 ) -> tuple[Marker, "qdrant_edge.EdgeShard"]:
-    """Copy a shard without some of its points; the marker names the copy once that is whole and on disk."""
+    """Copy a shard without some of its points; the marker names the copy once that is whole and on disk.
+
+    Args:
+        folder: Of the collection.
+        marker: Names what is copied.
+        old: That shard, open.
+        erased: The points that are left out.
+        check: Called before every page; what it raises ends the copying.
+    """
     import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
 
     look_for_room(folder, _allocated(folder / marker.shard))
-    named = msgspec.structs.replace(marker, shard=f"{_SHARD_FOLDER}-{uuid.uuid4().hex[:8]}")
+    named = _with_shard_of_its_own(msgspec.structs.replace(marker, indexed=0, counted=0))
     shard = _new_shard(folder, named)
     start: qdrant_edge.PointId | None = None
     while True:
+        check()
         page = edge.ScrollRequest(offset=start, limit=PAGE_POINTS, with_payload=True, with_vector=True)
         found, start = old.scroll(page)
         kept = [edge.Point(each.id, each.vector or {}, each.payload) for each in found if each.id not in erased]
@@ -168,29 +185,48 @@ def rewrite(
         if start is None:
             break
     shard.flush()
-    _replace_marker(folder, named)
+    replace_marker(folder, named)
     return named, shard
 
 
-def copied(folder: Path, marker: Marker) -> Marker:
+def copied(folder: Path, marker: Marker, check: Callable[[], None]) -> Marker:
     """A marker that names a copy of the shard as it is on disk; nobody writes it meanwhile.
 
-    Nothing names the copy yet: `name` does, and until then the next opening removes it.
+    Nothing names the copy yet: `replace_marker` does, and until then the next opening removes it.
+
+    Args:
+        folder: Of the collection.
+        marker: Names what is copied.
+        check: Called before every file; what it raises ends the copying.
     """
     look_for_room(folder, 3 * _allocated(folder / marker.shard))  # the copy, and what its index is built in
-    named = msgspec.structs.replace(marker, shard=f"{_SHARD_FOLDER}-{uuid.uuid4().hex[:8]}")
-    shutil.copytree(folder / marker.shard, folder / named.shard)
+    named = _with_shard_of_its_own(marker)
+
+    source, target = folder / marker.shard, folder / named.shard
+    target.mkdir()
+    for path in sorted(source.rglob("*")):  # a folder comes before what is in it
+        check()
+        copy = target / path.relative_to(source)
+        if path.is_dir():
+            copy.mkdir()
+        else:
+            _copy_without_holes(path, copy)
     return named
 
 
-def opened_copy(folder: Path, marker: Marker) -> "qdrant_edge.EdgeShard":
-    """The shard that a marker names; raises as `load`."""
-    return _load(folder, marker)
-
-
-def name(folder: Path, marker: Marker) -> None:
-    """Let the collection be, from now on, what this marker names."""
-    _replace_marker(folder, marker)
+def replace_marker(folder: Path, marker: Marker) -> None:
+    """Let the collection be, from now on, what this marker says."""
+    draft = folder / f"{_MARKER_FILE}.draft"
+    with draft.open("wb") as file:
+        file.write(msgspec.json.encode(marker))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(folder / _MARKER_FILE)
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def remove_other_shards(folder: Path, marker: Marker) -> None:
@@ -198,6 +234,30 @@ def remove_other_shards(folder: Path, marker: Marker) -> None:
     for path in folder.glob(f"{_SHARD_FOLDER}*"):
         if path.name != marker.shard:
             shutil.rmtree(path)
+
+
+def open_shard(folder: Path, marker: Marker) -> "qdrant_edge.EdgeShard":
+    """Open the shard that a marker names.
+
+    Raises:
+        RefusedError: It is damaged, or gone.
+        UnavailableError: Another process has it open.
+    """
+    import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
+
+    try:
+        return edge.EdgeShard.load(str(folder / marker.shard))
+    except BaseException as error:
+        if not is_of_edge(error):
+            raise
+        if "WouldBlock" in str(error):
+            raise UnavailableError(
+                f"{folder} is in use by another process (or is open twice in this one): stop that one first"
+            ) from error
+        look_for_room(folder)  # moving the collection away would mend nothing
+        raise RefusedError(
+            f"{folder} cannot be opened ({error}): move it away and index its documents again"
+        ) from error
 
 
 def remove(folder: Path) -> None:
@@ -230,24 +290,6 @@ def look_for_room(folder: Path, beside: int = 0) -> None:
 def is_of_edge(error: BaseException) -> bool:
     """Its errors are plain ones; what it does not expect of a damaged file is a panic, which is no `Exception`."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
-
-
-def _load(folder: Path, marker: Marker) -> "qdrant_edge.EdgeShard":
-    import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
-
-    try:
-        return edge.EdgeShard.load(str(folder / marker.shard))
-    except BaseException as error:
-        if not is_of_edge(error):
-            raise
-        if "WouldBlock" in str(error):
-            raise UnavailableError(
-                f"{folder} is in use by another process (or is open twice in this one): stop that one first"
-            ) from error
-        look_for_room(folder)  # moving the collection away would mend nothing
-        raise RefusedError(
-            f"{folder} cannot be opened ({error}): move it away and index its documents again"
-        ) from error
 
 
 def _new_shard(folder: Path, marker: Marker) -> "qdrant_edge.EdgeShard":
@@ -309,22 +351,23 @@ def _brought_up(folder: Path, marker: Marker, shard: "qdrant_edge.EdgeShard") ->
     _index(shard, _FIELDS_OF_1)
     shard.flush()
     changed = msgspec.structs.replace(marker, format=FORMAT, fields=_FIELDS_OF_1)
-    _replace_marker(folder, changed)
+    replace_marker(folder, changed)
     return changed
 
 
-def _replace_marker(folder: Path, marker: Marker) -> None:
-    draft = folder / f"{_MARKER_FILE}.draft"
-    with draft.open("wb") as file:
-        file.write(msgspec.json.encode(marker))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(folder / _MARKER_FILE)
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+def _with_shard_of_its_own(marker: Marker) -> Marker:
+    return msgspec.structs.replace(marker, shard=f"{_SHARD_FOLDER}-{uuid.uuid4().hex[:8]}")
+
+
+def _copy_without_holes(source: Path, target: Path) -> None:
+    """What the source has nothing in takes no room in the copy either."""
+    with source.open("rb") as read, target.open("wb") as written:
+        while block := read.read(_BLOCK_BYTES):
+            if block != bytes(len(block)):
+                written.write(block)
+            else:
+                written.seek(len(block), os.SEEK_CUR)
+        written.truncate(read.tell())
 
 
 def _draft_prefix(folder: Path) -> str:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from functions.adapters.vectors.edge_folders import config_of, read_marker
+from functions.adapters.vectors.edge_folders import Marker, config_of, read_marker
 from functions.ports.vector_stores import RefusedError
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: A segment with less is searched as fast without an index, and Edge builds none: so many bytes of vectors.
 SMALLEST_BYTES: Final = 10_000 * 1024
+#: A whole collection is copied for its index: that is not worth it for less of its points.
+SMALLEST_SHARE: Final = 0.1
 _NICENESS: Final = 10
 
 
@@ -41,17 +43,21 @@ def end(builder: "subprocess.Popen[str]") -> None:
         raise RefusedError(f"the search index could not be built ({why}): the collection is as it was, try again")
 
 
-def stop(builder: "subprocess.Popen[str] | None") -> None:
-    """End a builder, if there is one, so that it touches no file any more."""
-    if builder is not None:
-        builder.kill()
-        builder.wait()
+def stop(builder: "subprocess.Popen[str]") -> None:
+    """End a builder, so that it touches no file any more."""
+    builder.kill()
+    builder.wait()
 
 
-def is_wanted(shard: "qdrant_edge.EdgeShard", dimension: int) -> bool:
-    """Whether so many points have no index that one would be built."""
+def is_wanted(shard: "qdrant_edge.EdgeShard", marker: Marker) -> bool:
+    """Whether so many points were stored since the index was built that it is worth another one.
+
+    What Edge counts as indexed are vectors and words, and words are indexed at once: so what was stored since is what
+    was counted since, or, of points without words, how many more there are.
+    """
     found = shard.info()
-    return (found.points_count - found.indexed_vectors_count) * dimension * 4 >= SMALLEST_BYTES
+    since = max(found.points_count - marker.indexed, found.indexed_vectors_count - marker.counted)
+    return since * marker.dimension * 4 >= SMALLEST_BYTES and since >= found.points_count * SMALLEST_SHARE
 
 
 def main() -> None:

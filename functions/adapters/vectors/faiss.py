@@ -21,11 +21,13 @@ from functions.adapters.vectors.checking import (
     check_filter,
     check_ids,
     check_layout,
+    check_name,
     check_open,
     check_page,
     check_points,
     check_queries,
     check_same,
+    no_such_collection,
 )
 from functions.adapters.vectors.faiss_file import SUFFIX, CollectionFile, DamagedError, Row, sync_folder
 from functions.adapters.vectors.faiss_rows import COMPARED, Found, Rows, graph_over
@@ -37,7 +39,6 @@ from functions.ports.vector_stores import (
     Filter,
     Hit,
     Layout,
-    NoSuchCollectionError,
     Point,
     Query,
     RefusedError,
@@ -102,6 +103,7 @@ class FaissStore:
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`."""
+        check_name(name)
         with self._used():
             folder = self._writable()
             if found := self._collections.pop(name, None):
@@ -209,7 +211,7 @@ class FaissStore:
         with self._used():
             found = self._collections.get(name)
         if found is None:
-            raise NoSuchCollectionError(f"there is no collection {name}: create it first")
+            raise no_such_collection(name)
         return found
 
 

@@ -15,24 +15,25 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from ipaddress import ip_address
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
 
-from functions.adapters.models.settings import Secret
+from functions.adapters.models.settings import ModelSettingsError, Secret, is_near
 from functions.adapters.vectors.checking import (
     check_fields,
     check_filter,
     check_ids,
     check_layout,
+    check_name,
     check_open,
     check_page,
     check_points,
     check_queries,
     check_same,
+    no_such_collection,
 )
 from functions.events.decoding import decoder
 from functions.ports.vector_stores import (
@@ -45,8 +46,8 @@ from functions.ports.vector_stores import (
     Hit,
     Kind,
     Layout,
-    NoSuchCollectionError,
     OneOf,
+    PartlyRefusedError,
     Point,
     Query,
     Range,
@@ -95,11 +96,12 @@ class MilvusStore:
         self._is_open = True
         self._known: dict[str, Layout] = {}
         self._writing = threading.RLock()  # milvus-lite takes one write of a collection at a time
-        _check(uri, token)
+        key = _value(token)
+        _check(uri, has_key=bool(key))
         self._milvus, self._grpc = _pymilvus(), importlib.import_module("grpc")
         with self._told():
             self._client: Any = self._milvus.MilvusClient(
-                uri=_served(uri), token=token.value() if token else "", timeout=timeout_s, dedicated=True
+                uri=_served(uri), token=key, timeout=timeout_s, dedicated=True
             )
 
     def create(self, layout: Layout) -> None:
@@ -125,6 +127,7 @@ class MilvusStore:
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`."""
+        check_name(name)
         with self._writing, self._told():
             self._known.pop(name, None)
             if self._client.has_collection(_name(name), **self._in_time):
@@ -138,7 +141,7 @@ class MilvusStore:
         return sorted((each for each in found if each), key=lambda layout: layout.name)
 
     def upsert(self, layout: Layout, points: Sequence[Point]) -> None:
-        """See `VectorStore.upsert`. Above 1,000 points an error may come when some of them are stored."""
+        """See `VectorStore.upsert`: 1,000 points a call."""
         with self._told(layout):
             self._loaded(layout)
             rows = [_row(layout, point) for point in check_points(layout, points)]
@@ -277,7 +280,7 @@ class MilvusStore:
         if layout.name not in self._known:
             found = self._described(_name(layout.name))
             if found is None:
-                raise NoSuchCollectionError(f"there is no collection {layout.name}: create it first")
+                raise no_such_collection(layout.name)
             check_same(layout, found)
             self._client.load_collection(_name(layout.name), **self._in_time)
             self._known[layout.name] = found
@@ -303,8 +306,19 @@ class MilvusStore:
         return schema
 
     def _put(self, layout: Layout, rows: Sequence[dict[str, Any]]) -> None:
+        stored = 0
         for batch in _batches(rows):
-            self._client.upsert(_name(layout.name), batch, **self._in_time)
+            try:
+                with self._told(layout):
+                    self._client.upsert(_name(layout.name), batch, **self._in_time)
+            except RefusedError as error:
+                if stored == 0:
+                    raise
+                raise PartlyRefusedError(
+                    f"of {len(rows)} points {stored} were stored, and then: {error}",
+                    [row["id"] for row in rows[stored:]],
+                ) from error
+            stored += len(batch)
 
     def _found(self, layout: Layout, where: Filter, limit: int, queries: Sequence[Query]) -> list[list[Hit]]:
         """What queries with one filter find; asked for more where the last of them are as near as the next."""
@@ -357,7 +371,7 @@ class MilvusStore:
         except (self._milvus.MilvusException, self._grpc.RpcError, OSError) as error:
             if getattr(error, "code", None) == _NOT_THERE and layout:
                 self._known.pop(layout.name, None)
-                raise NoSuchCollectionError(f"there is no collection {layout.name}: create it first") from None
+                raise no_such_collection(layout.name) from None
             what = self._hidden(str(getattr(error, "message", "") or error))
             if _is_passing(error):
                 raise UnavailableError(
@@ -367,7 +381,7 @@ class MilvusStore:
 
     @property
     def _place(self) -> str:
-        return self._uri if _is_lite(self._uri) else f"{urlsplit(self._uri).hostname}:{urlsplit(self._uri).port}"
+        return self._uri if _is_lite(self._uri) else urlsplit(self._uri).netloc
 
     def _hidden(self, text: str) -> str:
         return self._token.hidden_in(text) if self._token else text
@@ -401,7 +415,14 @@ def _served(uri: str) -> str:
     return served
 
 
-def _check(uri: str, token: Secret | None) -> None:
+def _value(token: Secret | None) -> str:
+    try:
+        return token.value() if token else ""
+    except ModelSettingsError as error:
+        raise RefusedError(f"Milvus was not asked: {error}") from None
+
+
+def _check(uri: str, *, has_key: bool) -> None:
     parts = urlsplit(uri)
     if _is_lite(uri):
         return
@@ -409,15 +430,8 @@ def _check(uri: str, token: Secret | None) -> None:
         raise RefusedError("the URI of Milvus cannot be used: expected e.g. https://host:19530, or a milvus-lite path")
     if "@" in parts.netloc:
         raise RefusedError("the URI of Milvus holds a user or a password, which logs would show: put it into the token")
-    if parts.scheme == "http" and token and token.value() and not _is_near(parts.hostname):
+    if parts.scheme == "http" and has_key and not is_near(parts.hostname):
         raise RefusedError(f"the token would be sent in the clear to {parts.hostname}: use https")
-
-
-def _is_near(host: str) -> bool:
-    try:
-        return ip_address(host).is_private
-    except ValueError:
-        return "." not in host or host.endswith((".local", ".internal", ".localhost"))
 
 
 def _is_passing(error: BaseException | None) -> bool:

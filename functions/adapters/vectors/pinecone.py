@@ -18,16 +18,20 @@ from urllib.parse import urlencode
 import msgspec
 
 from functions.adapters.models.settings import Secret
+from functions.adapters.rest import Patience, Rest
 from functions.adapters.vectors.checking import (
     check_fields,
     check_filter,
     check_ids,
     check_layout,
+    check_name,
     check_open,
     check_page,
     check_points,
     check_queries,
     check_same,
+    no_such_collection,
+    passes,
 )
 from functions.adapters.vectors.pinecone_messages import (
     HEADERS,
@@ -49,7 +53,7 @@ from functions.adapters.vectors.pinecone_messages import (
     prefixes_after,
     read,
 )
-from functions.adapters.vectors.rest import Patience, Rest, StatusError
+from functions.adapters.vectors.service_errors import StatusError, store_error
 from functions.ports.vector_stores import (
     EVERYTHING,
     SCROLL_POINTS,
@@ -58,7 +62,6 @@ from functions.ports.vector_stores import (
     Hit,
     Layout,
     LayoutError,
-    NoSuchCollectionError,
     PartlyRefusedError,
     Point,
     PointsError,
@@ -104,10 +107,6 @@ class PineconeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 def _foreign(index: str) -> LayoutError:
     return LayoutError(f"the index {index} is there and was not made as a collection: it is left as it is, rename it")
-
-
-def _missing(collection: str) -> NoSuchCollectionError:
-    return NoSuchCollectionError(f"there is no collection {collection}: create it first")
 
 
 def _numbers(vector: Vector | None) -> list[float]:
@@ -199,6 +198,7 @@ class PineconeStore:
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`; returns when the index is gone."""
+        check_name(name)
         self._check_open()
         index = index_name(name)
         found = self._described(index)
@@ -305,8 +305,6 @@ class PineconeStore:
         vectors: bool = False,
     ) -> Sequence[Point]:
         """See `VectorStore.scroll`: everything after `after` is read until enough of it passes the filter."""
-        from functions.adapters.vectors.memory import passes  # noqa: PLC0415 - it imports numpy
-
         index = self._index(layout)
         asked = check_filter(layout, where)
         check_page(after, limit)
@@ -338,6 +336,7 @@ class PineconeStore:
             key=self._settings.key,
             headers=lambda key: {"api-key": key},
             patience=self._settings.patience,
+            raises=store_error,
             clock=self._clock,
             sleep=self._pause,
         )
@@ -353,7 +352,7 @@ class PineconeStore:
             name = index_name(layout.name)
             described = self._described(name)
             if described is None or described.status.state == "Terminating":
-                raise _missing(layout.name)
+                raise no_such_collection(layout.name)
             made = made_for(described)
             if made is None:
                 raise _foreign(name)
@@ -394,7 +393,7 @@ class PineconeStore:
                 raise
             if self._described(index.name) is None:
                 self._forget(index.layout.name)
-                raise _missing(index.layout.name) from error
+                raise no_such_collection(index.layout.name) from error
             if isinstance(error, UnavailableError):
                 raise
             return kind(), None

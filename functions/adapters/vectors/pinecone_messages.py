@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from functions.adapters.vectors.rest import Reply
+from functions.adapters.rest import FailedReplyError, Reply
 from functions.events.decoding import decoder
 from functions.ports.vector_stores import (
     Condition,
@@ -16,7 +16,6 @@ from functions.ports.vector_stores import (
     Filter,
     Layout,
     OneOf,
-    RefusedError,
 )
 
 VERSION = "2026-04"
@@ -207,7 +206,7 @@ def read(reply: Reply, kind: type[S]) -> S:
     """An answer as what it should be, or as the error that it is in spite of its status."""
     told = decoder(kind).decode(reply.body or b"{}")
     if told.error or told.message:
-        raise RefusedError(f"Pinecone answered {reply.status} with an error: {told.error or told.message!s:.300}")
+        raise FailedReplyError(str(told.error or told.message))
     return told
 
 

@@ -15,17 +15,21 @@ from typing import Any, Generic
 
 import msgspec
 
+from functions.adapters.models.settings import Secret
+from functions.adapters.rest import Patience, Rest, T
 from functions.adapters.vectors.checking import (
     check_fields,
     check_filter,
     check_ids,
     check_layout,
+    check_name,
     check_page,
     check_points,
     check_queries,
     check_same,
+    no_such_collection,
 )
-from functions.adapters.vectors.rest import Key, Patience, Rest, StatusError, T
+from functions.adapters.vectors.service_errors import StatusError, store_error
 from functions.ports.vector_stores import (
     EVERYTHING,
     SCROLL_POINTS,
@@ -144,12 +148,18 @@ class QdrantStore:
         self,
         url: str,
         *,
-        key: Key | None = None,
+        key: Secret | None = None,
         patience: Patience | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._rest = Rest(
-            url, product="Qdrant", key=key, headers=lambda value: {"api-key": value}, patience=patience, sleep=sleep
+            url,
+            product="Qdrant",
+            key=key,
+            headers=lambda value: {"api-key": value},
+            patience=patience,
+            raises=store_error,
+            sleep=sleep,
         )
         self._known: dict[str, Layout] = {}
 
@@ -171,6 +181,7 @@ class QdrantStore:
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`."""
+        check_name(name)
         self._known.pop(name, None)
         with contextlib.suppress(NoSuchCollectionError):
             self._call("DELETE", name, kind=_Answer[bool])
@@ -298,7 +309,7 @@ class QdrantStore:
         if known is None:
             info = self._info(layout.name)
             if info is None:
-                raise _not_there(layout.name)
+                raise no_such_collection(layout.name)
             known = self._known[layout.name] = _layout_of(layout.name, info)
         check_same(layout, known)
 
@@ -325,7 +336,7 @@ class QdrantStore:
             refused = error
         info = self._info(layout.name)
         if info is None:
-            raise refused or _not_there(layout.name)
+            raise refused or no_such_collection(layout.name)
         return info
 
     def _info(self, name: str) -> _Info | None:
@@ -350,18 +361,14 @@ class QdrantStore:
             if error.status != NOT_FOUND:
                 raise
             self._known.pop(name, None)
-            raise _not_there(name) from error
+            raise no_such_collection(name) from error
 
     def _send(self, method: str, path: str, body: object, *, kind: type[_Answer[T]]) -> T:
         answer = self._rest.send(method, path, body, answer=kind)
         if answer.result is None:
             said = answer.status.error if isinstance(answer.status, _Status) else answer.status
-            raise RefusedError(f"Qdrant answered without a result to {method} {path}: {said:.300}")
+            raise RefusedError(f"Qdrant answered without a result to {method} {path}: {self._rest.hidden(said):.300}")
         return answer.result
-
-
-def _not_there(name: str) -> NoSuchCollectionError:
-    return NoSuchCollectionError(f"there is no collection {name}: create it first")
 
 
 def _made_for(info: _Info) -> Layout | None:

@@ -22,11 +22,13 @@ from functions.adapters.vectors.checking import (
     check_filter,
     check_ids,
     check_layout,
+    check_name,
     check_open,
     check_page,
     check_points,
     check_queries,
     check_same,
+    no_such_collection,
 )
 from functions.adapters.vectors.edge_folders import (
     DENSE,
@@ -38,10 +40,10 @@ from functions.adapters.vectors.edge_folders import (
     load,
     look_for_room,
     make,
-    name,
-    opened_copy,
+    open_shard,
     remove,
     remove_other_shards,
+    replace_marker,
     rewrite,
 )
 from functions.adapters.vectors.edge_index import begin, end, is_wanted, stop
@@ -78,14 +80,30 @@ _WIDTH: Final = 128
 _OVERSAMPLING: Final = 2.0
 
 
+@dataclass(frozen=True)
+class _Building:
+    """An index that is being built.
+
+    Attributes:
+        of: What the collection was when it was copied.
+        copy: Names the copy.
+        since: What was written since then.
+    """
+
+    of: Marker
+    copy: Marker
+    builder: "subprocess.Popen[str]"
+    since: "list[qdrant_edge.UpdateOperation]" = field(default_factory=list)
+
+
 @dataclass
 class _Opened:
     """A collection that is in use.
 
     Attributes:
         dropped: Tells whoever finds its shard closed why.
-        indexing: Held while an index is built, by `builder`.
-        since: What was written since then; None while none is built.
+        indexing: Held while an index is built.
+        building: That index.
     """
 
     folder: Path
@@ -95,8 +113,7 @@ class _Opened:
     writing: threading.Lock = field(default_factory=threading.Lock)
     dropped: bool = False
     indexing: threading.Lock = field(default_factory=threading.Lock)
-    builder: "subprocess.Popen[str] | None" = None
-    since: "list[qdrant_edge.UpdateOperation] | None" = None
+    building: _Building | None = None
 
 
 class EdgeStore:
@@ -126,13 +143,14 @@ class EdgeStore:
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`; where another process has it open, nothing is done."""
+        check_name(name)
         with self._opening:
             check_open(is_open=self._is_open)
             opened = self._opened.pop(name, None)
             if opened is not None:
                 with opened.writing:
                     opened.dropped = True
-                    stop(opened.builder)
+                    _stop(opened)
                     opened.shard.close()
             remove(self._parent / name)
 
@@ -206,8 +224,11 @@ class EdgeStore:
         opened = self._of(layout)
         erased = frozenset(uuid.UUID(each) for each in check_ids(ids))
         with opened.writing, _reporting(opened):
-            stop(opened.builder)  # what it builds holds what is erased
-            opened.marker, opened.shard = rewrite(opened.folder, opened.marker, opened.shard, erased)
+            self._check_open()
+            if opened.dropped:
+                raise _gone(opened)
+            _stop(opened)  # what is built holds what is erased
+            opened.marker, opened.shard = rewrite(opened.folder, opened.marker, opened.shard, erased, self._check_open)
             remove_other_shards(opened.folder, opened.marker)  # whoever still reads the old one has it open
 
     def count(self, layout: Layout, where: Filter = EVERYTHING) -> int:
@@ -249,50 +270,82 @@ class EdgeStore:
 
         It is built on a copy, to which is done what was written meanwhile before it takes the place of what is used
         now. Who writes waits for the copying, and at the end; who reads waits for nothing. An erasure meanwhile makes
-        the copy worthless: then it is built again.
+        the copy worthless: then it is built again. Nothing is done where few points were stored since the last time.
+
+        Raises:
+            RefusedError: The disk has no room for it, or it could not be built; the collection is as it was.
         """
         opened = self._of(layout)
         with opened.indexing:
-            while is_wanted(opened.shard, layout.dimension) and not self._index(opened):
-                check_open(is_open=self._is_open)
+            while self._wants_index(opened) and not self._index(opened):
+                pass
+
+    def _wants_index(self, opened: _Opened) -> bool:
+        with opened.writing, _reporting(opened):
+            check_open(is_open=self._is_open)
+            return not opened.dropped and is_wanted(opened.shard, opened.marker)
 
     def _index(self, opened: _Opened) -> bool:
         """Whether an index was built, and the collection did not become another one meanwhile."""
-        with opened.writing, _reporting(opened):
-            opened.shard.flush()
-            begun, copy = opened.marker, copied(opened.folder, opened.marker)
-            builder = opened.builder = begin(opened.folder / copy.shard)
-            since: list[qdrant_edge.UpdateOperation] = []
-            opened.since = since
         try:
-            end(builder)
-            built = opened_copy(opened.folder, copy)
-            with opened.writing, _reporting(opened):
-                if opened.marker != begun or opened.dropped or not self._is_open:
-                    return False
-                for operation in since:
-                    built.update(operation)
-                built.flush()
-                name(opened.folder, copy)
-                opened.marker, opened.shard = copy, built
-                return True
-        except RefusedError:
-            if opened.marker == begun and not opened.dropped:
-                raise
-            return opened.dropped
+            building = self._begun(opened)
+            return building is not None and self._ended(opened, building)
         finally:
             with opened.writing:
-                opened.since = opened.builder = None
-                remove_other_shards(opened.folder, opened.marker)  # whoever still reads the old one has it open
+                opened.building = None
+                if self._is_there(opened):  # else what is there now may be somebody else's
+                    remove_other_shards(opened.folder, opened.marker)  # whoever still reads the old one has it open
+
+    def _begun(self, opened: _Opened) -> _Building | None:
+        """Begin to build an index over what the collection holds now; None where it is gone or closed."""
+        with opened.writing, _reporting(opened):
+            if not self._is_there(opened):
+                return None
+            opened.shard.flush()
+            try:
+                copy = copied(opened.folder, opened.marker, self._check_open)
+                builder = begin(opened.folder / copy.shard)
+            except OSError as error:
+                raise RefusedError(
+                    f"{opened.folder} cannot be copied for its search index ({error.strerror or error}): the "
+                    "collection is as it was; where the disk is full, free some"
+                ) from error
+            opened.building = _Building(opened.marker, copy, builder)
+            return opened.building
+
+    def _ended(self, opened: _Opened, building: _Building) -> bool:
+        """Whether an index was built, of a collection that is still what it was."""
+        try:
+            end(building.builder)
+            built = open_shard(opened.folder, building.copy)
+        except RefusedError:
+            with opened.writing:
+                if self._is_there(opened) and opened.marker == building.of:
+                    raise
+                return False
+        with opened.writing, _reporting(opened):
+            if not self._is_there(opened) or opened.marker != building.of:
+                built.close()
+                return False
+            opened.marker, opened.shard = _with_what_was_written(opened.folder, building, built), built
+            return True
 
     def close(self) -> None:
-        """See `VectorStore.close`."""
+        """See `VectorStore.close`: who erases or builds an index is cut off, which leaves the collection as it was."""
         with self._opening:
             self._is_open = False
             for opened in self._opened.values():
-                stop(opened.builder)
-                opened.shard.close()
+                with opened.writing:
+                    _stop(opened)
+                    opened.shard.close()
             self._opened.clear()
+
+    def _is_there(self, opened: _Opened) -> bool:
+        """Whether a collection is still in use here; then it stays so for whoever holds its `writing`."""
+        return self._is_open and not opened.dropped
+
+    def _check_open(self) -> None:
+        check_open(is_open=self._is_open)
 
     def _of(self, layout: Layout) -> _Opened:
         check_open(is_open=self._is_open)
@@ -306,7 +359,7 @@ class EdgeStore:
             if layout.name not in self._opened:
                 found = layout_in(folder)
                 if found is None:
-                    raise NoSuchCollectionError(f"there is no collection {layout.name}: create it first")
+                    raise no_such_collection(layout.name)
                 check_same(layout, found)  # before anything of it is changed
                 marker, shard = load(folder)
                 self._opened[layout.name] = _Opened(folder, found, marker, shard)
@@ -318,9 +371,30 @@ def _write(opened: _Opened, operations: "Sequence[qdrant_edge.UpdateOperation]")
     with opened.writing, _reporting(opened):
         for operation in operations:
             opened.shard.update(operation)
-            if opened.since is not None:
-                opened.since.append(operation)
+            if opened.building is not None:
+                opened.building.since.append(operation)
         opened.shard.flush()
+
+
+def _stop(opened: _Opened) -> None:
+    """End whoever builds an index, so that no file of the copy is touched any more."""
+    if opened.building is not None:
+        stop(opened.building.builder)
+
+
+def _with_what_was_written(folder: Path, building: _Building, built: "qdrant_edge.EdgeShard") -> Marker:
+    """Do to the indexed copy what was done since, and let the collection be that."""
+    found = built.info()
+    for operation in building.since:
+        built.update(operation)
+    built.flush()
+    marker = msgspec.structs.replace(building.copy, indexed=found.points_count, counted=found.indexed_vectors_count)
+    replace_marker(folder, marker)
+    return marker
+
+
+def _gone(opened: _Opened) -> NoSuchCollectionError:
+    return NoSuchCollectionError(f"the collection {opened.layout.name} was dropped meanwhile")
 
 
 @contextmanager
@@ -334,7 +408,7 @@ def _reporting(opened: _Opened) -> Iterator[None]:
         if not is_of_edge(error):
             raise
         if opened.dropped:
-            raise NoSuchCollectionError(f"the collection {opened.layout.name} was dropped meanwhile") from error
+            raise _gone(opened) from error
         raise VectorStoreError(f"the collection in {opened.folder} failed, or was closed: {error}") from error
 
 
@@ -397,9 +471,11 @@ def _asked(
 ) -> "list[dict[qdrant_edge.PointId, qdrant_edge.ScoredPoint]]":
     import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
 
-    if not any(request.limit for request in requests):
+    asked = [request for request in requests if request.limit]  # what asks for nothing is weighed all the same
+    if not asked:
         return [{} for _ in requests]
-    return [{point.id: point for point in found} for found in shard.query_batch(edge.QueryBatchRequest(requests))]
+    answers = iter(shard.query_batch(edge.QueryBatchRequest(asked)))
+    return [{point.id: point for point in next(answers)} if request.limit else {} for request in requests]
 
 
 def _nearest(query: Query, among: "Collection[qdrant_edge.PointId] | None" = None) -> "qdrant_edge.QueryRequest":

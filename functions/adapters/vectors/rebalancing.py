@@ -30,7 +30,8 @@ def rebalance(store: ShardedStore, placings: Placings, target: Placement, *, dra
         store: Knows the shards of both placements, as every process that uses them must by now.
         placings: Where the store, and every process, reads how the points are spread.
         target: How they shall be spread.
-        drain: Returns when no call of any process is under way that began before: a wait of their `call_s`, or more.
+        drain: Returns when no call of any process is under way that began before. Where nobody else has the store open,
+            there is none.
 
     Raises:
         PlacementError: Another change is under way, or shards are not known.

@@ -3,21 +3,31 @@
 A point lives on one shard, chosen by its id (see `placement`). Every shard is asked at once and the answers are merged
 exactly: what a single store with all points would find by their vectors is found. How rare a word is, each shard
 says of its own points: which points share words with a query is exact, and so is their order within a shard; the
-weights of two shards differ as two samples of one collection do. A shard that fails or is late fails the call and is
-named: an answer is never silently one of a part.
+weights of two shards differ as two samples of one collection do. A shard that fails fails the call and is named: an
+answer is never silently one of a part.
+
+Shards are waited for as long as they take: how long that may be is their own limit, and differs by call. A write that
+was given up here could still land there, over a newer one.
 
 While the shards change (see `rebalancing`), a shard can hold points that do not live there; they are left out.
 """
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
 
-from functions.adapters.vectors.checking import check_fields, check_ids, check_open, check_points, check_queries
+from functions.adapters.vectors.checking import (
+    check_fields,
+    check_ids,
+    check_name,
+    check_open,
+    check_points,
+    check_queries,
+)
 from functions.adapters.vectors.placement import Placement, PlacementError, Placing
 from functions.ports.vector_stores import (
     EVERYTHING,
@@ -39,7 +49,6 @@ from functions.ports.vector_stores import (
 Result = TypeVar("Result")
 Item = TypeVar("Item")
 
-CALL_S: Final = 30.0
 #: Of each shard: so many calls to it run at once.
 THREADS: Final = 8
 _ROUNDS: Final = 100  # of following one point that others write all the time
@@ -53,8 +62,6 @@ class ShardedStore:
     Args:
         shards: Every store that is or will be used, by the name that placements call it.
         placing: How the points are spread now, read once a call.
-        call_s: After how many seconds a shard counts as gone. Longer than the shards' own time limits, so that what
-            is given up here has ended there.
         threads: For each shard.
     """
 
@@ -63,12 +70,10 @@ class ShardedStore:
         shards: Mapping[str, VectorStore],
         placing: Callable[[], Placing],
         *,
-        call_s: float = CALL_S,
         threads: int = THREADS,
     ) -> None:
         self.shards = dict(shards)
         self.placing = placing
-        self.call_s = call_s
         self._threads = {name: ThreadPoolExecutor(threads, f"shard-{name}") for name in shards}
         self._is_open = True
         self._check_known(placing())
@@ -85,6 +90,7 @@ class ShardedStore:
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`."""
         check_open(is_open=self._is_open)
+        check_name(name)
         self._each(self.shards, lambda shard: shard.drop(name))
 
     def layouts(self) -> Sequence[Layout]:
@@ -102,8 +108,8 @@ class ShardedStore:
         placing = self._now()
         newest = {point.id: point for point in check_points(layout, points)}
         parts = _by_home(placing.home, newest)
-        outcomes = self._outcomes(parts, lambda shard, ids: shard.upsert(layout, [newest[each] for each in ids]))
         try:
+            outcomes = self._outcomes(parts, lambda shard, ids: shard.upsert(layout, [newest[each] for each in ids]))
             _raise_of_parts(outcomes, parts)
         finally:
             self.follow(layout, newest, placing)
@@ -130,15 +136,19 @@ class ShardedStore:
         placing = self._now()
         check_fields(fields, layout)
         parts = _by_home(placing.home, fields)
-        self._answers(parts, lambda shard, ids: shard.set_fields(layout, {each: fields[each] for each in ids}))
-        self.follow(layout, fields, placing)
+        try:
+            self._answers(parts, lambda shard, ids: shard.set_fields(layout, {each: fields[each] for each in ids}))
+        finally:
+            self.follow(layout, fields, placing)
 
     def delete(self, layout: Layout, ids: Iterable[str]) -> None:
         """See `VectorStore.delete`."""
         placing = self._now()
         asked = check_ids(ids)
-        self._answers(_by_home(placing.home, asked), lambda shard, part: shard.delete(layout, part))
-        self.follow(layout, asked, placing)
+        try:
+            self._answers(_by_home(placing.home, asked), lambda shard, part: shard.delete(layout, part))
+        finally:
+            self.follow(layout, asked, placing)
 
     def delete_where(self, layout: Layout, where: Filter) -> None:
         """See `VectorStore.delete_where`."""
@@ -156,8 +166,10 @@ class ShardedStore:
         """
         placing = self._now()
         asked = check_ids(ids)
-        self._each(self._written(placing), lambda shard: shard.erase(layout, asked))
-        self.follow(layout, asked, placing)
+        try:
+            self._each(self._written(placing), lambda shard: shard.erase(layout, asked))
+        finally:
+            self.follow(layout, asked, placing)
 
     def count(self, layout: Layout, where: Filter = EVERYTHING) -> int:
         """See `VectorStore.count`; while shards hold strays, as many pages are read as there are."""
@@ -185,7 +197,7 @@ class ShardedStore:
         return sorted(itertools.chain(*found.values()), key=lambda point: point.id)[:limit]
 
     def optimize(self, layout: Layout) -> None:
-        """See `VectorStore.optimize`: one shard after another, so that the others answer; it has no time limit."""
+        """See `VectorStore.optimize`: one shard after another, so that the others answer."""
         for name in self._now().home.weights:
             self.shards[name].optimize(layout)
 
@@ -203,20 +215,36 @@ class ShardedStore:
         It reads, copies, and reads again until nothing has changed meanwhile. So, whoever copies last has seen that its
         copy is right, whatever others do at the same time, and no lock is needed between processes.
 
+        Where a shard fails, the points of the others are followed all the same.
+
         Raises:
             UnavailableError: Others write the same points all the time.
         """
-        moving = _moving(placing, ids)
-        if placing.following is None or not moving:
+        following = placing.following
+        if following is None:
             return 0
-        wanted = self._read(placing.home, layout, moving, vectors=True)
-        left: Sequence[str] = moving
+        ways: dict[tuple[str, str], list[str]] = {}
+        for each in _moving(placing, ids):
+            ways.setdefault((placing.home.home(each), following.home(each)), []).append(each)
+        failed: list[VectorStoreError] = []
+        for part in ways.values():
+            try:
+                self._follow(layout, part, placing.home, following)
+            except VectorStoreError as error:
+                failed.append(error)
+        if failed:
+            raise next((each for each in failed if isinstance(each, UnavailableError)), failed[0])
+        return sum(len(part) for part in ways.values())
+
+    def _follow(self, layout: Layout, moving: Sequence[str], home: Placement, following: Placement) -> None:
+        wanted = self._read(home, layout, moving, vectors=True)
+        left = moving
         for _ in range(_ROUNDS):
-            self._copy(placing.following, layout, left, wanted)
-            now = self._read(placing.home, layout, left, vectors=True)
+            self._copy(following, layout, left, wanted)
+            now = self._read(home, layout, left, vectors=True)
             left = [each for each in left if not _same(wanted.get(each), now.get(each))]
             if not left:
-                return len(moving)
+                return
             wanted = now
         raise UnavailableError(
             f"{len(left)} points of {layout.name} were written by others {_ROUNDS} times while they were copied to "
@@ -274,7 +302,7 @@ class ShardedStore:
     def _outcomes(
         self, parts: Mapping[str, Item], ask: Callable[[VectorStore, Item], Result]
     ) -> dict[str, Result | VectorStoreError]:
-        """What each shard answers to its part, or how it failed; all have answered, or had their time."""
+        """What each shard answers to its part, or how it failed; all have answered."""
 
         def asked(name: str, part: Item) -> Result | VectorStoreError:
             try:
@@ -286,12 +314,8 @@ class ShardedStore:
                 raise
 
         running = {name: self._threads[name].submit(asked, name, part) for name, part in sorted(parts.items())}
-        ended, _ = wait(running.values(), self.call_s)
-        return {name: each.result() if each in ended else self._given_up(each) for name, each in running.items()}
-
-    def _given_up(self, running: Future[Result | VectorStoreError]) -> VectorStoreError:
-        running.cancel()
-        return UnavailableError(f"no answer within {self.call_s:g} s")
+        wait(running.values())
+        return {name: each.result() for name, each in running.items()}
 
 
 def _by_home(home: Placement, ids: Iterable[str]) -> dict[str, list[str]]:

@@ -16,18 +16,21 @@ from typing import Any
 import msgspec
 
 from functions.adapters.models.settings import Secret
+from functions.adapters.rest import Patience, Rest
 from functions.adapters.vectors.checking import (
     check_fields,
     check_filter,
     check_ids,
     check_layout,
+    check_name,
     check_open,
     check_page,
     check_points,
     check_queries,
     check_same,
+    no_such_collection,
 )
-from functions.adapters.vectors.rest import Patience, Rest, StatusError
+from functions.adapters.vectors.service_errors import StatusError, store_error
 from functions.adapters.vectors.weaviate_messages import (
     CHANGED,
     STORED,
@@ -66,7 +69,6 @@ from functions.ports.vector_stores import (
     Hit,
     Layout,
     LayoutError,
-    NoSuchCollectionError,
     PartlyRefusedError,
     Point,
     Query,
@@ -95,10 +97,6 @@ class WeaviateSettings(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     key: Secret | None = None
     patience: Patience = Patience()
-
-
-def _missing(collection: str) -> NoSuchCollectionError:
-    return NoSuchCollectionError(f"there is no collection {collection}: create it first")
 
 
 def _object(layout: Layout, point: Point) -> dict[str, Any]:
@@ -155,6 +153,7 @@ class WeaviateStore:
             product="Weaviate",
             key=settings.key,
             patience=settings.patience,
+            raises=store_error,
             clock=clock,
             sleep=pause,
         )
@@ -176,6 +175,7 @@ class WeaviateStore:
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`."""
+        check_name(name)
         self._check_open()
         if self._described(name) is not None:
             self._told("DELETE", f"/v1/schema/{class_name(name)}", Said)
@@ -195,7 +195,11 @@ class WeaviateStore:
         refused: dict[str, str] = {}
         for start in range(0, len(kept), MOST_OBJECTS):
             batch = [_object(layout, each) for each in kept[start : start + MOST_OBJECTS]]
-            refused |= self._stored(layout, batch)
+            try:
+                refused |= self._refused(layout, batch)
+            except RefusedError as error:
+                refused |= {each.id: str(error) for each in kept[start:]}
+                break
         if refused:
             id_, why = next(iter(refused.items()))
             message = f"{len(refused)} of {len(kept)} points were not stored, the first of them {id_}: {why:.300}"
@@ -208,10 +212,10 @@ class WeaviateStore:
         found: list[list[Hit]] = [[] for _ in asked]
         asking = [number for number, query in enumerate(asked) if not passes_nothing(query.where)]
         for start in range(0, len(asking), MOST_QUERIES):
-            numbers = asking[start : start + MOST_QUERIES]
-            gets = {f"q{number}": nearest(asked[number]) for number in numbers}
+            together = asking[start : start + MOST_QUERIES]
+            gets = {f"q{number}": nearest(asked[number]) for number in together}
             answered = self._got(layout, gets, shown("id", "distance"))
-            for number in numbers:
+            for number in together:
                 found[number] = _hits(layout, answered[f"q{number}"])
         return found
 
@@ -318,7 +322,7 @@ class WeaviateStore:
         found = self._described(layout.name)
         if found is None:
             self._layouts.pop(layout.name, None)
-            raise _missing(layout.name)
+            raise no_such_collection(layout.name)
         self._layouts[layout.name] = found
         check_same(layout, found)
 
@@ -344,26 +348,26 @@ class WeaviateStore:
     def _queried(self, layout: Layout, query: str) -> Data:
         return self._asked(layout, "POST", "/v1/graphql", Answered, {"query": query}).data or Data()
 
-    def _got(self, layout: Layout, gets: Mapping[str, str], shown: str) -> dict[str, list[Object]]:
+    def _got(self, layout: Layout, gets: Mapping[str, str], wanted: str) -> dict[str, list[Object]]:
         """What is found for each of these arguments, by their names."""
         name = class_name(layout.name)
-        parts = " ".join(f"{alias}: {name}{arguments} {{ {shown} }}" for alias, arguments in gets.items())
+        parts = " ".join(f"{alias}: {name}{given} {{ {wanted} }}" for alias, given in gets.items())
         found = self._queried(layout, f"{{ Get {{ {parts} }} }}").get or {}
         if missing := gets.keys() - found.keys():
             raise RefusedError(f"Weaviate answered a query without {', '.join(sorted(missing))}")
         return {alias: found[alias] or [] for alias in gets}
 
-    def _objects(self, layout: Layout, ids: Sequence[str], shown: str) -> Iterator[Object]:
+    def _objects(self, layout: Layout, ids: Sequence[str], wanted: str) -> Iterator[Object]:
         for start in range(0, len(ids), MOST_IDS):
             some = ids[start : start + MOST_IDS]
-            yield from self._got(layout, {"found": arguments(where=with_ids(some), limit=len(some))}, shown)["found"]
+            yield from self._got(layout, {"found": arguments(where=with_ids(some), limit=len(some))}, wanted)["found"]
 
-    def _stored(self, layout: Layout, objects: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    def _refused(self, layout: Layout, objects: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """What was refused of a batch, and why."""
         told = self._asked(layout, "POST", f"/v1/batch/objects?{ALL}", Batch, {"objects": objects}).objects
         outcomes = {each.id: each.result for each in told}
         asked = [str(each["id"]) for each in objects]
-        return {id_: _why(outcomes.get(id_)) for id_ in asked if _why(outcomes.get(id_))}
+        return {id_: self._rest.hidden(why) for id_ in asked if (why := _why(outcomes.get(id_)))}
 
     def _set(self, layout: Layout, found: Object, given: Fields) -> None:
         name, id_ = class_name(layout.name), found.additional.id

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from functions.adapters.vectors.rest import Reply
+from functions.adapters.rest import FailedReplyError, Reply
 from functions.events.decoding import decoder
 from functions.ports.vector_stores import (
     Condition,
@@ -18,7 +18,6 @@ from functions.ports.vector_stores import (
     OneOf,
     Query,
     Range,
-    RefusedError,
     Value,
     Vector,
 )
@@ -297,8 +296,7 @@ def read(reply: Reply, kind: type[S]) -> S:
         return kind(objects=decoder(list[Stored]).decode(reply.body))  # type: ignore[call-arg]  # of Batch
     told = decoder(kind).decode(reply.body or b"{}")
     if problems := [*told.error, *told.errors]:
-        said = "; ".join(each.message for each in problems)
-        raise RefusedError(f"Weaviate answered {reply.status} with an error: {said:.300}")
+        raise FailedReplyError("; ".join(each.message for each in problems))
     return told
 
 

@@ -47,10 +47,17 @@ def test_a_version_that_is_not_carried_is_refused_with_a_list_of_what_is_there()
         CarriedEncoders([small()]).encoder("gone.7")
 
 
-@pytest.mark.parametrize("other", [small("small", "other.2"), small("other", "small.1"), small("small.1", "other.2")])
-def test_two_encoders_of_one_name_or_version_are_refused(other: Carried) -> None:
-    with pytest.raises(EncoderError, match="two encoders have one name or one version: small"):
-        CarriedEncoders([small(), other])
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        (small("small", "other.2"), r"small\.1 and other\.2 have the name small: rename one"),
+        (small("other", "small.1"), r"small and other have the version small\.1: give one another revision"),
+        (small("small.1", "other.2"), r"small and small\.1: the name of one is the version of the other: rename it"),
+    ],
+)
+def test_encoders_that_cannot_be_told_apart_are_named_alone_with_what_would_tell_them(other: Carried, why: str) -> None:
+    with pytest.raises(EncoderError, match=f"cannot be told apart: {why}$"):
+        CarriedEncoders([small("third", "third.3"), small(), other])
 
 
 def test_an_encoder_is_opened_once_by_threads_that_ask_at_the_same_time() -> None:

@@ -1,17 +1,11 @@
-import ipaddress
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from functions.adapters.encoders.openai_compatible import CHARACTERS_A_CALL, OpenAICompatibleEncoder
 from functions.adapters.encoders.settings import Endpoint
@@ -75,7 +69,7 @@ def opened(server: EmbeddingsServer, pauses: Pauses) -> Iterator[Callable[..., O
 
     def open_encoder(**other: Any) -> OpenAICompatibleEncoder:
         settings = endpoint(server.url, **other)
-        encoders.append(OpenAICompatibleEncoder(settings, clock=pauses.now, pause=pauses.pause, chance=lambda: 0.5))
+        encoders.append(OpenAICompatibleEncoder(settings, clock=pauses.now, sleep=pauses.pause, chance=lambda: 0.5))
         return encoders[-1]
 
     yield open_encoder
@@ -149,7 +143,7 @@ def test_a_length_is_asked_for_only_where_the_settings_say_so(opened: Opened, se
 def test_what_may_pass_is_asked_again(opened: Opened, server: EmbeddingsServer, pauses: Pauses, reply: Reply) -> None:
     server.replies += [reply, reply]
     np.testing.assert_allclose(opened().encode(["again"]), SmallEncoder().encode(["again"]), atol=1e-6)
-    assert pauses.seconds == [0.125, 0.25]
+    assert pauses.seconds == [0.05, 0.1]
 
 
 def test_a_connection_that_the_server_closed_meanwhile_is_replaced_at_once(
@@ -167,7 +161,7 @@ def test_it_is_asked_again_no_sooner_than_it_says(opened: Opened, server: Embedd
     server.replies += [failed(429, "wait", retry_after="7"), failed(503, "wait", retry_after=in_eight)]
     opened().encode(["later"])
     first, second = pauses.seconds
-    assert first == 7.125
+    assert first == 7.05
     assert 6 < second < 9
 
 
@@ -202,7 +196,7 @@ def test_an_answer_that_drips_for_ever_ends_with_the_time(server: EmbeddingsServ
     ("reply", "why"),
     [
         (failed(400, "The model does not exist"), "answered 400: The model does not exist"),
-        (failed(403, "No access"), "answered 403 to the key in SMALL_KEY: No access"),
+        (failed(403, "No access"), "answered 403 to the key SMALL_KEY: No access"),
         (failed(307, "elsewhere", location="http://127.0.0.1:1/"), "answered 307"),
         (failed(200, "the model is not loaded"), "answered 200 with an error: the model is not loaded"),
         (raw(b'{"error": "model not found"}'), "answered 200 with an error: model not found"),
@@ -240,13 +234,13 @@ def test_vectors_without_numbers_come_in_the_order_of_the_texts(opened: Opened, 
 
 def test_an_answer_without_end_is_not_read_to_it(opened: Opened, server: EmbeddingsServer) -> None:
     server.replies += [raw(b" " * 1_000_000)] * 50
-    with pytest.raises(EncoderUnavailableError, match="answered more than"):
+    with pytest.raises(EncoderUnavailableError, match=r"answered 1000000 bytes, more than"):
         opened().encode(["a"])
 
 
 def test_a_key_is_in_no_error_although_the_server_repeats_it(opened: Opened, server: EmbeddingsServer) -> None:
     server.replies.append(failed(401, f"Incorrect API key provided: Bearer {KEY}"))
-    with pytest.raises(EncoderError, match=r"to the key in SMALL_KEY: Incorrect .* Bearer SMALL_KEY") as caught:
+    with pytest.raises(EncoderError, match=r"to the key SMALL_KEY: Incorrect .* Bearer SMALL_KEY") as caught:
         opened().encode(["a"])
     assert KEY not in repr(caught.value) + str(caught.getrepr(chain=True, showlocals=False))
 
@@ -283,37 +277,5 @@ def test_a_closed_encoder_says_so(opened: Opened) -> None:
     encoder = opened()
     encoder.encode(["a"])
     encoder.close()
-    with pytest.raises(EncoderError, match="was closed"):
+    with pytest.raises(EncoderError, match="is closed"):
         encoder.encode(["a"])
-
-
-def test_an_endpoint_is_asked_over_tls_and_only_with_a_certificate_that_is_trusted(tmp_path: Path) -> None:
-    certificate = self_signed(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    with embeddings_server(context) as server:
-        trusting = OpenAICompatibleEncoder(
-            endpoint(server.url), tls=lambda: ssl.create_default_context(cafile=certificate)
-        )
-        assert trusting.encode(["a"]).shape == (1, 256)
-        trusting.close()
-        with pytest.raises(EncoderUnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
-            OpenAICompatibleEncoder(endpoint(server.url, timeout_s=0.2)).encode(["a"])
-        assert len(server.bodies) == 1
-
-
-def self_signed(folder: Path) -> Path:
-    """A certificate for 127.0.0.1 and its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    signed = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False).sign(key, hashes.SHA256())
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file = folder / "certificate.pem"
-    file.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
-    return file

@@ -1,5 +1,8 @@
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ import pytest
 from functions.adapters.encoders.minilm import MiniLM
 from functions.adapters.encoders.minilm_artefact import FP32
 from functions.adapters.encoders.registry import registered
-from functions.adapters.encoders.sentence_transformers import opened_engine
+from functions.adapters.encoders.sentence_transformers import SentenceTransformersEngine, opened_engine
 from functions.ports.encoders import EncoderError
 from tests.small_encoder import SmallEncoder
 
@@ -53,6 +56,38 @@ def test_an_engine_that_makes_other_vectors_is_refused(encoder: MiniLM) -> None:
 
     with pytest.raises(EncoderError, match=r"makes other vectors here than .*: they are .* apart, expected 1e-05"):
         opened_engine(Other())
+
+
+class Model:
+    """Fails as a tokenizer does that two threads use at once, and stays in a call until another has had its chance."""
+
+    def __init__(self) -> None:
+        self.borrowed = threading.Lock()
+        self.waited = threading.Event()
+
+    def encode(self, texts: list[str], **_: object) -> Any:  # noqa: ANN401 - as the library's own
+        if not self.borrowed.acquire(blocking=False):
+            raise RuntimeError("Already borrowed")
+        self.waited.wait(0.05)
+        self.borrowed.release()
+        return np.ones((len(texts), 3))
+
+
+def engine_on(model: Any) -> SentenceTransformersEngine:  # noqa: ANN401 - one that stands for the library's
+    return SentenceTransformersEngine(model, version="small.1", dimension=3)
+
+
+def test_threads_encode_one_after_the_other() -> None:
+    engine = engine_on(Model())
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(engine.encode, [["a"], ["b", "c"], [], ["d"]]))
+    assert [each.shape for each in found] == [(1, 3), (2, 3), (0, 3), (1, 3)]
+
+
+def test_what_the_library_fails_with_is_an_encoders_error() -> None:
+    model = Model()
+    with model.borrowed, pytest.raises(EncoderError, match="could not encode 2 texts: Already borrowed"):
+        engine_on(model).encode(["a", "b"])
 
 
 def test_where_it_is_not_installed_the_error_says_what_to_do(encoder: MiniLM, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import qdrant_edge
 from edge_points import LAYOUT, folder, id_of, point
 
 from functions.adapters.vectors import edge_folders
@@ -125,6 +126,20 @@ def test_a_full_disk_is_an_error_before_the_engine_dies_of_it(
     again = open_store()
     again.upsert(LAYOUT, [point(1)])
     assert again.count(LAYOUT) == 1
+
+
+def test_without_words_the_engine_weighs_none(edge: EdgeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge.upsert(LAYOUT, [point(1)])
+    asked: list[int] = []
+    real = qdrant_edge.QueryBatchRequest
+
+    def counting(requests: list[qdrant_edge.QueryRequest]) -> qdrant_edge.QueryBatchRequest:
+        asked.append(len(requests))
+        return real(requests)
+
+    monkeypatch.setattr(qdrant_edge, "QueryBatchRequest", counting)
+    assert [[hit.id for hit in hits] for hits in edge.search(LAYOUT, [NEAR, NEAR])] == [[id_of(1)], [id_of(1)]]
+    assert asked == [2]
 
 
 def test_a_place_where_no_folder_can_be_made_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from functions.adapters.vectors.memory import MemoryStore
+from tests.memory_store import MemoryStore
 
 
 @contextmanager

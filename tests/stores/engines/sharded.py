@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from functions.adapters.vectors.memory import MemoryStore
 from functions.adapters.vectors.placement import Placing, evenly
 from functions.adapters.vectors.sharded import ShardedStore
+from tests.memory_store import MemoryStore
 
 RARITY_OF_A_PART = True  # few points are no fair sample: see `functions.adapters.vectors.sharded`
 

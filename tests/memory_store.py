@@ -1,4 +1,4 @@
-"""The `VectorStore` port in this process's memory: exact, and gone with it. What other stores are compared with."""
+"""The `VectorStore` port in memory: exact, and what the other stores are compared with."""
 
 import math
 import threading
@@ -14,27 +14,25 @@ from functions.adapters.vectors.checking import (
     check_filter,
     check_ids,
     check_layout,
+    check_name,
     check_open,
     check_page,
     check_points,
     check_queries,
     check_same,
+    no_such_collection,
+    passes,
 )
 from functions.ports.vector_stores import (
     EVERYTHING,
     SCROLL_POINTS,
-    Condition,
-    Equals,
     Fields,
     Filter,
     Hit,
     Layout,
-    NoSuchCollectionError,
-    OneOf,
     Point,
     Query,
     Terms,
-    Value,
 )
 
 
@@ -61,6 +59,7 @@ class MemoryStore:
 
     def drop(self, name: str) -> None:
         """See `VectorStore.drop`."""
+        check_name(name)
         with self._used():
             self._layouts.pop(name, None)
             self._points.pop(name, None)
@@ -159,36 +158,9 @@ class MemoryStore:
     def _of(self, layout: Layout) -> dict[str, Point]:
         found = self._layouts.get(layout.name)
         if found is None:
-            raise NoSuchCollectionError(f"there is no collection {layout.name}: create it first")
+            raise no_such_collection(layout.name)
         check_same(layout, found)
         return self._points[layout.name]
-
-
-def passes(where: Filter, fields: Fields) -> bool:
-    """Whether a filter passes a point that says this."""
-    return all(_holds(each, fields) for each in where.must) and not any(_holds(each, fields) for each in where.must_not)
-
-
-def _holds(condition: Condition, fields: Fields) -> bool:
-    value = fields.get(condition.field)
-    if value is None:
-        return False
-    if isinstance(condition, Equals):
-        return condition.value in _values(value)
-    if isinstance(condition, OneOf):
-        return any(each in condition.values for each in _values(value))
-    if isinstance(value, str) or not isinstance(value, int | float):
-        return False
-    return (
-        (condition.above is None or value > condition.above)
-        and (condition.at_least is None or value >= condition.at_least)
-        and (condition.below is None or value < condition.below)
-        and (condition.at_most is None or value <= condition.at_most)
-    )
-
-
-def _values(value: Value) -> Sequence[object]:
-    return [value] if isinstance(value, str | int | float) else value
 
 
 def _kept(point: Point) -> Point:
@@ -206,7 +178,7 @@ def _found(layout: Layout, points: Sequence[Point], query: Query) -> list[Hit]:
     if not passed:
         return []
     scores = _scores(layout, passed, query.vector)
-    words = _words(query, [point for point in points if passes(query.rarity, point.fields)])
+    words = _Words(query, [point for point in points if passes(query.rarity, point.fields)])
     hits = [
         Hit(id=point.id, score=score, words=words(point.terms), fields=dict(point.fields))
         for point, score in zip(passed, scores, strict=True)
@@ -242,7 +214,3 @@ class _Words:
     def __call__(self, terms: Terms) -> float:
         given = zip(terms.indices, terms.weights, strict=True)
         return sum(self._weights[index] * weight for index, weight in given if index in self._weights)
-
-
-def _words(query: Query, corpus: Sequence[Point]) -> _Words:
-    return _Words(query, corpus)

@@ -1,9 +1,9 @@
-"""JSON over HTTP to a product's service: what the stores that are reached over REST have in common.
+"""JSON over HTTP to a service: what vector stores and encoders that are reached over REST have in common.
 
 On the standard library's client, since it is loaded in a third of the time of any other and adds least to a call.
-What shaped this file: every call of a vector store may be made again (a point that is stored twice is stored once),
-so that whatever comes to nothing is tried again until the call's time is over, after a wait that is random, so that
-many clients do not come back together.
+What shaped this file: every call may be made again, since a point that is stored twice is stored once, so that whatever
+comes to nothing is tried again until the call's time is over, after a wait that is random, so that many clients do not
+come back together. And a service may repeat the key that it was sent, wherever it says anything.
 """
 
 import contextlib
@@ -19,40 +19,26 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPResponse
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
-from functions.adapters.vectors.checking import check_open
+from functions.adapters.models.settings import ModelSettingsError, Secret
+from functions.errors import TroupeError
 from functions.events.decoding import decoder
-from functions.ports.vector_stores import RefusedError, UnavailableError
 
 T = TypeVar("T")
 
-AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
-UNAUTHORIZED = 401
-KEY_ERRORS = frozenset({UNAUTHORIZED, 403})
-ERRORS = 400
-MAX_ANSWER_BYTES = 256 * 1024 * 1024
-PIECE_BYTES = 256 * 1024
-IDLE_CONNECTIONS = 16
-IDLE_S = 60.0  # after longer, what stands between may have forgotten a connection without a word
-SHOWN_CHARACTERS = 300  # of what a server says in an error
+AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+KEY_ERRORS: Final = frozenset({401, 403})
+REDIRECTS: Final = 300  # which are not followed: from here on, a status is an error
+MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
+PIECE_BYTES: Final = 256 * 1024
+IDLE_CONNECTIONS: Final = 16
+IDLE_S: Final = 60.0  # after longer, what stands between may have forgotten a connection without a word
+SHOWN_CHARACTERS: Final = 300  # of what a server says in an error
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
-
-
-class Key(Protocol):
-    """A reference to a secret, e.g. `functions.adapters.models.settings.Secret`."""
-
-    @property
-    def name(self) -> str:
-        """What it is called, in errors."""
-        ...
-
-    def value(self) -> str:
-        """What it refers to, as it is now; empty where there is none."""
-        ...
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,18 +55,46 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     connect: float = 5.0
 
 
-class StatusError(RefusedError):
-    """A service understood a call and said no; the adapter tells what that means, where it is more than a refusal.
+class RestError(TroupeError):
+    """A call to a service came to nothing; the message says why, and does not hold the key."""
+
+
+class NoAnswerError(RestError):
+    """Nothing that can be used was answered in time: nothing is known of the outcome."""
+
+
+class StatusError(RestError):
+    """A service understood a call and said no; its adapter tells what that means, where it is more than a refusal.
 
     Attributes:
         status: The HTTP status.
-        said: What it answered, as it came.
+        complaint: What it said, whole and without the key.
     """
 
-    def __init__(self, message: str, status: int, said: bytes) -> None:
+    def __init__(self, message: str, status: int, complaint: str) -> None:
         super().__init__(message)
         self.status = status
-        self.said = said
+        self.complaint = complaint
+
+
+class UnusableKeyError(RestError):
+    """The key cannot be sent; nothing was."""
+
+
+class ClosedError(RestError):
+    """The client was closed."""
+
+
+class AgainError(Exception):
+    """A try that came to nothing and may be made again."""
+
+    def __init__(self, why: str, after_s: float = 0.0) -> None:
+        super().__init__(why)
+        self.after_s = after_s
+
+
+class FailedReplyError(Exception):
+    """An answer that is an error in spite of its status; trying again would not change it."""
 
 
 class _Call(msgspec.Struct, frozen=True):
@@ -90,6 +104,7 @@ class _Call(msgspec.Struct, frozen=True):
     path: str
     content: bytes
     headers: Mapping[str, str]
+    key: str
     ends: float
 
 
@@ -107,14 +122,6 @@ class Reply(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class _AgainError(Exception):
-    """A try that came to nothing and may be made again."""
-
-    def __init__(self, why: str, after_s: float = 0.0) -> None:
-        super().__init__(why)
-        self.after_s = after_s
-
-
 class _StaleError(Exception):
     """A connection that was kept open had been closed by the server: nothing was answered on it."""
 
@@ -125,34 +132,43 @@ class Rest:
     Args:
         url: Of the service; a path in it comes before that of each call.
         product: What it is called in errors.
-        key: Its key; looked up once, and again when the service says that it is not the right one.
+        key: Its key, looked up for each call.
         headers: What a key is sent as.
         patience: How long it is waited for.
+        most_bytes: Of an answer.
+        complaint: What the body of an error says.
+        raises: What an error is raised as.
         clock: Seconds that only go forward.
         sleep: Waits so many seconds.
         chance: A number of 0 to 1, another one each time.
+
+    Attributes:
+        named: The product and where it is, as errors begin.
     """
 
-    def __init__(  # noqa: PLR0913 - the last three are the machine's own, and given by hand in tests
+    def __init__(  # noqa: PLR0913 - what services differ in; the last three are given by hand in tests only
         self,
         url: str,
         *,
         product: str,
-        key: Key | None = None,
+        key: Secret | None = None,
         headers: Callable[[str], Mapping[str, str]] = lambda key: {"authorization": f"Bearer {key}"},
         patience: Patience | None = None,
+        most_bytes: int = MAX_ANSWER_BYTES,
+        complaint: Callable[[bytes], str] = lambda body: body.decode("utf-8", "replace"),
+        raises: Callable[[RestError], Exception] = lambda error: error,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._at = _Address(url)
-        self._product = product
+        self.named = f"{product} at {self._at.shown}"
         self._key = key
         self._key_headers = headers
         self._patience = patience or Patience()
+        self._most_bytes, self._complaint, self._raises = most_bytes, complaint, raises
         self._clock, self._sleep, self._chance = clock, sleep, chance
         self._lock = threading.Lock()
-        self._value: str | None = None
         self._idle: list[_Wire] = []
         self._tls: ssl.SSLContext | None = None
         self._is_open = True
@@ -170,8 +186,10 @@ class Rest:
             headers: Of this call.
 
         Raises:
-            UnavailableError: Nothing that can be used was answered in time.
-            StatusError: A status of 400 and more that trying again would not change.
+            NoAnswerError: Nothing that can be used was answered in time.
+            StatusError: A status of 300 and more that trying again would not change.
+            UnusableKeyError: The key is none that could be sent.
+            ClosedError: It was closed.
         """
 
         def read(reply: Reply) -> T:
@@ -196,19 +214,20 @@ class Rest:
             method: As with `send`.
             path: As with `send`.
             body: As with `send`.
-            read: What to make of an answer with a status below 400; one that it cannot decode is asked for again.
+            read: What to make of an answer with a status below 300; one that it cannot decode, or for which it raises
+                `AgainError`, is asked for again. For an error under such a status it raises `FailedReplyError`.
             headers: As with `send`.
         """
         content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
-        call = _Call(method, path, content, headers or {}, self._clock() + self._patience.call)
-        used = self._key_value()
+        ends = self._clock() + self._patience.call
         try:
-            return self._answered(call, used, read)
-        except StatusError as refused:
-            newer = self._newer_key(used) if refused.status == UNAUTHORIZED else used
-            if newer == used:
-                raise
-            return self._answered(call, newer, read)
+            return self._answered(_Call(method, path, content, headers or {}, self._key_value(), ends), read)
+        except RestError as error:
+            raise self._raises(error) from None  # what it came from may hold the key
+
+    def hidden(self, text: str) -> str:
+        """A text of the service, without the key that it may repeat."""
+        return self._key.hidden_in(text) if self._key else text
 
     def close(self) -> None:
         """Close the connections that are not in use now; those that are close after it. Closing again does nothing."""
@@ -218,38 +237,42 @@ class Rest:
         for wire in idle:
             wire.shut()
 
-    def _answered(self, call: "_Call", key: str, read: Callable[[Reply], T]) -> T:
+    def _answered(self, call: _Call, read: Callable[[Reply], T]) -> T:
         """Tries until one is answered, or the time is over."""
         for tried in itertools.count():
             try:
-                return self._tried(call, key, read)
-            except _AgainError as again:
-                wait = max(again.after_s, self._chance() * min(FIRST_WAIT_S * 2**tried, LONGEST_WAIT_S))
+                return self._tried(call, read)
+            except AgainError as again:
+                wait = again.after_s + self._chance() * min(FIRST_WAIT_S * 2**tried, LONGEST_WAIT_S)
                 if self._clock() + wait >= call.ends:
-                    raise UnavailableError(
-                        f"{self._product} at {self._at.shown} {again} (tries: {tried + 1}, within "
+                    raise NoAnswerError(
+                        f"{self.named} {self._shown(str(again), call.key)} (tries: {tried + 1}, within "
                         f"{self._patience.call:g} s): see whether it runs, and try again"
                     ) from again
             self._sleep(wait)
         raise AssertionError("the tries only end with an answer or an error")
 
-    def _tried(self, call: "_Call", key: str, read: Callable[[Reply], T]) -> T:
-        authorized = {**(self._key_headers(key) if key else {}), **call.headers}
+    def _tried(self, call: _Call, read: Callable[[Reply], T]) -> T:
+        authorized = {**(self._key_headers(call.key) if call.key else {}), **call.headers}
         request = self._at.request(call.method, call.path, call.content, authorized)
-        ends = min(call.ends, self._clock() + self._patience.answer)
-        reply = self._exchanged(call.method, request, ends)
-        status, said = reply.status, reply.body
-        if status in AGAIN:
-            raise _AgainError(f"answered {status}: {self._shown(said)}", _seconds(reply.headers.get("retry-after", "")))
-        if status >= ERRORS:
-            reason = f" to the key {self._key.name}" if self._key and status in KEY_ERRORS else ""
-            raise StatusError(
-                f"{self._product} at {self._at.shown} answered {status}{reason}: {self._shown(said)}", status, said
-            )
+        reply = self._exchanged(call.method, request, min(call.ends, self._clock() + self._patience.answer))
+        if reply.status in AGAIN:
+            after_s = _seconds(reply.headers.get("retry-after", ""))
+            raise AgainError(f"answered {reply.status}: {self._complaint(reply.body)}", after_s)
+        if reply.status >= REDIRECTS:
+            reason = f" to the key {self._key.name}" if self._key and reply.status in KEY_ERRORS else ""
+            raise self._refused(call, f"{reply.status}{reason}", reply.status, self._complaint(reply.body))
         try:
             return read(reply)
+        except FailedReplyError as error:
+            raise self._refused(call, f"{reply.status} with an error", reply.status, str(error)) from error
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise _AgainError(f"answered {status} and not as expected ({error}): {self._shown(said)}") from error
+            said = self._complaint(reply.body)
+            raise AgainError(f"answered {reply.status} and not as expected ({error}): {said}") from error
+
+    def _refused(self, call: _Call, answered: str, status: int, complaint: str) -> StatusError:
+        shown = self._shown(complaint, call.key)
+        return StatusError(f"{self.named} answered {answered}: {shown}", status, self._hidden(complaint, call.key))
 
     def _exchanged(self, method: str, request: bytes, ends: float) -> Reply:
         """The answer over a connection that is open, or else over a new one."""
@@ -265,12 +288,16 @@ class Rest:
             wire.sendall(request)
             response = HTTPResponse(wire, method=method)  # type: ignore[arg-type]  # all that it needs of a socket
             response.begin()
-            body = _read(response)
+            body = _read(response, self._most_bytes)
+        except AgainError:
+            wire.shut()
+            raise
         except (OSError, HTTPException, ValueError) as error:  # ValueError: the length of a chunk is no number
             wire.shut()
             if reused and wire.read_bytes == 0 and not isinstance(error, TimeoutError):
                 raise _StaleError from error
-            raise _AgainError(f"did not answer ({_said(error)})") from error
+            what = "stopped in the middle of its answer" if wire.read_bytes else "did not answer"
+            raise AgainError(f"{what} ({_said(error)})") from error
         named = {name.lower(): value for name, value in response.getheaders()}
         if response.will_close:
             wire.shut()
@@ -282,9 +309,10 @@ class Rest:
         """Refuse to go on after `close`.
 
         Raises:
-            VectorStoreError: It was closed.
+            ClosedError: It was closed.
         """
-        check_open(is_open=self._is_open)
+        if not self._is_open:
+            raise self._raises(ClosedError(f"{self.named} is closed: open it again"))
 
     def _kept(self) -> "_Wire | None":
         with self._lock:
@@ -311,7 +339,7 @@ class Rest:
             if self._at.secure:
                 connection = self._secured(connection)
         except (OSError, UnicodeError) as error:  # those of TLS are OSErrors too
-            raise _AgainError(f"could not be reached ({_said(error)})") from error
+            raise AgainError(f"could not be reached ({_said(error)})") from error
         return _Wire(connection, self._clock)
 
     def _secured(self, connection: socket.socket) -> ssl.SSLSocket:
@@ -324,23 +352,17 @@ class Rest:
             raise
 
     def _key_value(self) -> str:
-        if self._key is None:
-            return ""
-        if self._value is None:
-            self._value = self._key.value()
-        return self._value
+        try:
+            return self._key.value() if self._key else ""
+        except ModelSettingsError as error:
+            raise UnusableKeyError(f"{self.named} was not asked: {error}") from None
 
-    def _newer_key(self, used: str) -> str:
-        if self._key is None:
-            return used
-        self._value = self._key.value()
-        return self._value
+    def _hidden(self, text: str, key: str) -> str:
+        return text.replace(key, self._key.name) if self._key and key else text
 
-    def _shown(self, said: bytes) -> str:
-        text = " ".join(said[: 16 * SHOWN_CHARACTERS].decode("utf-8", "replace").split())
-        if self._key is not None and self._value:
-            text = text.replace(self._value, self._key.name)
-        return text[:SHOWN_CHARACTERS] or "nothing"
+    def _shown(self, text: str, key: str) -> str:
+        """On one line, cut, and without the key that it was sent."""
+        return " ".join(self._hidden(text, key)[: 16 * SHOWN_CHARACTERS].split())[:SHOWN_CHARACTERS] or "nothing"
 
 
 class _Address:
@@ -369,7 +391,7 @@ class _Address:
             own["content-length"] = "0"
         lines = [f"{method} {self._before}{path} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in {**own, **headers}.items()]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1") + content
+        return "\r\n".join([*lines, "", ""]).encode() + content
 
 
 class _Wire(io.RawIOBase):
@@ -413,17 +435,17 @@ class _Wire(io.RawIOBase):
         return left
 
 
-def _read(response: HTTPResponse) -> bytes:
+def _read(response: HTTPResponse, most: int) -> bytes:
     """The whole body, or an error."""
+    if (response.length or 0) > most:
+        raise AgainError(f"answered {response.length} bytes, more than {most}")
     if response.length is not None:
-        if response.length > MAX_ANSWER_BYTES:
-            raise HTTPException(f"{response.length} bytes, more than {MAX_ANSWER_BYTES}")
         return response.read()
     body = bytearray()
-    while piece := response.read1(PIECE_BYTES):
+    while len(body) <= most and (piece := response.read1(PIECE_BYTES)):
         body += piece
-        if len(body) > MAX_ANSWER_BYTES:
-            raise HTTPException(f"more than {MAX_ANSWER_BYTES} bytes")
+    if len(body) > most:
+        raise AgainError(f"answered more than {most} bytes")
     return bytes(body)
 
 
