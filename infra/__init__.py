@@ -1,0 +1,1 @@
+"""What declares Troupe on a cloud."""

@@ -1,0 +1,1 @@
+"""Troupe on AWS."""

@@ -1,0 +1,343 @@
+"""What each agent's function may do on AWS, derived from its signature. No Pulumi here: `troupe explain` tells it, too.
+
+A statement names the part of the signature that asks for it. Nothing has a wildcard for an action; a wildcard for a
+resource says why AWS has nothing narrower.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from functions.adapters.aws.items import BY_TIME
+from functions.adapters.items.keys import CONVERSATION, REQUEST, joined
+from functions.events.envelope import type_of
+from functions.events.event import AgentFailed, Event, PartEnded
+from functions.ports.actions import ActionNames, Invoke
+from functions.ports.conversations import Append, History
+from functions.ports.documents import Ingest
+from functions.ports.models import LanguageModel
+from functions.ports.personal import Reveal
+from functions.ports.vectors import Lookup, Remove, Search, Upsert
+from functions.runtime.agent import AgentSpec, Grant
+from functions.runtime.workflow import Plan, fan_out_scope
+
+COLLECTION: Final = "collection"  # how the partition begins that says which versions a collection has
+VAULT: Final = "vault"  # how the partitions begin that hold originals of personal data
+DOCUMENT: Final = "document"  # how the partitions begin that say what was read into a collection
+
+_READS: Final = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
+_WRITES: Final = ("dynamodb:PutItem", "dynamodb:UpdateItem")
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
+    """One statement of a policy that allows something.
+
+    Attributes:
+        because: The part of the signature, or what every agent needs it for.
+        wildcard: Why nothing narrower than a wildcard could be its resource; empty where it has none.
+    """
+
+    sid: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    conditions: Mapping[str, Mapping[str, str | tuple[str, ...]]] = {}
+    because: str
+    wildcard: str = ""
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stack is called on AWS: ARNs, and the names that events and items carry.
+
+    Attributes:
+        source: What the source of every event begins with.
+        queues: The ARN of each agent's queue.
+        logs: The ARN of each agent's log group.
+        secrets: The ARN of each secret, by what it is for: `vectors`, `model`, `actions`, `personal`.
+        models: ARNs of the models of Bedrock that may be asked; none where a model is reached by URL or left out.
+        keys: ARNs of the stack's own keys; none where AWS's keys encrypt.
+        in_network: Whether functions stand in the stack's network.
+    """
+
+    bus: str
+    source: str
+    table: str
+    bucket: str
+    queues: Mapping[str, str]
+    logs: Mapping[str, str]
+    secrets: Mapping[str, str] = {}
+    models: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    in_network: bool = False
+
+
+def statements(agent: str, plans: Sequence[Plan], place: Place) -> list[Statement]:
+    """What the function of an agent may do, over all the workflows that have it."""
+    mine = [plan for plan in plans if agent in plan.nodes]
+    spec = mine[0].nodes[agent].spec
+    granted = [
+        statement
+        for grant in spec.grants
+        for statement in _GRANTED[grant.capability](grant, place)
+        if statement.resources
+    ]
+    found = [
+        *_receives(spec, place),
+        *_emits(spec, mine, place),
+        *_tells_later(spec, mine, place),
+        *_keeps(spec, place),
+        *_runs(spec, place),
+        *granted,
+    ]
+    return list({statement.sid: statement for statement in found}.values())
+
+
+def policy(allowed: Sequence[Statement]) -> dict[str, Any]:
+    """The policy document of these statements."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": each.sid,
+                "Effect": "Allow",
+                "Action": list(each.actions),
+                "Resource": list(each.resources),
+                **({"Condition": _plain(each.conditions)} if each.conditions else {}),
+            }
+            for each in allowed
+        ],
+    }
+
+
+def _receives(spec: AgentSpec, place: Place) -> Iterator[Statement]:
+    consumed = " | ".join(event.__name__ for event in spec.consumes)
+    yield Statement(
+        sid="Receive",
+        actions=(
+            "sqs:ReceiveMessage",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:ChangeMessageVisibility",
+        ),
+        resources=(place.queues[spec.name],),
+        because=f"the first parameter: {consumed}",
+    )
+
+
+def _emits(spec: AgentSpec, plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
+    """One type of event and one source at a time; the runtime's own two are how a failure or an end is told."""
+    events: list[type[Event]] = [*spec.emits, *spec.fans_out, AgentFailed, PartEnded]
+    yield Statement(
+        sid="Emit",
+        actions=("events:PutEvents",),
+        resources=(place.bus,),
+        conditions={
+            "StringEquals": {
+                "events:detail-type": tuple(sorted({type_of(event) for event in events})),
+                "events:source": tuple(sorted(f"{place.source}.{plan.workflow.name}" for plan in plans)),
+            },
+            "Null": {"events:detail-type": "false", "events:source": "false"},
+        },
+        because="the return: " + (" | ".join(event.__name__ for event in (*spec.emits, *spec.fans_out)) or "None"),
+    )
+
+
+def _tells_later(spec: AgentSpec, plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
+    """Whoever opens a scope sets the timer that closes it, in the queue of the join."""
+    closers = {
+        plan.closers[fan_out_scope(spec)] for plan in plans if spec.fans_out and fan_out_scope(spec) in plan.closers
+    }
+    closers |= {
+        plan.closers[f"fork {event.__name__}"]
+        for plan in plans
+        for event in (*spec.emits, *spec.fans_out)
+        if event.__name__ in plan.forks
+    }
+    if closers:
+        opened = ", ".join(event.__name__ for event in spec.fans_out) or "a fork"
+        yield Statement(
+            sid="CloseLater",
+            actions=("sqs:SendMessage",),
+            resources=tuple(place.queues[closer] for closer in sorted(closers)),
+            because=f"the return opens a scope ({opened}), which a timer closes",
+        )
+
+
+def _keeps(spec: AgentSpec, place: Place) -> Iterator[Statement]:
+    yield Statement(
+        sid="OwnItems",
+        actions=(*_READS, *_WRITES),
+        resources=(place.table,),
+        conditions=_leading(f"{joined(spec.name)}#*"),
+        because="every delivery: its record, its outputs, its joins, its dead letters",
+    )
+    yield Statement(
+        sid="Requests",
+        actions=("dynamodb:GetItem", "dynamodb:BatchGetItem", *_WRITES),
+        resources=(place.table,),
+        conditions=_leading(f"{REQUEST}#*"),
+        because="every delivery: how its request stands, its budget, its pace, its settlement",
+    )
+    yield Statement(
+        sid="LargeData",
+        actions=("s3:GetObject", "s3:PutObject"),
+        resources=(f"{place.bucket}/blobs/*",),
+        because="every delivery: data above 48 KB, outputs above 4 KB",
+        wildcard="keys are digests: the prefix is all that is known of them before",
+    )
+
+
+def _runs(spec: AgentSpec, place: Place) -> Iterator[Statement]:
+    yield Statement(
+        sid="Log",
+        actions=("logs:CreateLogStream", "logs:PutLogEvents"),
+        resources=(f"{place.logs[spec.name]}:*",),
+        because="every function: its own log group",
+        wildcard="Lambda names a log stream when it starts an environment",
+    )
+    if place.keys:
+        yield Statement(
+            sid="Decrypt",
+            actions=("kms:Decrypt", "kms:GenerateDataKey"),
+            resources=place.keys,
+            because="every function: its queue, items, blobs and secrets are encrypted with the stack's key",
+        )
+    if place.in_network:
+        yield Statement(
+            sid="Network",
+            actions=(
+                "ec2:CreateNetworkInterface",
+                "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeSubnets",
+                "ec2:DeleteNetworkInterface",
+                "ec2:AssignPrivateIpAddresses",
+                "ec2:UnassignPrivateIpAddresses",
+            ),
+            resources=("*",),
+            because="every function: it stands in the stack's network",
+            wildcard="Lambda asks for these before an interface has an ARN, and describing takes no resource",
+        )
+
+
+def _collection(*more: str) -> Callable[[Grant, Place], Iterator[Statement]]:
+    """A collection: which versions it has, and the key of the vector store; what a role may do there is the store's."""
+
+    def granted(grant: Grant, place: Place) -> Iterator[Statement]:
+        yield Statement(
+            sid=_sid("Versions", grant.resource),
+            actions=("dynamodb:GetItem",),
+            resources=(place.table,),
+            conditions=_leading(joined(COLLECTION, grant.resource)),
+            because=_parameter(grant),
+        )
+        yield _secret("vectors", grant, place)
+        for kind in more:
+            yield Statement(
+                sid=_sid(kind.title(), grant.resource),
+                actions=(*_READS, *_WRITES, "dynamodb:DeleteItem"),
+                resources=(place.table,),
+                conditions=_leading(f"{joined(kind, grant.resource)}#*"),
+                because=_parameter(grant),
+            )
+
+    return granted
+
+
+def _append(grant: Grant, place: Place) -> Iterator[Statement]:
+    yield Statement(
+        sid="Say",
+        actions=("dynamodb:PutItem",),
+        resources=(place.table,),
+        conditions=_leading(f"{CONVERSATION}#*"),
+        because=_parameter(grant),
+    )
+
+
+def _history(grant: Grant, place: Place) -> Iterator[Statement]:
+    yield Statement(
+        sid="Recall",
+        actions=("dynamodb:Query",),
+        resources=(f"{place.table}/index/{BY_TIME}",),
+        conditions=_leading(f"{CONVERSATION}#*"),
+        because=_parameter(grant),
+    )
+
+
+def _model(grant: Grant, place: Place) -> Iterator[Statement]:
+    yield Statement(
+        sid="AskModel",
+        actions=("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"),
+        resources=place.models,
+        because=_parameter(grant),
+    )
+    yield _secret("model", grant, place)
+
+
+def _invoke(grant: Grant, place: Place) -> Iterator[Statement]:
+    yield _secret("actions", grant, place)
+
+
+def _names(_grant: Grant, _place: Place) -> Iterator[Statement]:
+    """The names of actions come with the function."""
+    return iter(())
+
+
+def _reveal(grant: Grant, place: Place) -> Iterator[Statement]:
+    yield Statement(
+        sid="Originals",
+        actions=("dynamodb:GetItem", "dynamodb:BatchGetItem"),
+        resources=(place.table,),
+        conditions=_leading(f"{VAULT}#*"),
+        because=_parameter(grant),
+    )
+    yield _secret("personal", grant, place)
+
+
+def _secret(name: str, grant: Grant, place: Place) -> Statement:
+    """A secret of the stack; without a resource, and so left out, where the stack has none of this name."""
+    return Statement(
+        sid=_sid("Secret", name),
+        actions=("secretsmanager:GetSecretValue",),
+        resources=(place.secrets[name],) if name in place.secrets else (),
+        because=_parameter(grant),
+    )
+
+
+def _leading(*partitions: str) -> Mapping[str, Mapping[str, str | tuple[str, ...]]]:
+    """Only items of these partitions; a call that names none is refused, too."""
+    return {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": partitions},
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    }
+
+
+def _parameter(grant: Grant) -> str:
+    optional = " | None" if grant.optional else ""
+    return f'{grant.parameter}: Annotated[{grant.capability.__name__}, "{grant.resource}"]{optional}'
+
+
+def _sid(kind: str, name: str) -> str:
+    return kind + "".join(part.title() for part in name.replace("_", "-").split("-"))
+
+
+def _plain(conditions: Mapping[str, Mapping[str, str | tuple[str, ...]]]) -> dict[str, dict[str, str | list[str]]]:
+    return {
+        operator: {key: value if isinstance(value, str) else list(value) for key, value in keys.items()}
+        for operator, keys in conditions.items()
+    }
+
+
+#: What each capability allows. A capability that is missing here fails a test.
+_GRANTED: Final[Mapping[type[Any], Callable[[Grant, Place], Iterator[Statement]]]] = {
+    ActionNames: _names,
+    Append: _append,
+    History: _history,
+    Ingest: _collection(DOCUMENT),
+    Invoke: _invoke,
+    LanguageModel: _model,
+    Lookup: _collection(),
+    Remove: _collection(),
+    Reveal: _reveal,
+    Search: _collection(),
+    Upsert: _collection(),
+}

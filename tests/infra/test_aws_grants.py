@@ -1,0 +1,154 @@
+"""What a function may do on AWS follows from its agent's signature, and is no more than that."""
+
+import json
+from typing import Annotated
+
+import pytest
+
+from functions.events.answer import PlanCreated, QuestionAsked
+from functions.ports.capability import CAPABILITIES
+from functions.ports.conversations import Append
+from functions.ports.vectors import Search
+from functions.runtime.agent import agent
+from functions.runtime.topology import topology
+from functions.runtime.workflow import Plan
+from functions.workflows.catalog import WORKFLOWS
+from infra.aws import grants
+from infra.aws.grants import Place, Statement, policy, statements
+
+PLANS: list[Plan] = list(topology(*WORKFLOWS.values()).values())
+AGENTS = sorted({name for plan in PLANS for name in plan.nodes})
+ACCOUNT = "arn:aws:sqs:eu-central-1:123456789012"
+MOST_CHARACTERS = 10_240  # of all policies inside a role together, without white space
+
+
+def place(**changes: object) -> Place:
+    given = {
+        "bus": "arn:aws:events:eu-central-1:123456789012:event-bus/troupe-dev",
+        "source": "troupe-dev",
+        "table": "arn:aws:dynamodb:eu-central-1:123456789012:table/troupe-dev",
+        "bucket": "arn:aws:s3:::troupe-dev-123456",
+        "queues": {name: f"{ACCOUNT}:troupe-dev-{name}" for name in AGENTS},
+        "logs": {name: f"arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/{name}" for name in AGENTS},
+        "secrets": {
+            name: f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:{name}"
+            for name in ("vectors", "model", "actions", "personal")
+        },
+        "models": ("arn:aws:bedrock:eu-central-1::foundation-model/some",),
+        "keys": ("arn:aws:kms:eu-central-1:123456789012:key/1",),
+        "in_network": True,
+    }
+    return Place(**given | changes)  # type: ignore[arg-type]
+
+
+def allowed(name: str, **changes: object) -> dict[str, Statement]:
+    return {each.sid: each for each in statements(name, PLANS, place(**changes))}
+
+
+def test_every_capability_is_mapped() -> None:
+    assert grants._GRANTED.keys() == CAPABILITIES.keys()
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_no_action_has_a_wildcard_and_every_wildcard_of_a_resource_has_a_reason(name: str) -> None:
+    for each in statements(name, PLANS, place()):
+        assert not [action for action in each.actions if "*" in action]
+        assert bool(each.wildcard) == any("*" in resource for resource in each.resources), each.sid
+        assert each.because
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_a_function_receives_from_its_own_queue_and_logs_to_its_own_group(name: str) -> None:
+    found = allowed(name)
+    assert found["Receive"].resources == (f"{ACCOUNT}:troupe-dev-{name}",)
+    assert found["Log"].resources[0].endswith(f"/aws/lambda/{name}:*")
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_a_function_emits_what_its_agent_returns_and_how_it_ended(name: str) -> None:
+    spec = next(plan.nodes[name].spec for plan in PLANS if name in plan.nodes)
+    returned = {f"{event.__name__}.v{event.version}" for event in (*spec.emits, *spec.fans_out)}
+    condition = allowed(name)["Emit"].conditions
+    assert set(condition["StringEquals"]["events:detail-type"]) == returned | {"AgentFailed.v1", "PartEnded.v1"}
+    assert condition["Null"] == {"events:detail-type": "false", "events:source": "false"}
+
+
+def test_a_function_emits_for_its_own_workflows_only() -> None:
+    assert allowed("retriever")["Emit"].conditions["StringEquals"]["events:source"] == ("troupe-dev.answer",)
+    both = ("troupe-dev.answer", "troupe-dev.research")
+    assert allowed("searcher")["Emit"].conditions["StringEquals"]["events:source"] == both
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_items_are_its_own_and_what_every_request_shares(name: str) -> None:
+    keys = {
+        sid: each.conditions["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+        for sid, each in allowed(name).items()
+        if any(action.startswith("dynamodb:") for action in each.actions)
+    }
+    assert keys.pop("OwnItems") == (f"{name}#*",)
+    assert keys.pop("Requests") == ("request#*",)
+    for (prefix,) in keys.values():
+        assert str(prefix).partition("#")[0] in {"collection", "conversation", "document", "vault"}
+
+
+def test_no_items_can_be_asked_without_their_partition() -> None:
+    for name in AGENTS:
+        for each in statements(name, PLANS, place()):
+            actions = {action for action in each.actions if action.startswith("dynamodb:")}
+            assert "dynamodb:Scan" not in actions
+            if actions:
+                assert each.conditions["Null"] == {"dynamodb:LeadingKeys": "false"}
+
+
+def test_whoever_opens_a_scope_may_tell_its_join_later_and_nobody_else() -> None:
+    assert allowed("planner")["CloseLater"].resources == (f"{ACCOUNT}:troupe-dev-validator",)
+    assert "CloseLater" not in allowed("retriever")
+
+
+def test_a_conversation_is_written_by_who_appends_and_read_by_who_has_its_history() -> None:
+    assert {"Say", "Recall"} <= allowed("orchestrator").keys()
+    assert "Recall" not in allowed("response_builder")
+    assert not {"Say", "Recall"} & allowed("retriever").keys()
+
+
+def test_what_a_stack_leaves_out_is_not_granted() -> None:
+    found = allowed("planner", models=(), secrets={}, keys=(), in_network=False)
+    assert not {"AskModel", "SecretModel", "Decrypt", "Network"} & found.keys()
+    assert {"AskModel", "SecretModel", "Decrypt", "Network"} <= allowed("planner").keys()
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_a_policy_fits_into_its_role(name: str) -> None:
+    assert len(json.dumps(policy(statements(name, PLANS, place())), separators=(",", ":"))) < MOST_CHARACTERS
+
+
+def test_a_statement_names_the_part_of_the_signature_behind_it() -> None:
+    found = allowed("retriever")
+    assert found["VersionsDocuments"].because == 'documents: Annotated[Search, "documents"]'
+    assert found["Emit"].because == "the return: DocsRetrieved"
+
+
+def test_one_more_parameter_is_one_more_statement() -> None:
+    """What the policy says follows from the signature alone."""
+
+    @agent()
+    def one(planned: PlanCreated, *, documents: Annotated[Search, "documents"]) -> QuestionAsked | None: ...
+
+    @agent()
+    def two(
+        planned: PlanCreated,
+        *,
+        documents: Annotated[Search, "documents"],
+        conversation: Annotated[Append, "conversations"],
+    ) -> QuestionAsked | None: ...
+
+    sids = [
+        {
+            each.sid
+            for grant in function.__agent__.grants  # type: ignore[attr-defined]
+            for each in grants._GRANTED[grant.capability](grant, place())
+        }
+        for function in (one, two)
+    ]
+    assert sids[1] - sids[0] == {"Say"}
