@@ -63,7 +63,7 @@ def test_a_collection_of_format_1_is_used_as_it_is(folder: Path, open_store: Ope
     check(open_store(), folder)
 
 
-@pytest.mark.parametrize("step", ["_index", "_replace_marker"])
+@pytest.mark.parametrize("step", ["_index", "replace_marker"])
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 def test_bringing_it_up_can_be_cut_short_anywhere(
     folder: Path, open_store: Open, monkeypatch: pytest.MonkeyPatch, step: str, *, before: bool
