@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from dual_writing import FIRST, OLD, World, id_of, point
-from functions.adapters.vectors.memory import MemoryStore
 from memory_catalog import MemoryCatalog
+from memory_store import MemoryStore
 
 from functions.collections.entries import UnknownVersionError
 from functions.collections.evaluation import (

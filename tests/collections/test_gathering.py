@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from collection_fakes import Shelf
 from memory_collection import MemoryCollection
+from memory_store import MemoryStore
 
-from functions.adapters.vectors.memory import MemoryStore
 from functions.collections import gathering
 from functions.collections.gathering import GatheringCollection
 from functions.events.common import Passage

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from functions.adapters.vectors.memory import MemoryStore
+from memory_store import MemoryStore
 from shelves import carried
 from small_encoder import SmallEncoder
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from memory_store import MemoryStore
 from qdrant_server import qdrant_server
 from rest_server import Server
 from shelves import carried
@@ -16,7 +17,6 @@ from stored import LAYOUT, id_of
 
 from functions.adapters.local.members import locked
 from functions.adapters.local.store import Store
-from functions.adapters.vectors.memory import MemoryStore
 from functions.adapters.vectors.placement import Checkpoint, PlacementError, evenly
 from functions.adapters.vectors.qdrant import QdrantStore
 from functions.adapters.vectors.qdrant_edge import EdgeStore

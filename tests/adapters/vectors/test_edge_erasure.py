@@ -98,7 +98,7 @@ def test_who_reads_meanwhile_is_answered_and_what_is_written_meanwhile_is_kept(e
 
 @pytest.mark.parametrize(
     ("module", "step"),
-    [(edge_folders, "_new_shard"), (edge_folders, "_replace_marker"), (qdrant_edge, "remove_other_shards")],
+    [(edge_folders, "_new_shard"), (edge_folders, "replace_marker"), (qdrant_edge, "remove_other_shards")],
 )
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 def test_an_erasure_that_was_cut_short_loses_nothing_and_can_be_done_again(  # noqa: PLR0913, PLR0917 - fixtures
