@@ -81,7 +81,7 @@ class DynamoItems:
         at: datetime | None = None,
         due: Due | None = None,
     ) -> bool:
-        """See `Items.put`. Where an answer was lost and botocore asked again, its own write is not taken for another's."""
+        """See `Items.put`. Where an answer was lost and botocore asked again, its own write is known again."""
         row: dict[str, Any] = {
             **_key(place),
             "value": {"B": value},
