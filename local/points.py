@@ -1,30 +1,75 @@
-"""The points of a workspace's collections, by physical name: of those that are open here, and on disk of the others."""
+"""The points of a workspace's collections, by key: of those that are open here, and on disk of the others."""
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 
-from functions.adapters.vectors.qdrant_edge import erase_apart
+from functions.adapters.encoders.registry import CarriedEncoders
+from functions.adapters.local.blobs import LocalTexts
+from functions.adapters.local.catalog import LocalCatalog
+from functions.adapters.local.store import Store
+from functions.adapters.vectors.settings import EMBEDDED, VectorSettings
+from functions.collections.collection import VersionedCollection
+from functions.collections.points import point_id
+from functions.ports.vector_stores import VectorStore
 from functions.ports.vectors import Collection
-
-COLLECTIONS = "collections"  # the folder beside the store
+from local.shelf import TEXTS, Shelf, vectors_of
 
 
 class Points:
     """Erases points.
 
     Args:
-        home: The folder of the workspace.
+        store: Of the workspace.
         opened: The collections that are open in this process.
+        shelf: What they stand on, where they are Troupe's own.
+        vectors: Where the vectors are, where there is no shelf.
     """
 
-    def __init__(self, home: Path, opened: Iterable[Collection]) -> None:
-        self._folder = home / COLLECTIONS
-        self._opened = {collection.physical_name: collection for collection in opened}
+    def __init__(
+        self,
+        store: Store,
+        opened: Iterable[Collection],
+        shelf: Shelf | None = None,
+        *,
+        vectors: VectorSettings = EMBEDDED,
+    ) -> None:
+        self._store = store
+        self._opened = {collection.key: collection for collection in opened}
+        self._shelf = shelf
+        self._settings = vectors
 
     def erase(self, collection: str, ids: Iterable[str], *, tenant: str) -> None:
-        """Erase points of a collection, by its physical name; one that is not there holds none."""
+        """Erase points of a collection, by its key; one that is not there holds none."""
         opened = self._opened.get(collection)
         if opened is not None:
             opened.erase(ids, tenant=tenant)
-        else:
-            erase_apart(self._folder / collection, ids, tenant=tenant)
+            return
+        with self._vectors() as vectors:
+            self._erase_apart(vectors, collection, ids, tenant)
+
+    def _erase_apart(self, vectors: VectorStore, key: str, ids: Iterable[str], tenant: str) -> None:
+        """Nothing is encoded for it; what was never in the catalog is a physical collection of the name of its key."""
+        catalog = LocalCatalog(self._store)
+        names = [entry.name for entry in catalog.entries() if entry.key == key]
+        for name in names:
+            VersionedCollection(
+                name,
+                catalog=catalog,
+                store=vectors,
+                encoders=CarriedEncoders(()),
+                blobs=LocalTexts(self._store.folder / TEXTS),
+                now=self._store.clock,
+            ).erase(ids, tenant=tenant)
+        if names:
+            return
+        for layout in vectors.layouts():
+            if layout.name == key:
+                vectors.erase(layout, [point_id(tenant, each) for each in ids])
+
+    @contextmanager
+    def _vectors(self) -> Iterator[VectorStore]:
+        if self._shelf is not None:
+            yield self._shelf.vectors
+            return
+        with closing(vectors_of(self._store, self._settings)) as vectors:
+            yield vectors

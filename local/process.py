@@ -28,7 +28,7 @@ from functions.adapters.local.state import LocalState
 from functions.adapters.local.store import Store, StoreError
 from functions.adapters.local.watchers import Watchers
 from functions.adapters.models.bound import BoundModel, Chat
-from functions.adapters.vectors.bound import TenantLookup, TenantSearch, TenantUpsert, Time
+from functions.adapters.vectors.bound import TenantLookup, TenantRemove, TenantSearch, TenantUpsert, Time
 from functions.api.target import Target
 from functions.errors import TroupeError
 from functions.events.envelope import open_request
@@ -37,15 +37,19 @@ from functions.ports.actions import ActionNames, Invoke
 from functions.ports.conversations import Append, History
 from functions.ports.documents import Ingest
 from functions.ports.models import LanguageModel
+from functions.ports.personal import Reveal
 from functions.ports.requests import Limits, RequestView
-from functions.ports.vectors import Collection, Lookup, Search, Upsert
+from functions.ports.vectors import Collection, Lookup, Remove, Search, Upsert
 from functions.runtime.agent import Grant
 from functions.runtime.arrival import LEASE_MARGIN_S, claim_checked, claimed
 from functions.runtime.delivery import ACKNOWLEDGED, Binding, Outcome, Ports, carry_on, deliver
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Workflow
+from local.comparing import kept_on
+from local.filling import Filling
 from local.points import Points
 from local.pool import BROKEN_PORT_DELAY_S, Pool
+from local.shelf import Shelf
 from local.uploads import TenantIngest, Uploads
 
 WORKERS = 8  # agents mostly wait: for the encoder, the vector store, or a model
@@ -67,6 +71,7 @@ class LocalProcess:
         store: Opened by the caller, who also closes it.
         workflows: What to run.
         collections: By the resource name that the workflows declare.
+        shelf: What they stand on; without one, no version of theirs is filled here.
         chat: The language model; without one, agents go the way without.
         actions: What may be asked of servers outside, by name; without any, nothing.
         workers: How many deliveries are worked on at a time.
@@ -83,6 +88,7 @@ class LocalProcess:
         workflows: Mapping[str, Workflow],
         collections: Mapping[str, Collection],
         *,
+        shelf: Shelf | None = None,
         chat: Chat | None = None,
         actions: Mapping[str, Action] | None = None,
         workers: int = WORKERS,
@@ -102,12 +108,13 @@ class LocalProcess:
         self._pool = Pool(self._bus, self._deliver, self._lease_s, workers)
         self._deadlines = threading.Thread(target=self._expire_overdue, name="deadlines", daemon=True)
         self._others = threading.Thread(target=self._look_around, name="others", daemon=True)
-        self._sweeper = Sweeper(store, self._blobs, now)
+        self._sweeper = Sweeper(store, self._blobs, now, expiring=[each.expire for each in collections.values()])
         self._stopping = threading.Event()
         self._held: dict[int, LocalState] = {}  # by receipt: whose lease is still to be given back
         self._uploads = Uploads(store)
-        self._holding = Holding(store, now)
-        points = Points(store.folder, collections.values())
+        self._holding = Holding(store, now, None if shelf is None else shelf.personal)
+        points = Points(store, collections.values(), shelf)
+        self._filling = None if shelf is None else Filling(kept_on(shelf, now), store.folder)
         self._erasures = Erasures(store, self._blobs, self._holding, points)
         self._erasing = threading.Thread(target=self._finish_erasures, name="erasures", daemon=True)
         self._capabilities: Mapping[type, Callable[[str, Binding], object]] = {
@@ -115,12 +122,16 @@ class LocalProcess:
                 self._collections[resource], binding.tenant, Time(binding.until, now)
             ),
             Upsert: lambda resource, binding: self._upsert(self._collections[resource], binding),
+            Remove: lambda resource, binding: TenantRemove(
+                self._collections[resource], binding.tenant, Time(binding.until, now)
+            ),
             Lookup: lambda resource, binding: TenantLookup(
                 self._collections[resource], binding.tenant, Time(binding.until, now)
             ),
             Ingest: lambda resource, binding: TenantIngest(
                 self._uploads, self._collections[resource], binding.tenant, Time(binding.until, now)
             ),
+            Reveal: lambda _, binding: None if shelf is None else shelf.reveal(binding.tenant),
             Append: lambda _, binding: LocalAppend(store, now, binding),
             History: lambda _, binding: LocalHistory(store, now, binding),
             LanguageModel: lambda _, binding: self._model(binding),
@@ -134,11 +145,15 @@ class LocalProcess:
         self._deadlines.start()
         self._others.start()
         self._erasing.start()
+        if self._filling is not None:
+            self._filling.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._filling is not None:
+            self._filling.stop()
         self._sweeper.stop()
         if not self._pool.stop(STOP_S):
             log.warning("an agent was still at work after %g s: its delivery is tried again at the next start", STOP_S)
@@ -265,7 +280,7 @@ class LocalProcess:
 
     def _upsert(self, collection: Collection, binding: Binding) -> LocalUpsert:
         upsert = TenantUpsert(collection, binding.tenant, Time(binding.until, self._now))
-        return LocalUpsert(self._holding, upsert, collection.physical_name, binding)
+        return LocalUpsert(self._holding, upsert, collection.key, binding)
 
     def _model(self, binding: Binding) -> BoundModel | None:
         if self._chat is None:

@@ -16,7 +16,7 @@ MAX_SECONDS = 10.0  # one document may take to parse: it has no more than a requ
 
 def upload_ledger(store: Store, collection: Collection, tenant: str) -> LocalLedger:
     """What a tenant sent into a collection."""
-    return LocalLedger(store, f"{collection.physical_name}#{tenant}#uploads")
+    return LocalLedger(store, f"{collection.key}#{tenant}#uploads")
 
 
 class Uploads:

@@ -9,28 +9,28 @@ from pathlib import Path
 import msgspec
 
 from functions.adapters.actions.settings import Action, action_settings
-from functions.adapters.encoders.minilm import built_encoder
+from functions.adapters.encoders.registry import registered
 from functions.adapters.local.ledger import LocalLedger
 from functions.adapters.local.members import LockedError, locked
 from functions.adapters.local.store import Store
 from functions.adapters.models.bound import Chat
 from functions.adapters.models.breaker import Breaker
 from functions.adapters.models.settings import ModelSettings, model_settings
-from functions.adapters.vectors.qdrant_edge import EdgeCollection
+from functions.adapters.vectors.settings import vector_settings
 from functions.documents.document import Document
 from functions.documents.folder import open_folder
 from functions.documents.python_docs import python_documents
 from functions.documents.sync import Progress, Report, sync
 from functions.errors import TroupeError
+from functions.events.common import Passage
 from functions.events.envelope import digest
-from functions.ports.encoders import Encoder
 from functions.workflows.catalog import WORKFLOWS
-from local.points import COLLECTIONS
+from local.personal import opened_tokenizer, personal_settings
 from local.process import LocalProcess
+from local.shelf import Shelf
 from local.uploads import upload_ledger
 
 TENANT = "default"
-COLLECTION_VERSION = 1
 PYTHON = "python"  # the corpus that is always there
 
 
@@ -53,12 +53,11 @@ class Corpus(msgspec.Struct, frozen=True, kw_only=True):
 class Workspace:
     """What `workspace` opened; it closes everything when its `with` statement ends."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - one for each thing that was opened
+    def __init__(
         self,
         store: Store,
         corpus: Corpus,
-        documents: EdgeCollection,
-        memories: EdgeCollection,
+        shelf: Shelf,
         chat: Chat | None,
         actions: Mapping[str, Action],
     ) -> None:
@@ -66,9 +65,10 @@ class Workspace:
         self._chat = chat
         self._actions = actions
         self.corpus = corpus
-        self.documents = documents
-        self._memories = memories
-        self._ledger = LocalLedger(store, f"{documents.physical_name}#{TENANT}")
+        self.shelf = shelf
+        self.documents = shelf.open(corpus.name)
+        self._memories = shelf.open("memories")
+        self._ledger = LocalLedger(store, f"{self.documents.key}#{TENANT}")
 
     def read_documents(self, progress: Progress) -> Report:
         """Bring the collection in line with the documents; what was read before and did not change is not read."""
@@ -76,10 +76,23 @@ class Workspace:
         documents = self.corpus.documents
         return sync(documents, self.documents, self._ledger, tenant=TENANT, progress=progress, beside=[sent])
 
+    def search(self, text: str, *, limit: int) -> Sequence[Passage]:
+        """The passages nearest to a text, with originals in the place of their tokens, as answers show them."""
+        found, reveal = self.documents.search(text, limit=limit, tenant=TENANT), self.shelf.reveal(TENANT)
+        if reveal is None:
+            return found
+        shown = reveal.revealed
+        return [
+            msgspec.structs.replace(each, name=shown(each.name), source=shown(each.source), text=shown(each.text))
+            for each in found
+        ]
+
     def process(self) -> LocalProcess:
         """A process over this workspace that runs every workflow."""
         collections = {"documents": self.documents, "memories": self._memories}
-        return LocalProcess(self._store, WORKFLOWS, collections, chat=self._chat, actions=self._actions)
+        return LocalProcess(
+            self._store, WORKFLOWS, collections, shelf=self.shelf, chat=self._chat, actions=self._actions
+        )
 
 
 def home_folder() -> Path:
@@ -94,18 +107,23 @@ def workspace(home: Path, docs: str | None) -> Iterator[Workspace]:
     Raises:
         ActionSettingsError: The environment names a file of actions that cannot be used.
         ModelSettingsError: The environment asks for a model that cannot be used.
+        PersonalDataError: Personal data is to be taken out of texts, and cannot be: its key is missing.
         StoreError: The store is damaged, or of a newer version.
+        VectorSettingsError: The environment names a vector store that cannot be used.
         TroupeError: Another process uses the folder, it cannot be made or written, the documents folder cannot be
             read, or the encoder cannot be built.
     """
     model, actions = model_settings(os.environ), action_settings(os.environ)
+    personal, vectors = personal_settings(os.environ), vector_settings(os.environ)
     with ExitStack() as closing:
         corpus = _folder_corpus(docs, closing) if docs else _python_corpus()
         store = _store(home, closing)
-        encoder = built_encoder(home / "encoders")
-        documents = _collection(home, corpus.name, encoder, closing)
-        memories = _collection(home, "memories", encoder, closing)
-        yield Workspace(store, corpus, documents, memories, _chat(model, closing), actions)
+        tokenizer = opened_tokenizer(personal, store)
+        encoders = closing.enter_context(closed_with(registered(home, os.environ)))
+        shelf = closing.enter_context(
+            closed_with(Shelf(store, encoders, encoders.carried[0], personal=tokenizer, vectors=vectors))
+        )
+        yield Workspace(store, corpus, shelf, _chat(model, closing), actions)
 
 
 def _chat(model: ModelSettings | None, closing: ExitStack) -> Chat | None:
@@ -144,9 +162,3 @@ def _folder_corpus(docs: str, closing: ExitStack) -> Corpus:
     path = os.fsencode(folder.path)  # a path need not be valid Unicode
     name = f"folder-{digest(path)[:12]}"
     return Corpus(name=name, title=path.decode(errors="replace"), documents=folder.documents, ignored=folder.ignored)
-
-
-def _collection(home: Path, name: str, encoder: Encoder, closing: ExitStack) -> EdgeCollection:
-    opened = EdgeCollection(home / COLLECTIONS, name=name, version=COLLECTION_VERSION, encoder=encoder)
-    closing.callback(opened.close)
-    return opened

@@ -28,7 +28,7 @@ from functions.ports.requests import Limits
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
 from functions.workflows.catalog import WORKFLOWS
-from ops import conversations, dead_letters, effects, stopping
+from ops import collections, conversations, dead_letters, effects, stopping
 from ops.beside import home_with_store
 from ops.printing import print_json
 from ops.usage import Json, UsageError
@@ -214,7 +214,7 @@ def search(
     """Find the passages nearest to a text. JSON: a list of name, score, source and text."""
     checked = _checked_text(text)
     with _opened(docs, quiet=as_json) as opened:
-        found = opened.documents.search(checked, limit=limit, tenant=DEFAULT_TENANT)
+        found = opened.search(checked, limit=limit)
     if as_json:
         print_json([{"name": p.name, "score": round(p.score, 4), "source": p.source, "text": p.text} for p in found])
     else:
@@ -298,6 +298,7 @@ app.add_typer(stopping.app)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(effects.app, name="effects")
 app.add_typer(conversations.app, name="conversations")
+app.add_typer(collections.app, name="collections")
 
 
 def _plan(workflow: str) -> Plan:

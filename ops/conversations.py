@@ -145,9 +145,11 @@ def _finish_here(store: "Store") -> None:
     from functions.adapters.local.blobs import LocalBlobs
     from functions.adapters.local.erasing import Erasures
     from functions.adapters.local.holding import Holding
+    from functions.adapters.vectors.settings import vector_settings
     from local.points import Points
 
-    Erasures(store, LocalBlobs(store.folder / "blobs"), Holding(store, store.clock), Points(store.folder, ())).finish()
+    points = Points(store, (), vectors=vector_settings(os.environ))
+    Erasures(store, LocalBlobs(store.folder / "blobs"), Holding(store, store.clock), points).finish()
 
 
 def _rights(store: "Store") -> "LocalRights":

@@ -4,6 +4,7 @@ The doctor changes nothing. Collections are opened only where nobody else has th
 their files can be read.
 """
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -13,13 +14,17 @@ from pathlib import Path
 
 import msgspec
 
-from functions.adapters.encoders.minilm_artefact import VERSION, EncoderError, verify_folder
+from functions.adapters.encoders.minilm_artefact import PRECISIONS, verify_folder
 from functions.adapters.local.checks import Examined, Finding, examine, repair, users
 from functions.adapters.local.members import LockedError, locked
 from functions.adapters.local.store import Store
 from functions.adapters.local.wal import read_only
-from functions.adapters.vectors.qdrant_edge import CollectionError, check_collection, read_marker
+from functions.adapters.vectors.edge_folders import check_collection, read_marker
+from functions.adapters.vectors.settings import KEPT, vector_settings
 from functions.errors import TroupeError
+from functions.ports.encoders import EncoderError
+from functions.ports.vector_stores import VectorStoreError
+from local.shelf import TEXTS
 
 STORE = "troupe.sqlite"
 
@@ -44,7 +49,7 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
 def examined(home: Path) -> Examination:
     """Look at everything in a folder with a store."""
     store: Examined = examine(home, datetime.now(UTC))
-    findings = [*store.findings, *_encoder(home / "encoders" / VERSION), *_collections(home)]
+    findings = [*store.findings, *_encoders(home / "encoders"), *_collections(home)]
     return Examination(home=str(home), processes=store.processes, requests=store.requests, findings=findings)
 
 
@@ -74,31 +79,43 @@ def backup(home: Path, folder: Path) -> list[str]:
     """Copy a folder, also beside whoever uses it; what could not be copied, and why.
 
     Raises:
-        TroupeError: Something is there already.
+        TroupeError: Something is there already, or the environment names a vector store that cannot be used.
     """
     if folder.exists():
         raise TroupeError(f"{folder} is there already: name a folder that is not")
+    vectors = vector_settings(os.environ)
     folder.mkdir(parents=True)
     with closing(read_only(home / STORE)) as source, closing(sqlite3.connect(folder / STORE)) as target:
         source.backup(target)
     _copy(home / "blobs", folder / "blobs")  # after the store: a blob is there before what refers to it
+    kept = [each for each in (*KEPT.values(), TEXTS) if (home / each).exists()]
+    for placing in home.glob("shards-*.json"):
+        _copy(placing, folder / placing.name)
     with _collections_unused(home) as unused:
-        if unused:
-            _copy(home / "collections", folder / "collections")
-            return []
-    return [f"{home / 'collections'}: in use; stop `troupe run` to copy them too"]
+        for each in kept if unused else ():
+            _copy(home / each, folder / each)
+    left = [] if unused else [f"{home / each}: in use; stop `troupe run` to copy it too" for each in kept]
+    if vectors.is_service:
+        left.append(f"the vectors: they are in {vectors.product}, which makes copies of its own")
+    return left
 
 
 def _copy(source: Path, target: Path) -> None:
-    if source.exists():
+    if source.is_dir():
         shutil.copytree(source, target, ignore=shutil.ignore_patterns(".*"))
+    elif source.exists():
+        shutil.copy2(source, target)
 
 
-def _encoder(folder: Path) -> Iterator[Finding]:
-    if not folder.exists():  # it is built at the first start
-        return
+def _encoders(parent: Path) -> Iterator[Finding]:
+    for precision in PRECISIONS:
+        if (parent / precision.version).exists():  # each is built when it is first used
+            yield from _encoder(parent / precision.version, precision.version)
+
+
+def _encoder(folder: Path, version: str) -> Iterator[Finding]:
     try:
-        verify_folder(folder)
+        verify_folder(folder, version)
     except EncoderError as error:
         yield Finding(
             check="encoder",
@@ -110,10 +127,10 @@ def _encoder(folder: Path) -> Iterator[Finding]:
 
 def _collections(home: Path) -> Iterator[Finding]:
     with _collections_unused(home) as unused:
-        for folder in sorted((home / "collections").glob("[!.]*")):
+        for folder in sorted((home / KEPT["qdrant_edge"]).glob("[!.]*")):
             try:
                 (check_collection if unused else read_marker)(folder)
-            except CollectionError as error:
+            except VectorStoreError as error:
                 yield Finding(
                     check="collection",
                     found=str(error),

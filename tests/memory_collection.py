@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from functions.events.common import Passage
+from functions.ports.vectors import ANY, Only
 from functions.runtime.text import overlap, words
 
 DOCUMENTS = [
@@ -30,9 +31,13 @@ class MemoryCollection:
         self.points: dict[tuple[str, str], Passage] = {}
         self.during: Callable[[str], None] = lambda _: None
 
-    physical_name = "in_memory"
+    name = "in_memory"
+    key = "in_memory"
 
-    def search(self, text: str, *, limit: int, tenant: str) -> Sequence[Passage]:
+    def search(
+        self, text: str, *, limit: int, tenant: str, only: Only = ANY, minimum: float = 0.0
+    ) -> Sequence[Passage]:
+        assert not only, "this one cannot narrow a search"
         self.during(text)
         asked = words(text)
         scored = [
@@ -40,12 +45,19 @@ class MemoryCollection:
             for (owner, _), passage in self.points.items()
             if owner == tenant
         ]
-        return sorted((each for each in scored if each.score), key=lambda each: (-each.score, each.id))[:limit]
+        found = [each for each in scored if each.score > 0 and each.score >= minimum]
+        return sorted(found, key=lambda each: (-each.score, each.id))[:limit]
+
+    def search_each(
+        self, texts: Sequence[str], *, limit: int, tenant: str, only: Only = ANY, minimum: float = 0.0
+    ) -> Sequence[Sequence[Passage]]:
+        return [self.search(text, limit=limit, tenant=tenant, only=only, minimum=minimum) for text in texts]
 
     def read(self, ids: Iterable[str], *, tenant: str) -> Sequence[Passage]:
         return [self.points[tenant, each] for each in ids if (tenant, each) in self.points]
 
-    def upsert(self, passages: Sequence[Passage], *, tenant: str) -> None:
+    def upsert(self, passages: Sequence[Passage], *, tenant: str, ttl_s: float | None = None) -> None:
+        assert ttl_s is None, "this one keeps what it has"
         self.points |= {(tenant, passage.id): passage for passage in passages}
 
     def describe(self, passages: Sequence[Passage], *, tenant: str) -> None:
@@ -60,6 +72,9 @@ class MemoryCollection:
 
     def erase(self, ids: Iterable[str], *, tenant: str) -> None:
         self.delete(ids, tenant=tenant)
+
+    def expire(self) -> int:
+        return 0
 
     def count(self, *, tenant: str) -> int:
         return sum(owner == tenant for owner, _ in self.points)

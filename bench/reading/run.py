@@ -22,11 +22,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from functions.adapters.encoders.minilm import built_encoder
-from functions.adapters.vectors.qdrant_edge import EdgeCollection
-from functions.adapters.vectors.ranking import text_to_encode
+from functions.adapters.encoders.registry import registered
+from functions.adapters.local.store import Store
+from functions.collections.ranking import text_to_encode
 from functions.documents.python_docs import read_python_docs
 from functions.events.common import Passage
+from local.shelf import Shelf
 
 ROOT = Path(__file__).parents[2]
 TROUPE = ROOT / ".troupe"
@@ -38,12 +39,15 @@ PASSAGES_A_ROUND = 96
 def main() -> None:
     """Measure the three, round by round, and print the medians of the rates and of the ratios."""
     python = _peer_python()
-    encoder = built_encoder(TROUPE / "encoders")
+    encoders = registered(TROUPE, {})
+    encoder = encoders.encoder(encoders.carried[0].version)
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen([python, ROOT / "bench/reading/peer.py"], stdin=-1, stdout=-1, text=True) as peer,
     ):
-        collection = EdgeCollection(Path(folder), name="reading", version=1, encoder=encoder)
+        store = Store(Path(folder))
+        shelf = Shelf(store, encoders, encoder)
+        collection = shelf.open("reading")
         asked = _asking(peer)
         sides: dict[str, Callable[[Sequence[Passage]], float]] = {
             "sentence-transformers, encoding": asked,
@@ -51,7 +55,8 @@ def main() -> None:
             "Troupe, encoding and storing": lambda part: _seconds(lambda: collection.upsert(part, tenant="bench")),
         }
         rates = _measured(sides)
-        collection.close()
+        shelf.close()
+        store.close()
         peer.terminate()
     _print(rates)
 

@@ -1,4 +1,4 @@
-"""Writes functions/adapters/vectors/related_words.txt: the words of Python's documentation and their neighbours.
+"""Writes functions/collections/related_words.txt: the words of Python's documentation and their neighbours.
 
     python bench/retrieval/make_related_words.py
 
@@ -11,19 +11,18 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import Stemmer
 from numpy.typing import NDArray
 
 from functions.adapters.encoders.minilm import built_encoder
-from functions.adapters.encoders.minilm_artefact import TOKENIZER_FILE, VERSION
+from functions.adapters.encoders.minilm_artefact import VERSION, VOCABULARY_FILE
 from functions.documents.python_docs import read_python_docs
 from functions.events.common import Passage
 
 ROOT = Path(__file__).parents[2]
 ENCODERS = ROOT / ".troupe" / "encoders"
-TARGET = ROOT / "functions" / "adapters" / "vectors" / "related_words.txt"
+TARGET = ROOT / "functions" / "collections" / "related_words.txt"
 
 LEAST_LETTERS = 3
 LEAST_COSINE = 0.5
@@ -33,7 +32,7 @@ NEIGHBOURS = 4
 def main() -> None:
     """Read, encode, compare, write."""
     encoder = built_encoder(ENCODERS)
-    words = sorted(_words_of(read_python_docs()) & _single_tokens(ENCODERS / VERSION / TOKENIZER_FILE))
+    words = sorted(_words_of(read_python_docs()) & _single_tokens(ENCODERS / VERSION / VOCABULARY_FILE))
     vectors = encoder.encode(words)
     lines = list(_lines(words, vectors @ vectors.T))
     TARGET.write_text("\n".join(lines) + "\n", "utf-8")
@@ -45,8 +44,8 @@ def _words_of(passages: Iterable[Passage]) -> set[str]:
     return {word for part in parts for word in re.findall(r"[a-z]+", part) if len(word) >= LEAST_LETTERS}
 
 
-def _single_tokens(tokenizer: Path) -> set[str]:
-    return set(msgspec.json.decode(tokenizer.read_bytes())["model"]["vocab"])
+def _single_tokens(vocabulary: Path) -> set[str]:
+    return set(vocabulary.read_text("utf-8").split("\n"))
 
 
 def _lines(words: Sequence[str], cosines: NDArray[np.float32]) -> Iterator[str]:

@@ -24,11 +24,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from functions.adapters.encoders.minilm import MiniLM, built_encoder
-from functions.adapters.vectors.qdrant_edge import EdgeCollection
-from functions.adapters.vectors.ranking import text_to_encode, words_of_passage
+from functions.adapters.encoders.registry import registered
+from functions.adapters.local.store import Store
+from functions.collections.collection import VersionedCollection
+from functions.collections.ranking import text_to_encode, words_of_passage
 from functions.documents.python_docs import read_python_docs
 from functions.events.common import Passage
+from functions.ports.encoders import Encoder
+from local.shelf import Shelf
 
 HERE = Path(__file__).parent
 TROUPE = HERE.parents[1] / ".troupe"
@@ -64,9 +67,12 @@ def main() -> None:
     names = [passage.name for passage in passages]
     questions = _read_questions()
     asked = [question for question in questions if set(question.expected) & set(names)]
-    encoder = built_encoder(TROUPE / "encoders")
+    encoders = registered(TROUPE, {})
+    encoder = encoders.encoder(encoders.carried[0].version)
     vectors = _plain_vectors(encoder, passages)
-    collection = _filled(encoder, passages)
+    store = Store(TROUPE / "bench" / "retrieval")
+    shelf = Shelf(store, encoders, encoder)
+    collection = _filled(shelf, passages)
 
     bm25 = _bm25(passages)
     dense = _dense(encoder, vectors)
@@ -80,7 +86,8 @@ def main() -> None:
     print(f"{len(passages)} passages; {len(asked)} of {len(questions)} questions have an answer among them")
     _print_table(asked, searches)
     _print_scores(asked, collection)
-    collection.close()
+    shelf.close()
+    store.close()
 
 
 def _read_questions() -> list[Question]:
@@ -88,7 +95,7 @@ def _read_questions() -> list[Question]:
     return [msgspec.json.decode(line, type=Question) for line in lines]
 
 
-def _plain_vectors(encoder: MiniLM, passages: Sequence[Passage]) -> NDArray[np.float32]:
+def _plain_vectors(encoder: Encoder, passages: Sequence[Passage]) -> NDArray[np.float32]:
     """The vectors of name and text as they are, kept for the next run."""
     texts = [f"{passage.name}: {passage.text}" for passage in passages]
     file = TROUPE / "bench" / f"plain-{_digest([encoder.version, *texts])}.npy"
@@ -99,11 +106,10 @@ def _plain_vectors(encoder: MiniLM, passages: Sequence[Passage]) -> NDArray[np.f
     return vectors
 
 
-def _filled(encoder: MiniLM, passages: Sequence[Passage]) -> EdgeCollection:
+def _filled(shelf: Shelf, passages: Sequence[Passage]) -> VersionedCollection:
     """The collection as it ships, with these passages; kept for the next run."""
     read = [part for passage in passages for part in (text_to_encode(passage), words_of_passage(passage))]
-    version = int(_digest(read)[:8], 16)
-    collection = EdgeCollection(TROUPE / "bench", name="retrieval", version=version, encoder=encoder)
+    collection = shelf.open(f"retrieval-{_digest(read)}")
     if collection.count(tenant=TENANT) != len(passages):
         _timed("collection", lambda texts: collection.upsert(texts, tenant=TENANT), passages)
     return collection
@@ -135,7 +141,7 @@ def _bm25(passages: Sequence[Passage]) -> PositionSearch:
     return search
 
 
-def _dense(encoder: MiniLM, vectors: NDArray[np.float32]) -> PositionSearch:
+def _dense(encoder: Encoder, vectors: NDArray[np.float32]) -> PositionSearch:
     def search(text: str) -> list[int]:
         cosines = vectors @ encoder.encode([text])[0]
         return [int(at) for at in np.argsort(-cosines, kind="stable")[:FUSED_DEPTH]]
@@ -186,7 +192,7 @@ def _figures(ranks: Sequence[int | None]) -> Iterator[str]:
     yield f"{sum(1 / rank for rank in ranks if rank) / len(ranks):.3f}"
 
 
-def _print_scores(questions: Sequence[Question], collection: EdgeCollection) -> None:
+def _print_scores(questions: Sequence[Question], collection: VersionedCollection) -> None:
     """How the best passage's score tells what the corpus can answer from what it cannot."""
     off_topic = (HERE / "off_topic.txt").read_text("utf-8").splitlines()
     groups = {"answerable": [question.question for question in questions], "off topic": off_topic}

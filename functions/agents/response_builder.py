@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
+import msgspec
+
 from functions.events.answer import (
     ActionAnswered,
     ActionCompleted,
@@ -17,6 +19,7 @@ from functions.events.answer import (
 )
 from functions.events.common import Passage
 from functions.ports.conversations import Append
+from functions.ports.personal import Reveal
 from functions.runtime.agent import agent
 from functions.runtime.text import counted
 
@@ -31,11 +34,28 @@ def response_builder(
     ready: AnswerReady | ActionCompleted | ActionAnswered | ActionNotFound,
     *,
     conversation: Annotated[Append, "conversations"],
+    reveal: Annotated[Reveal, "documents"] | None = None,
 ) -> ResponseReady:
-    """Number the citations, say what failed, and store the answer in the conversation."""
+    """Number the citations, say what failed, and store the answer in the conversation: with originals, as allowed."""
     response = _answered(ready) if isinstance(ready, AnswerReady) else _of_an_action(ready)
+    if reveal is not None:
+        response = _revealed(response, reveal)
     conversation.append("assistant", response.text)
     return response
+
+
+def _revealed(response: ResponseReady, reveal: Reveal) -> ResponseReady:
+    """All that a reader sees, with originals in the place of tokens; what is cited stays under its id."""
+    return msgspec.structs.replace(
+        response,
+        text=reveal.revealed(response.text),
+        citations=tuple(
+            msgspec.structs.replace(each, name=reveal.revealed(each.name), source=reveal.revealed(each.source))
+            for each in response.citations
+        ),
+        sentences=tuple(msgspec.structs.replace(each, text=reveal.revealed(each.text)) for each in response.sentences),
+        notes=tuple(map(reveal.revealed, response.notes)),
+    )
 
 
 def _of_an_action(ended: ActionCompleted | ActionAnswered | ActionNotFound) -> ResponseReady:

@@ -33,6 +33,7 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
         text: The text itself, without its name.
         score: How well it fits the query that found it, 0 to 1; 0 where no query was asked.
         work: What it is a passage of.
+        labels: What else it can be found by, e.g. `team=billing`.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     score: float = 0.0
     work: Work = Work()
+    labels: tuple[str, ...] = ()
 
 
 MAX_PASSAGE_CHARACTERS = 4_000  # a handful of passages stays well below the size at which an event's data is set aside

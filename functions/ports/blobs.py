@@ -1,5 +1,6 @@
 """Where data goes that is too large to travel or to keep in a record."""
 
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from functions.events.envelope import digest
@@ -23,6 +24,18 @@ class Blobs(Protocol):
         Raises:
             KeyError: There are none.
         """
+        ...
+
+
+class KeptBlobs(Blobs, Protocol):
+    """Blobs that stay until they are removed, by whoever put them."""
+
+    def keys(self, *prefixes: str) -> Sequence[str]:
+        """What `remove` removes of the blobs whose keys begin in one of these ways."""
+        ...
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove the blobs of these keys, for good; one that is not there is no error."""
         ...
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from functions.adapters.encoders.minilm import MiniLM, built_encoder
+from functions.adapters.encoders.minilm_artefact import W8
 
 ENCODERS = Path(__file__).parents[2] / ".troupe" / "encoders"
 
@@ -13,3 +14,9 @@ ENCODERS = Path(__file__).parents[2] / ".troupe" / "encoders"
 def encoder() -> MiniLM:
     """The default encoder, kept between runs: the first takes a second or two to build it."""
     return built_encoder(ENCODERS, threads=1)
+
+
+@pytest.fixture(scope="session")
+def small_encoder() -> MiniLM:
+    """The same model with weights of 8 bits."""
+    return built_encoder(ENCODERS, precision=W8, threads=1)

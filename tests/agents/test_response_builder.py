@@ -139,3 +139,26 @@ def test_what_came_of_an_action_is_said_and_stored(
         "nothing was done, nothing is said"
     )
     assert talk.appended == [("assistant", text)]
+
+
+class Known:
+    """The `Reveal` capability over one original."""
+
+    def revealed(self, text: str) -> str:
+        return text.replace(HIDDEN, "a@example.com")
+
+
+HIDDEN = "[EMAIL-mzxw6ytboi4dkmrq]"
+
+
+def test_all_that_a_reader_sees_is_revealed_where_that_is_allowed_and_nothing_without() -> None:
+    talk = Talk()
+    said = evidence(f"Ask {HIDDEN}.", passage=passage("", id="a", name=HIDDEN, source=f"upload:{HIDDEN}"))
+    ready = AnswerReady(complete=complete(said, sufficient=False), sentences=(said,))
+    shown = response_builder(ready, conversation=talk, reveal=Known())
+    assert HIDDEN not in repr(shown)
+    assert (
+        repr(shown).count("a@example.com") == 7
+    )  # text twice, sentence, name and source of the citation, and the note
+    assert talk.appended == [("assistant", shown.text)]
+    assert "example.com" not in repr(response_builder(ready, conversation=Talk()))

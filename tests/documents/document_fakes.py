@@ -9,6 +9,7 @@ from functions.documents.chunks import Block, Section, passages_of
 from functions.documents.document import Unreadable
 from functions.events.common import Passage, Work
 from functions.ports.ledger import Entry
+from functions.ports.vectors import ANY, Only
 
 TENANT = "t"
 
@@ -35,16 +36,26 @@ class FakeCollection:
     points: dict[str, dict[str, Passage]] = field(default_factory=dict)
     encoded: list[str] = field(default_factory=list)
 
-    physical_name = "fake"
+    name = "fake"
+    key = "fake"
 
-    def search(self, text: str, *, limit: int, tenant: str) -> Sequence[Passage]:
+    def search(
+        self, text: str, *, limit: int, tenant: str, only: Only = ANY, minimum: float = 0.0
+    ) -> Sequence[Passage]:
+        assert (only, minimum) == (ANY, 0.0), "nothing here narrows a search"
         return [p for p in self.points.get(tenant, {}).values() if text in p.text][:limit]
+
+    def search_each(
+        self, texts: Sequence[str], *, limit: int, tenant: str, only: Only = ANY, minimum: float = 0.0
+    ) -> Sequence[Sequence[Passage]]:
+        return [self.search(text, limit=limit, tenant=tenant, only=only, minimum=minimum) for text in texts]
 
     def read(self, ids: Iterable[str], *, tenant: str) -> Sequence[Passage]:
         stored = self.points.get(tenant, {})
         return [stored[i] for i in ids if i in stored]
 
-    def upsert(self, passages: Sequence[Passage], *, tenant: str) -> None:
+    def upsert(self, passages: Sequence[Passage], *, tenant: str, ttl_s: float | None = None) -> None:
+        assert ttl_s is None, "nothing here expires"
         for passage in passages:
             self.fuse.burn()
             self.encoded.append(passage.id)
@@ -61,6 +72,12 @@ class FakeCollection:
         for one in ids:
             self.fuse.burn()
             self.points.get(tenant, {}).pop(one, None)
+
+    def erase(self, ids: Iterable[str], *, tenant: str) -> None:
+        self.delete(ids, tenant=tenant)
+
+    def expire(self) -> int:
+        return 0
 
     def count(self, *, tenant: str) -> int:
         return len(self.points.get(tenant, {}))

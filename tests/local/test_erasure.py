@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from local_fakes import PATIENCE_S, asked
+from shelves import carried
 from small_encoder import SmallEncoder
 
 from functions.adapters.local.erasing import pending
@@ -30,7 +31,7 @@ FACT = "the qzxmark launch is on Thursday"
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(module, "built_encoder", lambda _: SmallEncoder())
+    monkeypatch.setattr(module, "registered", lambda *_: carried(SmallEncoder()))
     docs = tmp_path / "docs"
     docs.mkdir()
     (docs / "office.md").write_text("# Office\n\nThe office opens at nine.\n", "utf-8")

@@ -6,15 +6,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from local_fakes import PATIENCE_S, answer_to, asked, settled, wait_for
 from memory_collection import DOCUMENTS, MemoryCollection
+from shelves import shelf_of
 
 from functions.adapters.encoders.minilm import built_encoder
 from functions.adapters.local.store import Store
-from functions.adapters.vectors.qdrant_edge import EdgeCollection
 from functions.agents.response_builder import NOTHING_FOUND, SEARCH_FAILED
 from functions.errors import PermanentError, TroupeError
 from functions.events.answer import UserMessage
@@ -284,21 +285,17 @@ def test_nobody_waits_for_a_request_that_does_not_exist(process: LocalProcess) -
 
 
 def test_with_the_default_encoder_and_store_meaning_finds_what_words_do_not_share(
-    open_store: Callable[[], Store], tmp_path: Path
+    open_store: Callable[[], Store],
 ) -> None:
-    encoder = built_encoder(ROOT / ".troupe" / "encoders", threads=1)
-    opened = {
-        name: EdgeCollection(tmp_path, name=name, version=1, encoder=encoder) for name in ("documents", "memories")
-    }
+    store = open_store()
+    shelf = shelf_of(store, built_encoder(ROOT / ".troupe" / "encoders", threads=1))
+    opened = {name: shelf.open(name) for name in ("documents", "memories")}
     opened["documents"].upsert(DOCUMENTS, tenant="default")
-    try:
-        with LocalProcess(open_store(), WORKFLOWS, opened) as process:
-            response = asked(process, "How do I get the biggest items in a dataset?")
-            asked(process, "Remember that the launch is on Thursday.")
-            remembered = asked(process, "On what day is the launch?", conversation="c2")
-    finally:
-        for collection in opened.values():
-            collection.close()
+    with closing(shelf), LocalProcess(store, WORKFLOWS, opened, shelf=shelf) as process:
+        response = asked(process, "How do I get the biggest items in a dataset?")
+        asked(process, "Remember that the launch is on Thursday.")
+        remembered = asked(process, "On what day is the launch?", conversation="c2")
+        assert [each.encoders for each in shelf.catalog.carriers()] == [shelf.encoders.versions]
     assert response.citations[0].name == "heapq.nlargest"
     assert "Find the n largest elements in a dataset. [1]" in response.text
     assert "the launch is on Thursday. [1]" in remembered.text

@@ -2,20 +2,28 @@
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from local_fakes import asked, settled
+from shelves import carried
 from small_encoder import SmallEncoder
 
+from functions.adapters.local.catalog import LocalCatalog
+from functions.adapters.local.store import Store
 from functions.adapters.models.breaker import Breaker
+from functions.adapters.vectors.settings import VectorSettingsError
 from functions.agents.response_builder import NOTHING_FOUND
+from functions.collections.lifecycle import LifecycleError, begin
 from functions.documents.sync import Report
 from functions.errors import TroupeError
 from functions.events.answer import ResponseReady
 from functions.events.common import Passage
 from functions.events.ingest import DocumentsReceived, SentDocument
+from functions.ports.encoders import UnknownEncoderError
 from local import workspace as module
 from local.workspace import home_folder, workspace
 
@@ -32,7 +40,7 @@ class Library:
 
 @pytest.fixture(autouse=True)
 def _no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "built_encoder", lambda _: SmallEncoder())
+    monkeypatch.setattr(module, "registered", lambda *_: carried(SmallEncoder()))
     monkeypatch.setattr(module, "python_documents", lambda: (Library(),))
 
 
@@ -107,10 +115,33 @@ def test_a_collection_that_was_removed_by_hand_is_read_anew(home: Path, tmp_path
     docs = folder(tmp_path, "docs", "The office opens at nine.")
     with workspace(home, docs) as opened:
         opened.read_documents(lambda _done, _total: None)
-        collection = opened.documents.folder
-    shutil.rmtree(collection)
+        collection = opened.documents.key
+    shutil.rmtree(home / "collections" / collection)
     assert read(home, docs).written == 1
     assert ask(home, docs, "When does the office open?").citations
+
+
+def test_a_home_from_before_there_was_a_catalog_is_read_as_it_is(home: Path, tmp_path: Path) -> None:
+    docs = folder(tmp_path, "docs", "The office opens at nine.")
+    assert read(home, docs).written == 1
+    with closing(sqlite3.connect(home / "troupe.sqlite", isolation_level=None)) as connection:
+        assert connection.execute("DELETE FROM collection").rowcount == 2
+    with workspace(home, docs) as opened:
+        assert opened.documents.key == f"{opened.corpus.name}_v1_small.1"
+        assert not opened.read_documents(lambda _done, _total: None).has_news
+    assert ask(home, docs, "When does the office open?").citations
+
+
+def test_an_encoder_that_is_no_longer_carried_is_told_at_once(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs = folder(tmp_path, "docs", "The office opens at nine.")
+    read(home, docs)
+    another = SmallEncoder()
+    another.version = "small.2"  # type: ignore[misc]
+    monkeypatch.setattr(module, "registered", lambda *_: carried(another))
+    with pytest.raises(UnknownEncoderError, match=r"small\.1 are asked for, which this process does not carry"):
+        read(home, docs)
 
 
 def test_a_folder_whose_name_is_no_unicode_can_be_read(home: Path, tmp_path: Path) -> None:
@@ -184,3 +215,36 @@ def test_an_endpoint_is_asked_through_a_breaker(home: Path, monkeypatch: pytest.
         monkeypatch.setenv(name, value)
     with workspace(home, None) as opened, opened.process() as process:
         assert isinstance(process._chat, Breaker)
+
+
+@pytest.mark.parametrize(("product", "library"), [("faiss", "faiss"), ("milvus", "milvus_lite")])
+def test_another_vector_store_answers_the_same_and_the_documents_are_read_into_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, product: str, library: str
+) -> None:
+    pytest.importorskip(library, reason="it is in the group `stores`")
+    docs = folder(tmp_path, "docs", "# Office\n\nThe office opens at nine.\n")
+    in_edge = ask(home, docs, "When does the office open?")
+    monkeypatch.setenv("TROUPE_VECTOR_STORE", product)
+    assert read(home, docs).written == 1
+    assert read(home, docs).written == 0, "they are there after a restart"
+    assert ask(home, docs, "When does the office open?").text == in_edge.text
+    monkeypatch.delenv("TROUPE_VECTOR_STORE")
+    assert ask(home, docs, "When does the office open?").text == in_edge.text
+
+
+def test_settings_of_a_vector_store_are_looked_at_before_anything_is_made(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TROUPE_VECTOR_STORE", "qdrant")
+    with pytest.raises(VectorSettingsError, match="TROUPE_VECTOR_URL is not set"):
+        read(home, None)
+    assert not home.exists()
+
+
+def test_whoever_reads_documents_is_asked_for_an_encoder_before_it_has_to_write_with_it(home: Path) -> None:
+    with workspace(home, None) as opened, closing(Store(home)) as beside:
+        with pytest.raises(LifecycleError, match=f"process {os.getpid()} does not carry small.2"):
+            begin(LocalCatalog(beside), opened.corpus.name, SmallEncoder("small.2"), rate=None, now=beside.clock())
+        assert opened.read_documents(lambda _done, _total: None).added == ["python:heapq"]
+    with closing(Store(home)) as beside:
+        begin(LocalCatalog(beside), "python", SmallEncoder("small.2"), rate=None, now=beside.clock())

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from command import OFFICE, Ran, Troupe
+from shelves import carried
 from small_encoder import SmallEncoder
 
 from local import workspace
@@ -23,7 +24,7 @@ def docs(tmp_path: Path) -> Path:
 @pytest.fixture
 def troupe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, docs: Path) -> Troupe:
     """Runs the command as its entry point does."""
-    monkeypatch.setattr(workspace, "built_encoder", lambda _: SmallEncoder())
+    monkeypatch.setattr(workspace, "registered", lambda *_: carried(SmallEncoder()))
     monkeypatch.setenv("TROUPE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DOCS", str(docs))
     monkeypatch.setenv("COLUMNS", "100")

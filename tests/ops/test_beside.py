@@ -24,6 +24,14 @@ READS = [
     ["conversations", "show", "c1"],
     ["conversations", "export", "c1"],
     ["conversations", "erase", "c1", "--yes"],
+    ["collections", "list"],
+    ["collections", "status", "python"],
+    ["collections", "create", "notes"],
+    ["collections", "migrate", "python"],
+    ["collections", "evaluate", "python"],
+    ["collections", "switch", "python"],
+    ["collections", "rollback", "python"],
+    ["collections", "drop", "python", "1", "--yes"],
     ["doctor"],
     ["backup", "copy"],
 ]
@@ -42,6 +50,10 @@ TEXTS = [
     ["effects", "settle", "\udcff", "--done"],
     ["conversations", "show", "\udcff"],
     ["conversations", "list", "--tenant", "\udcff"],
+    ["collections", "status", "\udcff"],
+    ["collections", "create", "\udcff"],
+    ["collections", "migrate", "python", "--encoder", "\udcff"],
+    ["collections", "evaluate", "python", "--tenant", "\udcff"],
 ]
 
 

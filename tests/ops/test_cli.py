@@ -12,7 +12,7 @@ from model_server import KEY, NAME, ModelServer, decided, refusal, text
 from functions.adapters.local.members import locked
 from functions.adapters.local.schema import SCHEMA_VERSION
 from functions.adapters.local.store import Store
-from functions.adapters.vectors.qdrant_edge import EdgeCollection
+from functions.collections.collection import VersionedCollection
 from functions.errors import PermanentError
 from functions.workflows.catalog import WORKFLOWS
 from ops import cli
@@ -257,7 +257,7 @@ def test_a_request_that_ends_in_an_error_is_exit_code_3(troupe: Troupe, monkeypa
         raise PermanentError("the [bold] disk is gone")
 
     troupe("ingest")
-    monkeypatch.setattr(EdgeCollection, "read", refuse)
+    monkeypatch.setattr(VersionedCollection, "read", refuse)
     ran = troupe("ask", OPENS)
     assert ran.code == 3
     assert "No answer: validator gave up: the [bold] disk is gone" in ran.err.replace("\n", " ")
@@ -272,7 +272,7 @@ def test_an_answer_without_a_search_says_so_and_is_still_an_answer(
     def refuse(*_: object, **__: object) -> None:
         raise PermanentError("the index is gone")
 
-    monkeypatch.setattr(EdgeCollection, "search", refuse)
+    monkeypatch.setattr(VersionedCollection, "search", refuse)
     ran = troupe("ask", OPENS)
     assert ran.code == 0
     assert "I could not search the documents." in ran.out
@@ -286,7 +286,7 @@ def test_an_interrupt_is_exit_code_130_and_the_next_run_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(EdgeCollection, "upsert", interrupt)
+        patched.setattr(VersionedCollection, "upsert", interrupt)
         ran = troupe("ask", OPENS)
     assert ran.code == 130
     assert troupe("ask", OPENS).code == 0

@@ -17,13 +17,14 @@ from command import Troupe
 from local_process import running
 from small_encoder import SmallEncoder
 
-from functions.adapters.encoders import minilm_artefact
-from functions.adapters.encoders.minilm_artefact import VERSION, write_marker
+from functions.adapters.encoders.minilm_artefact import FP32, W8, write_marker
 from functions.adapters.local import checks
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.checks import examine
 from functions.adapters.local.store import Store, StoreError
-from functions.adapters.vectors.qdrant_edge import EdgeCollection
+from functions.adapters.vectors.faiss import FaissStore
+from functions.adapters.vectors.qdrant_edge import EdgeStore
+from functions.collections.points import layout_of
 from functions.events.answer import UserMessage
 from functions.events.envelope import decode, encode
 from functions.runtime.arrival import claim_checked
@@ -255,8 +256,14 @@ def test_a_blob_that_cannot_be_read_is_named(troupe: Troupe, home: Path, damage:
     assert damage in ran.json()["findings"][0]["found"]
 
 
+def made(home: Path) -> None:
+    """A collection, made or opened, and closed again."""
+    with closing(EdgeStore(home / "collections")) as vectors:
+        vectors.create(layout_of("memories", 1, SmallEncoder()))
+
+
 def test_a_damaged_collection_is_named(troupe: Troupe, home: Path) -> None:
-    EdgeCollection(home / "collections", name="memories", version=1, encoder=SmallEncoder()).close()
+    made(home)
     assert checked(troupe) == []
     (home / "collections" / "memories_v1_small.1" / "shard" / "edge_config.json").write_text("{")
     assert checked(troupe) == ["collection"]
@@ -265,13 +272,15 @@ def test_a_damaged_collection_is_named(troupe: Troupe, home: Path) -> None:
         assert checked(troupe) == ["collection"], "its marker is looked at beside a process too"
 
 
-def test_an_encoder_that_is_not_what_was_built_is_named(troupe: Troupe, home: Path) -> None:
-    folder = home / "encoders" / VERSION
+@pytest.mark.parametrize("version", [FP32.version, W8.version])
+def test_an_encoder_that_is_not_what_was_built_is_named(troupe: Troupe, home: Path, version: str) -> None:
+    folder = home / "encoders" / version
     folder.mkdir(parents=True)
-    (folder / minilm_artefact.DATA_FILE).write_bytes(b"weights")
-    write_marker(folder)
+    for name in ("model.onnx", "model.data", "tokenizer.json", "vocabulary.txt"):
+        (folder / name).write_bytes(b"weights")
+    write_marker(folder, version)
     assert checked(troupe) == []
-    (folder / minilm_artefact.DATA_FILE).write_bytes(b"Weights")
+    (folder / "model.data").write_bytes(b"Weights")
     assert checked(troupe) == ["encoder"]
 
 
@@ -292,7 +301,7 @@ def test_a_clock_that_was_set_back_a_little_is_no_finding(home: Path) -> None:
 def test_a_copy_made_beside_a_process_at_work_holds_all_that_was_written(
     troupe: Troupe, home: Path, tmp_path: Path
 ) -> None:
-    EdgeCollection(home / "collections", name="memories", version=1, encoder=SmallEncoder()).close()
+    made(home)
     copy = tmp_path / "copy"
     with user_of(home):
         ran = troupe("backup", str(copy))
@@ -309,8 +318,29 @@ def test_a_copy_made_beside_a_process_at_work_holds_all_that_was_written(
 
 
 def test_a_copy_made_while_nobody_is_at_work_is_whole(troupe: Troupe, home: Path, tmp_path: Path) -> None:
-    EdgeCollection(home / "collections", name="memories", version=1, encoder=SmallEncoder()).close()
+    made(home)
     copy = tmp_path / "copy"
     assert troupe("backup", str(copy)).out == f"copied to {copy}\n"
-    EdgeCollection(copy / "collections", name="memories", version=1, encoder=SmallEncoder()).close()
+    made(copy)
     assert {path.name for path in copy.iterdir()} == {"troupe.sqlite", "blobs", "collections"}
+
+
+def test_a_copy_holds_the_vectors_of_a_store_in_the_process_and_says_which_are_elsewhere(
+    troupe: Troupe, home: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("faiss", reason="it is in the group `stores`")
+    layout = layout_of("notes", 1, SmallEncoder())
+    with closing(FaissStore(home / "faiss")) as store:
+        store.create(layout)
+    assert troupe("backup", str(tmp_path / "copy"), TROUPE_VECTOR_STORE="faiss").out.count("not copied") == 0
+    with closing(FaissStore(tmp_path / "copy" / "faiss")) as copied:
+        assert copied.layouts() == [layout]
+    (home / "shards-qdrant.json").write_text("how the points are spread", "utf-8")
+    ran = troupe(
+        "backup",
+        str(tmp_path / "another"),
+        TROUPE_VECTOR_STORE="qdrant",
+        TROUPE_VECTOR_URL="https://vectors.invalid",
+    )
+    assert "not copied: the vectors: they are in qdrant" in ran.out
+    assert (tmp_path / "another" / "shards-qdrant.json").read_text("utf-8") == "how the points are spread"

@@ -3,21 +3,22 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Locator, Page, Route
+from shelves import shelf_of
 from small_encoder import SmallEncoder
 
 from functions.adapters.local.store import Store
-from functions.adapters.vectors.qdrant_edge import EdgeCollection
 from functions.api.api import Api
 from functions.api.callers import Keys
 from functions.events.common import Passage
 from functions.ports.requests import Limits
+from functions.ports.vectors import Collection
 from functions.workflows.catalog import WORKFLOWS
 from local.process import LocalProcess
 from local.server.app import App, Settings
@@ -47,18 +48,23 @@ def no_search(_: str) -> None:
     """What a collection does about a search beside answering it: nothing."""
 
 
-class HeldCollection(EdgeCollection):
-    """A collection of which a test sees every search.
+class HeldCollection:
+    """A collection of which a test sees every search; for the rest, the shipped one.
 
     Attributes:
         during: Called with each text that is searched for, before anything is found; may raise or block.
     """
 
-    during: Callable[[str], None] = staticmethod(no_search)
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self.during = no_search
 
-    def search(self, text: str, *, limit: int, tenant: str) -> Sequence[Passage]:
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._collection, name)
+
+    def search(self, text: str, **how: Any) -> Sequence[Passage]:
         self.during(text)
-        return super().search(text, limit=limit, tenant=tenant)
+        return self._collection.search(text, **how)
 
 
 @dataclass(frozen=True)
@@ -99,12 +105,8 @@ def open_site(
     """The shipped server over the shipped process, on any free port, with these documents beside the usual ones."""
     with ExitStack() as opened:
         store = opened.enter_context(closing(Store(folder / "store")))
-        shelves = {
-            name: opened.enter_context(
-                closing(HeldCollection(folder / "collections", name=name, version=1, encoder=SmallEncoder()))
-            )
-            for name in ("documents", "memories")
-        }
+        shelf = opened.enter_context(closing(shelf_of(store, SmallEncoder())))
+        shelves = {name: HeldCollection(shelf.open(name)) for name in ("documents", "memories")}
         shelves["documents"].upsert([*DOCUMENTS, *documents], tenant="default")
         process = opened.enter_context(LocalProcess(store, WORKFLOWS, shelves))
         known = Keys(keys or {})

@@ -17,6 +17,7 @@ from functions.events.research import DraftWritten, FindingsCollected, SourcesCi
 from functions.ports.actions import ActionNames
 from functions.ports.conversations import Append, History, Message
 from functions.ports.models import LanguageModel
+from functions.ports.personal import Reveal
 from functions.ports.vectors import Lookup, Search
 from functions.runtime.agent import Grant, agent, spec_of
 from functions.runtime.delivery import Binding
@@ -98,7 +99,7 @@ def opened(process: Open, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Open
 
     def bind(_: Harness, grant: Grant, binding: Binding) -> object:
         del binding
-        if grant.capability in (LanguageModel, ActionNames):
+        if grant.capability in (LanguageModel, ActionNames, Reveal):
             return None
         assert grant.capability in (Append, History, Search, Lookup)
         return Nothing() if grant.resource == "memories" else shelf

@@ -75,6 +75,7 @@ class Connection:
         self._timer = threading.Timer(max(ends - time.monotonic(), 0), self._cut_off)
         self._timer.daemon = True
         self._ends = ends
+        self._is_sent = False
 
     def open(self, addresses: Sequence[str], tls: Callable[[], ssl.SSLContext]) -> None:
         """Connect to the first of these addresses that takes it.
@@ -110,6 +111,7 @@ class Connection:
             for name, value in (*own.items(), *headers.items()):
                 client.putheader(name, value)
             client.endheaders(body)
+            self._is_sent = True
             response = client.getresponse()
         except (OSError, HTTPException) as error:
             raise NoAnswerError(f"{self._target.host} did not answer ({_said(error)})") from error
@@ -147,8 +149,9 @@ class Connection:
     def _cut_off(self) -> None:
         """The limit of a socket is for one silence, and a server may drip for ever."""
         with contextlib.suppress(OSError):  # it is closed already
-            # Not its own `shutdown`: that of a TLS connection takes its state away from whoever reads meanwhile.
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+            # Not its own `shutdown`: that of a TLS connection takes its state away from whoever reads meanwhile. Of a
+            # request that is sent, the reading alone ends: else what still drips in resets what was read so far.
+            socket.socket.shutdown(self._socket, socket.SHUT_RD if self._is_sent else socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager

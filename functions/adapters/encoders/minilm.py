@@ -1,4 +1,4 @@
-"""The default encoder: all-MiniLM-L6-v2 in 32-bit floats on onnxruntime, from a folder built at set-up.
+"""The default encoder: all-MiniLM-L6-v2 on onnxruntime, from a folder built at set-up.
 
 Neither torch nor a download is needed. onnxruntime and tokenizers are imported when an encoder is made, so
 that importing this module costs nothing.
@@ -9,18 +9,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from functions.adapters.encoders.minilm_artefact import (
     DIMENSION,
+    FP32,
     GRAPH_FILE,
     MAX_TOKENS,
     TOKENIZER_FILE,
-    VERSION,
-    EncoderError,
+    VOCABULARY_FILE,
+    Precision,
     check_folder,
 )
+from functions.ports.encoders import EncoderError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession  # type: ignore[import-untyped]  # it ships no types
@@ -41,17 +44,19 @@ class MiniLM:
 
     Args:
         folder: What `minilm_graph.build` made.
+        precision: Of the weights in it.
         threads: Processor threads for one call; by default those this process may use.
 
     Raises:
         EncoderError: The folder is missing, incomplete, damaged or another version's.
     """
 
-    def __init__(self, folder: Path, *, threads: int | None = None) -> None:
-        check_folder(folder)
+    def __init__(self, folder: Path, *, precision: Precision = FP32, threads: int | None = None) -> None:
+        check_folder(folder, precision.version)
         self.folder = folder
+        self._precision = precision
         try:
-            self._tokenizer = _open_tokenizer(folder / TOKENIZER_FILE)
+            self._tokenizer = _open_tokenizer(folder)
             self._session = _open_session(folder / GRAPH_FILE, threads or _usable_processors())
         except ImportError:
             raise
@@ -61,7 +66,7 @@ class MiniLM:
     @property
     def version(self) -> str:
         """Names model, weights, precision and pooling: vectors of two versions never meet."""
-        return VERSION
+        return self._precision.version
 
     @property
     def dimension(self) -> int:
@@ -87,7 +92,7 @@ class MiniLM:
     def _tokenize(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         tokens: list[NDArray[np.int32]] = []
         for start in range(0, len(texts), _TEXTS_PER_TOKENIZING):
-            part = [_readable(text) for text in texts[start : start + _TEXTS_PER_TOKENIZING]]
+            part = [readable(text) for text in texts[start : start + _TEXTS_PER_TOKENIZING]]
             tokens.extend(np.array(encoding.ids, np.int32) for encoding in self._tokenizer.encode_batch_fast(part))
         return tokens
 
@@ -102,7 +107,7 @@ class MiniLM:
         return np.asarray(vectors, np.float32)
 
 
-def built_encoder(parent: Path, *, threads: int | None = None) -> MiniLM:
+def built_encoder(parent: Path, *, precision: Precision = FP32, threads: int | None = None) -> MiniLM:
     """The encoder from its own folder below `parent`, which is built first where it is not there and whole.
 
     Several processes may call it at once: the first to finish building wins, the others use what it made.
@@ -110,15 +115,15 @@ def built_encoder(parent: Path, *, threads: int | None = None) -> MiniLM:
     Raises:
         EncoderError: There is nothing to build it from: the `model` dependency group is not installed.
     """
-    folder = parent / VERSION
+    folder = parent / precision.version
     try:
-        check_folder(folder)
+        check_folder(folder, precision.version)
     except EncoderError:
-        _build(folder)
-    return MiniLM(folder, threads=threads)
+        _build(folder, precision)
+    return MiniLM(folder, precision=precision, threads=threads)
 
 
-def _build(folder: Path) -> None:
+def _build(folder: Path, precision: Precision) -> None:
     try:
         from functions.adapters.encoders.minilm_graph import build  # noqa: PLC0415 - asks for onnx, at set-up only
     except ModuleNotFoundError as error:
@@ -126,7 +131,7 @@ def _build(folder: Path) -> None:
             f"the encoder in {folder} is missing or broken and cannot be built: the package {error.name} is "
             "not installed; run `uv sync --group model`"
         ) from error
-    build(folder)
+    build(folder, precision)
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:
@@ -141,7 +146,7 @@ def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:
         start = end
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """The part of a text that can matter, without lone surrogates, which UTF-8 cannot carry."""
     beginning = text[:_MAX_CHARACTERS]
     return beginning if beginning.isascii() else beginning.encode("utf-8", "replace").decode("utf-8")
@@ -153,10 +158,19 @@ def _usable_processors() -> int:
     return os.cpu_count() or 1
 
 
-def _open_tokenizer(file: Path) -> "Tokenizer":
+def _open_tokenizer(folder: Path) -> "Tokenizer":
     from tokenizers import Tokenizer  # noqa: PLC0415 - paid by whoever makes an encoder, not by every import
+    from tokenizers.models import WordPiece  # noqa: PLC0415 - the same
 
-    tokenizer = Tokenizer.from_file(str(file))
+    settings = (folder / TOKENIZER_FILE).read_text("utf-8")
+    tokenizer = Tokenizer.from_str(settings)
+    model = msgspec.json.decode(settings)["model"]
+    tokenizer.model = WordPiece.from_file(
+        str(folder / VOCABULARY_FILE),
+        unk_token=model["unk_token"],
+        max_input_chars_per_word=model["max_input_chars_per_word"],
+        continuing_subword_prefix=model["continuing_subword_prefix"],
+    )
     tokenizer.enable_truncation(MAX_TOKENS)
     return tokenizer
 

@@ -10,10 +10,10 @@ import importlib.util
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -24,13 +24,17 @@ from onnx.external_data_helper import set_external_data
 from functions.adapters.encoders.minilm_artefact import (
     DATA_FILE,
     DIMENSION,
+    FP32,
     GRAPH_FILE,
     TOKENIZER_FILE,
+    VOCABULARY_FILE,
+    W8,
     WEIGHTS_SHA256,
-    EncoderError,
+    Precision,
     check_folder,
     write_marker,
 )
+from functions.ports.encoders import EncoderError
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -42,21 +46,23 @@ _MICROSOFT: Final = "com.microsoft"
 _IR_VERSION: Final = 8
 _OPSET: Final = 17
 _PAGE: Final = 4096
+_BLOCK: Final = 32
+_EIGHT_BIT_PRODUCTS: Final = 4  # what onnxruntime calls that accuracy of MatMulNBits
 
 
-def build(folder: Path) -> None:
+def build(folder: Path, precision: Precision = FP32) -> None:
     """Write graph, weights, tokenizer and marker into `folder`, byte for byte the same each time.
 
-    The folder appears only when it is complete; a broken one is replaced. About 1 s and 90 MB.
+    The folder appears only when it is complete; a broken one is replaced. About 1 s, and 90 MB or 25.
 
     Raises:
         EncoderError: The package with the weights is not installed, or its weights are not the ones known.
     """
     model = _package_folder() / "model"
-    with _appearing_whole(folder) as draft:
-        _write_graph(_read_weights(model / "model.safetensors"), draft)
-        _write_tokenizer(model / "tokenizer.json", draft / TOKENIZER_FILE)
-        write_marker(draft)
+    with _appearing_whole(folder, precision.version) as draft:
+        _write_graph(_read_weights(model / "model.safetensors"), _NUMBERS[precision.name], draft)
+        _write_tokenizer(model / "tokenizer.json", draft)
+        write_marker(draft, precision.version)
 
 
 def _package_folder() -> Path:
@@ -70,28 +76,28 @@ def _package_folder() -> Path:
 
 
 @contextmanager
-def _appearing_whole(folder: Path) -> Iterator[Path]:
+def _appearing_whole(folder: Path, version: str) -> Iterator[Path]:
     """A draft beside `folder` that takes its place when all went well, and goes away in any case."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield draft
         draft.chmod(0o755)
-        _take_place(draft, folder)
+        _take_place(draft, folder, version)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _take_place(draft: Path, folder: Path) -> None:
+def _take_place(draft: Path, folder: Path, version: str) -> None:
     """Rename the draft to `folder`; a whole one that another process put there meanwhile is kept."""
     try:
-        check_folder(folder)
+        check_folder(folder, version)
     except EncoderError:
         shutil.rmtree(folder, ignore_errors=True)
         try:
             draft.rename(folder)
         except OSError:
-            check_folder(folder)
+            check_folder(folder, version)
 
 
 def _read_weights(file: Path) -> Weights:
@@ -113,11 +119,11 @@ def _read_weights(file: Path) -> Weights:
     }
 
 
-def _write_graph(weights: Weights, folder: Path) -> None:
+def _write_graph(weights: Weights, numbers: "_Numbers", folder: Path) -> None:
     graph = _Graph()
-    hidden = _embeddings(graph, weights)
+    hidden = numbers.embeddings(graph, weights)
     for layer in range(_LAYERS):
-        hidden = _layer(graph, weights, layer, hidden)
+        hidden = _layer(graph, weights, layer, hidden, numbers)
     _pooling(graph, hidden)
     (folder / DATA_FILE).write_bytes(graph.data)
     (folder / GRAPH_FILE).write_bytes(graph.model().SerializeToString(deterministic=True))
@@ -167,29 +173,7 @@ class _Graph:
         return helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="troupe")
 
 
-def _embeddings(graph: _Graph, weights: Weights) -> str:
-    """Word plus position, normalized. Every token is of segment 0, whose row is added to the positions."""
-    positions = weights["embeddings.position_embeddings.weight"]
-    segment = weights["embeddings.token_type_embeddings.weight"][0]
-    return graph.fused(
-        "EmbedLayerNormalization",
-        [
-            "input_ids",
-            "",
-            graph.constant("words", weights["embeddings.word_embeddings.weight"]),
-            graph.constant("positions", positions + segment),
-            "",
-            graph.constant("embeddings.scale", weights["embeddings.LayerNorm.weight"]),
-            graph.constant("embeddings.shift", weights["embeddings.LayerNorm.bias"]),
-            "attention_mask",
-        ],
-        "embeddings",
-        "embeddings.lengths",
-        epsilon=_EPSILON,
-    )
-
-
-def _layer(graph: _Graph, weights: Weights, layer: int, hidden: str) -> str:
+def _layer(graph: _Graph, weights: Weights, layer: int, hidden: str, numbers: "_Numbers") -> str:
     """One transformer block: attention, then the two dense steps, each added to its input and normalized."""
     block = {
         name.removeprefix(f"encoder.layer.{layer}."): values
@@ -197,34 +181,19 @@ def _layer(graph: _Graph, weights: Weights, layer: int, hidden: str) -> str:
         if name.startswith(f"encoder.layer.{layer}.")
     }
     name = f"layer.{layer}"
-    attention = _attention(graph, block, name, hidden)
-    projected = _matmul(graph, block, "attention.output.dense", name, attention)
+
+    def dense(part: str, given: str) -> str:
+        """A dense step without its bias, which the fused operator that follows adds."""
+        return numbers.matmul(graph, f"{name}.{part}", block[f"{part}.weight"], given)
+
+    attention = numbers.attention(graph, block, name, hidden)
+    projected = dense("attention.output.dense", attention)
     attended = _normalized_sum(graph, block, "attention.output", name, (projected, hidden))
-    widened = _matmul(graph, block, "intermediate.dense", name, attended)
+    widened = dense("intermediate.dense", attended)
     bias = graph.constant(f"{name}.intermediate.bias", block["intermediate.dense.bias"])
     activated = graph.fused("BiasGelu", [widened, bias], f"{name}.activated")
-    narrowed = _matmul(graph, block, "output.dense", name, activated)
+    narrowed = dense("output.dense", activated)
     return _normalized_sum(graph, block, "output", name, (narrowed, attended))
-
-
-def _attention(graph: _Graph, block: Weights, name: str, hidden: str) -> str:
-    """Query, key and value in one matrix, as the fused operator wants them."""
-    parts = [f"attention.self.{part}" for part in ("query", "key", "value")]
-    matrix = np.concatenate([block[f"{part}.weight"].T for part in parts], axis=1)
-    bias = np.concatenate([block[f"{part}.bias"] for part in parts])
-    inputs = [
-        hidden,
-        graph.constant(f"{name}.attention.weight", matrix),
-        graph.constant(f"{name}.attention.bias", bias),
-        "attention_mask",
-    ]
-    return graph.fused("Attention", inputs, f"{name}.attention", num_heads=_HEADS)
-
-
-def _matmul(graph: _Graph, block: Weights, part: str, name: str, hidden: str) -> str:
-    """A dense step without its bias, which the fused operator that follows adds."""
-    matrix = graph.constant(f"{name}.{part}.weight", block[f"{part}.weight"].T)
-    return graph.standard("MatMul", [hidden, matrix], f"{name}.{part}")
 
 
 def _normalized_sum(graph: _Graph, block: Weights, part: str, name: str, terms: tuple[str, str]) -> str:
@@ -248,12 +217,121 @@ def _pooling(graph: _Graph, hidden: str) -> None:
     graph.standard("LpNormalization", [pooled], "embedding", axis=1, p=2)
 
 
-def _write_tokenizer(source: Path, target: Path) -> None:
+def _positions(weights: Weights) -> NDArray[np.float32]:
+    """Every token is of segment 0, whose row is added to the positions."""
+    positions = weights["embeddings.position_embeddings.weight"]
+    segment = weights["embeddings.token_type_embeddings.weight"][0]
+    return np.asarray(positions + segment, np.float32)
+
+
+def _float_embeddings(graph: _Graph, weights: Weights) -> str:
+    """Word plus position, normalized."""
+    return graph.fused(
+        "EmbedLayerNormalization",
+        [
+            "input_ids",
+            "",
+            graph.constant("words", weights["embeddings.word_embeddings.weight"]),
+            graph.constant("positions", _positions(weights)),
+            "",
+            graph.constant("embeddings.scale", weights["embeddings.LayerNorm.weight"]),
+            graph.constant("embeddings.shift", weights["embeddings.LayerNorm.bias"]),
+            "attention_mask",
+        ],
+        "embeddings",
+        "embeddings.lengths",
+        epsilon=_EPSILON,
+    )
+
+
+def _float_attention(graph: _Graph, block: Weights, name: str, hidden: str) -> str:
+    """Query, key and value in one matrix, as the fused operator wants them."""
+    parts = [f"attention.self.{part}" for part in ("query", "key", "value")]
+    matrix = np.concatenate([block[f"{part}.weight"].T for part in parts], axis=1)
+    bias = np.concatenate([block[f"{part}.bias"] for part in parts])
+    inputs = [
+        hidden,
+        graph.constant(f"{name}.attention.weight", matrix),
+        graph.constant(f"{name}.attention.bias", bias),
+        "attention_mask",
+    ]
+    return graph.fused("Attention", inputs, f"{name}.attention", num_heads=_HEADS)
+
+
+def _float_matmul(graph: _Graph, name: str, weight: NDArray[np.float32], hidden: str) -> str:
+    return graph.standard("MatMul", [hidden, graph.constant(f"{name}.weight", weight.T)], name)
+
+
+def _eight_bit_embeddings(graph: _Graph, weights: Weights) -> str:
+    """The same with a scale a word. The fused operator takes no such words, so its steps stand one by one."""
+    words = weights["embeddings.word_embeddings.weight"]
+    scales = np.abs(words).max(axis=1, keepdims=True) / np.float32(127)
+    table = graph.constant("words", np.round(words / scales).astype(np.int8))
+    rounded = graph.standard("Gather", [table, "input_ids"], "embeddings.rounded")
+    numbers = graph.standard("Cast", [rounded], "embeddings.numbers", to=TensorProto.FLOAT)
+    scale = graph.standard("Gather", [graph.constant("words.scales", scales), "input_ids"], "embeddings.scales")
+    found = graph.standard("Mul", [numbers, scale], "embeddings.words")
+    zero, one = (graph.constant(f"positions.{n}", np.array([n], np.int64)) for n in (0, 1))
+    length = graph.standard("Shape", ["input_ids"], "embeddings.length", start=1, end=2)
+    table = graph.constant("positions", _positions(weights)[np.newaxis])
+    positions = graph.standard("Slice", [table, zero, length, one], "embeddings.positions")
+    placed = graph.standard("Add", [found, positions], "embeddings.placed")
+    scale = graph.constant("embeddings.scale", weights["embeddings.LayerNorm.weight"])
+    shift = graph.constant("embeddings.shift", weights["embeddings.LayerNorm.bias"])
+    inputs = [placed, scale, shift]
+    return graph.standard("LayerNormalization", inputs, "embeddings", axis=-1, epsilon=_EPSILON)
+
+
+def _eight_bit_attention(graph: _Graph, block: Weights, name: str, hidden: str) -> str:
+    """The operator for 8-bit weights is a dense step, so query, key and value are three of them."""
+    parts = {part: f"attention.self.{part}" for part in ("query", "key", "value")}
+    each = [
+        _eight_bit_matmul(graph, f"{name}.{part}", block[f"{source}.weight"], hidden) for part, source in parts.items()
+    ]
+    bias = np.concatenate([block[f"{source}.bias"] for source in parts.values()])
+    inputs = [*each, graph.constant(f"{name}.attention.bias", bias), "attention_mask"]
+    return graph.fused("MultiHeadAttention", inputs, f"{name}.attention", num_heads=_HEADS)
+
+
+def _eight_bit_matmul(graph: _Graph, name: str, weight: NDArray[np.float32], hidden: str) -> str:
+    """The weights as whole numbers from -127 to 127, stored from 1 to 255, and a scale for each block of a row."""
+    rows, columns = weight.shape
+    blocks = weight.reshape(rows, columns // _BLOCK, _BLOCK)
+    scales = np.abs(blocks).max(axis=2) / np.float32(127)
+    rounded = (np.round(blocks / scales[..., np.newaxis]) + 128).astype(np.uint8)
+    inputs = [
+        hidden,
+        graph.constant(f"{name}.weight", rounded),
+        graph.constant(f"{name}.scales", scales.reshape(-1)),
+    ]
+    sizes = {"N": rows, "K": columns, "bits": 8, "block_size": _BLOCK, "accuracy_level": _EIGHT_BIT_PRODUCTS}
+    return graph.fused("MatMulNBits", inputs, name, **sizes)
+
+
+class _Numbers(NamedTuple):
+    """What a precision writes otherwise: the rest of the graph is the same for all."""
+
+    embeddings: Callable[[_Graph, Weights], str]
+    attention: Callable[[_Graph, Weights, str, str], str]
+    matmul: Callable[[_Graph, str, NDArray[np.float32], str], str]
+
+
+_NUMBERS: Final = {
+    FP32.name: _Numbers(_float_embeddings, _float_attention, _float_matmul),
+    W8.name: _Numbers(_eight_bit_embeddings, _eight_bit_attention, _eight_bit_matmul),
+}
+
+
+def _write_tokenizer(source: Path, folder: Path) -> None:
     """The tokenizer without what belongs to a call, and without the words it would find in a user's text.
 
     `[CLS]` and `[SEP]` are still set around a text, by the template, but a text that contains `[SEP]` is
-    read as the characters it is made of.
+    read as the characters it is made of. The vocabulary stands beside it, a word a line in the order of their ids.
     """
     tokenizer: dict[str, Any] = msgspec.json.decode(source.read_bytes())
     tokenizer |= {"truncation": None, "padding": None, "added_tokens": []}
-    target.write_bytes(msgspec.json.encode(tokenizer))
+    vocabulary: dict[str, int] = tokenizer["model"]["vocab"]
+    tokenizer["model"]["vocab"] = {}
+    (folder / TOKENIZER_FILE).write_bytes(msgspec.json.encode(tokenizer))
+    words = sorted(vocabulary, key=vocabulary.__getitem__)
+    (folder / VOCABULARY_FILE).write_bytes("".join(f"{word}\n" for word in words).encode())

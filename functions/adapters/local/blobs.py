@@ -8,7 +8,7 @@ import fcntl
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -54,9 +54,9 @@ class LocalBlobs:
         except FileNotFoundError as error:
             raise KeyError(key) from error
 
-    def keys(self, prefix: str) -> list[str]:
-        """The keys that begin so, in order."""
-        return sorted(path.name for path in self._folder.iterdir() if path.name.startswith(prefix))
+    def keys(self, *prefixes: str) -> list[str]:
+        """The keys that begin in one of these ways, in order."""
+        return self._names(prefixes)
 
     def has(self, key: str) -> bool:
         """Whether there is a blob of this key."""
@@ -64,12 +64,19 @@ class LocalBlobs:
 
     def remains(self, prefix: str) -> list[str]:
         """What a crash left of blobs that were being written under such keys; asked by whoever is `alone`."""
-        return [path.name for path in self._folder.glob(f".{prefix[:PREFIX_CHARACTERS]}*")]
+        return self._names([_remains_of(prefix)])
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove what `keys` and `remains` named; what is gone already is no error."""
-        for name in names:
-            (self._folder / name).unlink(missing_ok=True)
+        """Remove what `keys` and `remains` named; what is gone already is no error.
+
+        Raises:
+            KeyError: A name is none that they give; nothing was removed.
+        """
+        paths = [self._folder / _as_named(name) for name in names]
+        if not paths:
+            return
+        for path in paths:
+            path.unlink(missing_ok=True)
         self._sync_folder()
 
     def alone(self) -> AbstractContextManager[None]:
@@ -110,10 +117,31 @@ class LocalBlobs:
         finally:
             os.close(folder)
 
+    def _names(self, beginnings: Sequence[str]) -> list[str]:
+        return sorted(path.name for path in self._folder.iterdir() if path.name.startswith(tuple(beginnings)))
+
     def _path(self, key: str) -> Path:
         if not KEY.fullmatch(key):
             raise KeyError(key)
         return self._folder / key
+
+
+def _remains_of(prefix: str) -> str:
+    return f".{prefix[:PREFIX_CHARACTERS]}"
+
+
+def _as_named(name: str) -> str:
+    if not KEY.fullmatch(name.removeprefix(".")):
+        raise KeyError(name)
+    return name
+
+
+class LocalTexts(LocalBlobs):
+    """The `KeptBlobs` port on a folder: under a prefix is also what a crash left of those that were being written."""
+
+    def keys(self, *prefixes: str) -> list[str]:
+        """See `KeptBlobs.keys`."""
+        return self._names([*prefixes, *(_remains_of(each) for each in prefixes)])
 
 
 class BlobsOfDelivery:

@@ -16,7 +16,7 @@ class Points(Protocol):
     """The collections of a workspace."""
 
     def erase(self, collection: str, ids: Iterable[str], *, tenant: str) -> None:
-        """Erase points of a collection, by its physical name; one that is not there holds none."""
+        """Erase points of a collection, by its key; one that is not there holds none."""
         ...
 
 
@@ -42,10 +42,16 @@ class Erasures:
         with self._blobs.alone():
             remove_blobs(self._store, self._blobs, self._store.read(_BLOBS))
         self._erase_points()
+        self._erase_originals()
         if not self._store.rewrite():
             return False
         _forget(self._store, "DELETE FROM erasing WHERE kind = 'files' AND erasure = ?", files)
         return not pending(self._store)
+
+    def _erase_originals(self) -> None:
+        """What a memory had in the vault, unless one of another conversation has it too."""
+        with self._holding.storing:
+            self._store.write(lambda connection: [connection.execute(step) for step in _ERASE_ORIGINALS])
 
     def _erase_points(self) -> None:
         with self._holding.storing:
@@ -80,6 +86,14 @@ _FORGET_POINT = (
     "DELETE FROM erasing WHERE kind = 'point' AND erasure = ? AND tenant = ? AND collection = ? AND item = ?"
 )
 _BLOBS = "SELECT erasure, item FROM erasing WHERE kind = 'blob'"
+_ERASE_ORIGINALS = (
+    """
+DELETE FROM original WHERE (tenant, token) IN (SELECT tenant, item FROM erasing WHERE kind = 'original')
+    AND NOT EXISTS (SELECT 1 FROM held
+        WHERE held.tenant = original.tenant AND instr(CAST(held.passage AS TEXT), original.token))
+""",
+    "DELETE FROM erasing WHERE kind = 'original'",
+)
 _POINTS = """
 SELECT erasure, tenant, collection, item, EXISTS (
     SELECT 1 FROM held WHERE held.tenant = erasing.tenant AND held.collection = erasing.collection AND point = item

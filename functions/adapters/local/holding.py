@@ -4,11 +4,13 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from functions.adapters.local.store import Store
 from functions.events.common import Passage
+from functions.ports.personal import TOKEN, Tokenizer
 from functions.ports.vectors import Upsert
 from functions.runtime.delivery import Binding
 
@@ -16,19 +18,24 @@ from functions.runtime.delivery import Binding
 class Holding:
     """The points that agents stored, by conversation; one for a process, since it says who may store now.
 
+    Args:
+        tokenizer: Takes personal data out of what is recorded; without one, it stays.
+
     Attributes:
         storing: Held by whoever stores points or erases some, so that no point comes back after its erasure.
     """
 
-    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, now: Callable[[], datetime], tokenizer: Tokenizer | None = None) -> None:
         self._store = store
+        self._tokenizer = tokenizer
         self._now = now
         self.storing = threading.Lock()
 
     def hold(self, passages: Sequence[Passage], collection: str, binding: Binding) -> bool:
         """Record what a delivery is about to store; False where its conversation was erased meanwhile."""
         at = self._now().timestamp()
-        rows = [(binding.conversation, collection, each.id, msgspec.json.encode(each), at) for each in passages]
+        held = [(each.id, self._recorded(each, binding.tenant)) for each in passages]
+        rows = [(binding.conversation, collection, point, passage, at) for point, passage in held]
 
         def step(connection: sqlite3.Connection) -> bool:
             request = (binding.tenant, binding.request)
@@ -43,13 +50,38 @@ class Holding:
 
         return self._store.write(step)
 
+    def _recorded(self, passage: Passage, tenant: str) -> bytes:
+        """As the collection stores it; its originals go to the vault with the point, not before."""
+        if (tokenizer := self._tokenizer) is None:
+            return msgspec.json.encode(passage)
+        said = _each(
+            msgspec.to_builtins(passage), lambda text: tokenizer.tokenized([text], tenant=tenant, keep=False)[0]
+        )
+        return msgspec.json.encode({**said, "id": passage.id})
+
+
+def _each(said: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - whatever a passage consists of
+    """The same with every text in it changed."""
+    if isinstance(said, str):
+        return change(said)
+    if isinstance(said, dict):
+        return {name: _each(value, change) for name, value in said.items()}
+    return [_each(value, change) for value in said] if isinstance(said, list | tuple) else said
+
+
+def tokens_held(connection: sqlite3.Connection, conversation: str, tenant: str) -> list[str]:
+    """The tokens in what the conversation stored."""
+    query = "SELECT passage FROM held WHERE tenant = ? AND conversation = ?"
+    passages = (passage for (passage,) in connection.execute(query, (tenant, conversation)))
+    return sorted({token for passage in passages for token in TOKEN.findall(passage.decode())})
+
 
 class LocalUpsert:
     """The `Upsert` capability, bound to one delivery: what it stores is held by its conversation.
 
     Args:
         upsert: What stores, within the tenant of the delivery.
-        collection: Its physical name.
+        collection: Its key.
     """
 
     def __init__(self, holding: Holding, upsert: Upsert, collection: str, binding: Binding) -> None:
@@ -58,8 +90,8 @@ class LocalUpsert:
         self._collection = collection
         self._binding = binding
 
-    def upsert(self, passages: Sequence[Passage]) -> None:
+    def upsert(self, passages: Sequence[Passage], *, ttl_s: float | None = None) -> None:
         """See `Upsert.upsert`; what was erased stores nothing."""
         with self._holding.storing:
             if self._holding.hold(passages, self._collection, self._binding):
-                self._upsert.upsert(passages)
+                self._upsert.upsert(passages, ttl_s=ttl_s)

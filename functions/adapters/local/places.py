@@ -59,9 +59,15 @@ NAMED_PLACES = tuple(place for place in PLACES if place.rows == _OF_CONVERSATION
 #: What is held about no conversation, and why.
 OTHERS = {
     "process": "the processes at work",
+    "carrier": "the encoders that the processes at work carry",
     "plan": "the plans of the workflows",
+    "home": "what the home is called in a service that others use too",
     "document": "what was read into a collection: it is the collection's, whoever sent it",
     "erasing": "what is yet to be removed: ids and digests, until then",
+    "collection": "which versions the collections have",
+    "filling": "how far their versions are filled",
+    "original": "personal data that was taken out of texts, encrypted, by tenant",
+    "token_key": "which key makes the tokens that take its place",
 }
 
 

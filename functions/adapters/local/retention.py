@@ -15,6 +15,7 @@ from functools import partial
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.places import OF_A_REQUEST
 from functions.adapters.local.store import Store, utc
+from functions.adapters.local.vault import LocalVault
 from functions.ports.conversations import TTL_DAYS
 
 EVERY_S = 3600.0
@@ -52,13 +53,25 @@ DELETE FROM plan WHERE seen < ? AND version NOT IN
 
 
 class Sweeper:
-    """A thread that sweeps at its start, and every hour from then on."""
+    """A thread that sweeps at its start, and every hour from then on.
 
-    def __init__(self, store: Store, blobs: LocalBlobs, now: Callable[[], datetime], every_s: float = EVERY_S) -> None:
+    Args:
+        expiring: What else removes, when it is called, what has expired of its own.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        blobs: LocalBlobs,
+        now: Callable[[], datetime],
+        every_s: float = EVERY_S,
+        expiring: Sequence[Callable[[], object]] = (),
+    ) -> None:
         self._store = store
         self._blobs = blobs
         self._now = now
         self._every_s = every_s
+        self._expiring = expiring
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
 
@@ -79,7 +92,17 @@ class Sweeper:
                         return
             except Exception:
                 log.exception("what is older than %d days could not be removed, which is tried again", TTL_DAYS)
+            self._expire()
             self._stopping.wait(self._every_s)
+
+    def _expire(self) -> None:
+        for expire in self._expiring:
+            if self._stopping.is_set():
+                return
+            try:
+                expire()
+            except Exception:
+                log.exception("what has expired could not be removed, which is tried again")
 
 
 def sweep(store: Store, blobs: LocalBlobs, now: datetime) -> int:
@@ -99,6 +122,7 @@ def passes(store: Store, blobs: LocalBlobs, now: datetime) -> Iterator[int]:
         delete = _deleting(table, key, condition, named)
         while removed := store.write(delete):
             yield removed
+    yield LocalVault(store).expire(now)
     yield store.write(lambda connection: connection.execute(_FORGET_PLANS, (oldest,)).rowcount)
     blobs.remove_older(now - timedelta(days=BLOB_DAYS))
 

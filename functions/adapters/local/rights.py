@@ -11,6 +11,7 @@ import msgspec
 
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.erasing import remove_blobs
+from functions.adapters.local.holding import tokens_held
 from functions.adapters.local.places import NAMED_PLACES, PLACES, Place, whose
 from functions.adapters.local.store import Store
 from functions.ports.blobs import prefix_of
@@ -105,6 +106,11 @@ class LocalRights:
             "INSERT INTO erasing (erasure, kind, tenant, collection, item)"
             " SELECT ?, 'point', tenant, collection, point FROM held WHERE tenant = ? AND conversation = ?",
             (erasure, tenant, conversation),
+        )
+        tokens = tokens_held(connection, conversation, tenant)
+        connection.executemany(
+            "INSERT INTO erasing (erasure, kind, tenant, item) VALUES (?, 'original', ?, ?)",
+            [(erasure, tenant, token) for token in tokens],
         )
         for place in PLACES:
             connection.execute(f"DELETE FROM {place.table} WHERE {place.rows}", named)  # noqa: S608 - of the table

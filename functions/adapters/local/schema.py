@@ -1,7 +1,7 @@
 """What the one SQLite file of the local target holds, and how an earlier version of it becomes this one."""
 
 APPLICATION_ID = 0x54525045  # "TRPE", in the header of the file
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _ADDED_IN_3 = """
 CREATE TABLE awaited (
@@ -65,6 +65,35 @@ CREATE TABLE erasing (
     collection TEXT NOT NULL DEFAULT '',
     item TEXT NOT NULL,
     PRIMARY KEY (erasure, kind, tenant, collection, item)
+) WITHOUT ROWID;
+"""
+_ADDED_IN_4 = """
+CREATE TABLE home (id TEXT PRIMARY KEY) WITHOUT ROWID;
+INSERT INTO home VALUES (lower(hex(randomblob(8))));
+CREATE TABLE collection (
+    name TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    entry BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE filling (
+    collection TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    progress BLOB NOT NULL,
+    PRIMARY KEY (collection, number)
+) WITHOUT ROWID;
+CREATE TABLE original (
+    tenant TEXT NOT NULL,
+    token TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    expires REAL NOT NULL,
+    PRIMARY KEY (tenant, token)
+) WITHOUT ROWID;
+CREATE INDEX expiring_original ON original (expires);
+CREATE TABLE token_key (id BLOB NOT NULL);
+CREATE TABLE carrier (
+    id TEXT PRIMARY KEY,
+    pid INTEGER NOT NULL,
+    encoders TEXT NOT NULL
 ) WITHOUT ROWID;
 """
 
@@ -189,6 +218,7 @@ CREATE TABLE document (
 ) WITHOUT ROWID;
 """
     + _ADDED_IN_3
+    + _ADDED_IN_4
 )
 
 # From a version to the next one. What they make must be what SCHEMA makes.
@@ -247,4 +277,5 @@ UPDATE request SET planversion = coalesce(json_extract(CAST(envelope AS TEXT), '
     WHERE json_valid(CAST(envelope AS TEXT));
 """
     + _ADDED_IN_3,
+    3: _ADDED_IN_4,
 }

@@ -29,7 +29,11 @@ class Shares:
     """
 
     def __init__(
-        self, store: Store, routes: Routes, now: Callable[[], datetime], count_from: Callable[[int], None]
+        self,
+        store: Store,
+        routes: Routes,
+        now: Callable[[], datetime],
+        count_from: Callable[[int], None],
     ) -> None:
         self._store = store
         self._routes = routes
@@ -79,7 +83,7 @@ class Shares:
         """From now on the others know of this process, and those that come later of its plans."""
         now = self._now().timestamp()
         row = (self._routes.member, os.getpid(), now, _list(self._routes.versions))
-        connection.execute("INSERT INTO process VALUES (?, ?, ?, ?)", row)
+        connection.execute("INSERT INTO process (id, pid, started, plans) VALUES (?, ?, ?, ?)", row)
         connection.executemany(
             "INSERT OR REPLACE INTO plan (version, workflow, seen, topology) VALUES (?, ?, ?, ?)",
             [(plan.version, name, now, frozen(plan)) for name, plan in self._routes.current.items()],

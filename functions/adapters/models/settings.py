@@ -16,6 +16,7 @@ from functions.errors import TroupeError
 
 URL, MODEL, KEY, PRICE = "TROUPE_MODEL_URL", "TROUPE_MODEL", "TROUPE_MODEL_KEY", "TROUPE_MODEL_PRICE"
 _CHAT = "/chat/completions"
+_EXPECTED = "the endpoint's base URL, e.g. http://127.0.0.1:8080/v1"
 _SECRET = re.compile(r"key|token|secret|password", re.IGNORECASE)
 
 
@@ -78,7 +79,10 @@ def model_settings(environment: Mapping[str, str]) -> ModelSettings | None:
     key = Secret(KEY, environment)
     if not any(given.values()):
         return None  # a key alone asks for nothing
-    problems = [*_url_problems(given[URL], has_key=bool(environment.get(KEY))), *_name_problems(given[MODEL])]
+    problems = [
+        *url_problems(given[URL], setting=URL, key=KEY, has_key=bool(environment.get(KEY))),
+        *_name_problems(given[MODEL]),
+    ]
     try:
         key.value()
     except ModelSettingsError as error:
@@ -96,26 +100,35 @@ def model_settings(environment: Mapping[str, str]) -> ModelSettings | None:
     return ModelSettings(url=_endpoint(given[URL]), model=given[MODEL], key=key, price=price)
 
 
-def _url_problems(url: str, *, has_key: bool) -> list[str]:
+def url_problems(url: str, *, setting: str, key: str, has_key: bool, expected: str = _EXPECTED) -> list[str]:
+    """Why a service's URL cannot be used, without a word of what might be a secret in it.
+
+    Args:
+        url: As it was given.
+        setting: What it was given as.
+        key: What a key is given as, where there is one.
+        has_key: Whether one is.
+        expected: What to give instead.
+    """
     if not url:
-        return [f"{URL} is not set: give the endpoint's base URL, e.g. http://127.0.0.1:8080/v1"]
+        return [f"{setting} is not set: give {expected}"]
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
         usable, parts = None, urlsplit("")
     if not usable or not url.isprintable() or " " in url:
-        return [f"{URL} is no http or https URL: give the endpoint's base URL, e.g. http://127.0.0.1:8080/v1"]
+        return [f"{setting} is no http or https URL: give {expected}"]
     if "@" in parts.netloc:
-        return [f"{URL} holds a user or a password: put the key into {KEY}, which is never shown"]
+        return [f"{setting} holds a user or a password: put the key into {key}, which is never shown"]
     if any(_SECRET.search(name) for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
-        return [f"{URL} holds a key in its query, which logs would show: put it into {KEY}"]
-    if parts.scheme == "http" and has_key and not _is_near(parts.hostname or ""):
-        return [f"{URL} would send the key in the clear to {parts.hostname}: use https"]
+        return [f"{setting} holds a key in its query, which logs would show: put it into {key}"]
+    if parts.scheme == "http" and has_key and not is_near(parts.hostname or ""):
+        return [f"{setting} would send the key in the clear to {parts.hostname}: use https"]
     return []
 
 
-def _is_near(host: str) -> bool:
+def is_near(host: str) -> bool:
     """Whether what is sent to this host stays on this machine or in a private network, as far as its name tells."""
     try:
         return ip_address(host).is_private

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from functions.errors import TroupeError
 from functions.events.common import Passage
-from functions.ports.vectors import Collection
+from functions.ports.vectors import ANY, Collection, Only
 
 
 class OutOfTimeError(TroupeError):
@@ -41,10 +41,17 @@ class TenantSearch:
         self._tenant = tenant
         self._time = time
 
-    def find(self, text: str, *, limit: int = 5) -> Sequence[Passage]:
+    def find(self, text: str, *, limit: int = 5, only: Only = ANY, minimum: float = 0.0) -> Sequence[Passage]:
         """See `Search.find`."""
         self._time.left_s()
-        return self._collection.search(text, limit=limit, tenant=self._tenant)
+        return self._collection.search(text, limit=limit, tenant=self._tenant, only=only, minimum=minimum)
+
+    def find_each(
+        self, texts: Sequence[str], *, limit: int = 5, only: Only = ANY, minimum: float = 0.0
+    ) -> Sequence[Sequence[Passage]]:
+        """See `Search.find_each`."""
+        self._time.left_s()
+        return self._collection.search_each(texts, limit=limit, tenant=self._tenant, only=only, minimum=minimum)
 
 
 class TenantLookup:
@@ -69,7 +76,21 @@ class TenantUpsert:
         self._tenant = tenant
         self._time = time
 
-    def upsert(self, passages: Sequence[Passage]) -> None:
+    def upsert(self, passages: Sequence[Passage], *, ttl_s: float | None = None) -> None:
         """See `Upsert.upsert`."""
         self._time.left_s()
-        self._collection.upsert(passages, tenant=self._tenant)
+        self._collection.upsert(passages, tenant=self._tenant, ttl_s=ttl_s)
+
+
+class TenantRemove:
+    """The `Remove` capability."""
+
+    def __init__(self, collection: Collection, tenant: str, time: Time) -> None:
+        self._collection = collection
+        self._tenant = tenant
+        self._time = time
+
+    def delete(self, ids: Iterable[str]) -> None:
+        """See `Remove.delete`."""
+        self._time.left_s()
+        self._collection.delete(ids, tenant=self._tenant)

@@ -1,4 +1,4 @@
-"""The `Collection` port on Qdrant Edge: Qdrant's engine inside this process, one folder a collection.
+"""The `VectorStore` port on Qdrant Edge: Qdrant's engine inside this process, one folder a collection.
 
 Edge is safe to use from several threads, and locks its folder, so that a second process is refused instead of
 damaging it. Its own errors are all plain `Exception`. It is imported when a collection is opened.
@@ -7,500 +7,546 @@ What is deleted stays in its files: in the log, in the payloads, in the map of i
 is left out of a copy of the whole shard, which then takes the shard's place (`erase`).
 """
 
-import os
-import re
-import shutil
-import tempfile
 import threading
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from functions.adapters.vectors.ranking import (
-    Candidate,
-    question_to_encode,
-    ranked,
-    related_words,
-    text_to_encode,
-    words_of_passage,
-    words_of_question,
+from functions.adapters.vectors.checking import (
+    check_fields,
+    check_filter,
+    check_ids,
+    check_layout,
+    check_name,
+    check_open,
+    check_page,
+    check_points,
+    check_queries,
+    check_same,
+    no_such_collection,
 )
+from functions.adapters.vectors.edge_folders import (
+    DENSE,
+    TERMS,
+    Marker,
+    copied,
+    is_of_edge,
+    layout_in,
+    load,
+    look_for_room,
+    make,
+    open_shard,
+    remove,
+    remove_other_shards,
+    replace_marker,
+    rewrite,
+)
+from functions.adapters.vectors.edge_index import begin, end, is_wanted, stop
 from functions.errors import TroupeError
-from functions.events.common import Passage, Work
-from functions.events.decoding import decoder
-from functions.ports.encoders import Encoder
+from functions.ports.vector_stores import (
+    EVERYTHING,
+    SCROLL_POINTS,
+    Condition,
+    Equals,
+    Fields,
+    Filter,
+    Hit,
+    Layout,
+    NoSuchCollectionError,
+    OneOf,
+    Point,
+    Query,
+    RefusedError,
+    Terms,
+    Vector,
+    VectorStoreError,
+)
 
 if TYPE_CHECKING:
+    import subprocess
+
+    import numpy as np
     import qdrant_edge
+    from numpy.typing import NDArray
 
-#: Of the stored points: raise it when points written before can no longer be searched as they are.
-FORMAT: Final = 1
-
-# Edge maps its files into memory: a write that finds the disk full ends the whole process, so that room is looked
-# for before. What one write takes is far less.
-_ROOM_BYTES: Final = 64 * 1024**2
-
-_MARKER_FILE: Final = "collection.json"
-_SHARD_FOLDER: Final = "shard"
-_DENSE: Final = "dense"
-_TERMS: Final = "terms"
-_POINT_IDS: Final = uuid.UUID("6f1f2a3e-6f0b-5f5e-9a57-0d2c1c2f7f11")
-# Passages encoded and stored at a time: enough to sort by length, little enough to hold in memory.
-_PASSAGES_PER_WRITE: Final = 1024
-# What the search by meaning and the search by words each bring to be compared.
-_CANDIDATES: Final = 100
-# BM25: how much longer passages are discounted, and the words of a usual one.
-_LENGTH_WEIGHT: Final = 0.5
-_USUAL_LENGTH: Final = 50.0
-_IDS_PER_PAGE: Final = 1_000
-_PASSAGE_FIELDS: Final = ("id", "name", "source", "text")
-# Points written before passages had one are read without.
-_WORK: Final = "work"
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-
-
-class CollectionError(TroupeError):
-    """A collection cannot be used."""
-
-
-class Marker(msgspec.Struct, frozen=True, kw_only=True):
-    """What a collection's folder was made for; the last file that is written when one is made.
-
-    Attributes:
-        shard: The folder with the points; any other one beside it is the rest of an erasure.
-    """
-
-    format: int
-    encoder: str
-    dimension: int
-    shard: str = _SHARD_FOLDER
+# Of a search by the index: how many points it keeps in sight, and of how many times as many as it is asked for it looks
+# at the whole vectors. See docs/vector-sizes.md.
+_WIDTH: Final = 128
+_OVERSAMPLING: Final = 2.0
 
 
 @dataclass(frozen=True)
-class _Search:
-    """One of the two searches for a question, within its tenant."""
+class _Building:
+    """An index that is being built.
 
-    query: "qdrant_edge.Query"
-    tenant: "qdrant_edge.Filter"
-    params: "qdrant_edge.SearchParams | None" = None
+    Attributes:
+        of: What the collection was when it was copied.
+        copy: Names the copy.
+        since: What was written since then.
+    """
+
+    of: Marker
+    copy: Marker
+    builder: "subprocess.Popen[str]"
+    since: "list[qdrant_edge.UpdateOperation]" = field(default_factory=list)
 
 
-class EdgeCollection:
-    """Passages by tenant, found by their meaning and by their words. Safe to use from several threads.
+@dataclass
+class _Opened:
+    """A collection that is in use.
 
-    What `upsert` and `delete` did is on disk when they return, and seen by the next search.
+    Attributes:
+        dropped: Tells whoever finds its shard closed why.
+        indexing: Held while an index is built.
+        building: That index.
+    """
+
+    folder: Path
+    layout: Layout
+    marker: Marker
+    shard: "qdrant_edge.EdgeShard"
+    writing: threading.Lock = field(default_factory=threading.Lock)
+    dropped: bool = False
+    indexing: threading.Lock = field(default_factory=threading.Lock)
+    building: _Building | None = None
+
+
+class EdgeStore:
+    """Collections in a folder, each opened when it is first used. Safe to use from several threads.
+
+    What was written is on disk when the call returns, and seen by the next search.
 
     Args:
-        parent: The folder of all collections; this one takes a folder of its own there.
-        name: What agents call it, e.g. `documents`.
-        version: Another number is another physical collection, for another encoder or another way to cut.
-        encoder: Makes the vectors, of passages and of questions.
-
-    Raises:
-        CollectionError: The name is not one a store takes, or the folder is in use by another process, was
-            made by another encoder or a newer format, or is damaged.
+        parent: The folder of all collections; made when the first one is.
     """
 
-    def __init__(self, parent: Path, *, name: str, version: int, encoder: Encoder) -> None:
-        import qdrant_edge  # noqa: PLC0415 - paid by whoever opens a collection, not by every import
+    searches_words = True
 
-        self._edge = qdrant_edge
-        self._encoder = encoder
-        self._bm25 = qdrant_edge.Bm25(qdrant_edge.Bm25Config(b=_LENGTH_WEIGHT, avg_len=_USUAL_LENGTH))
-        self.folder = parent / physical_name(name, version, encoder)
-        wanted = Marker(format=FORMAT, encoder=encoder.version, dimension=encoder.dimension)
-        if not self.folder.exists():
-            _create(self.folder, wanted)
-        self._marker = _check(self.folder, wanted)
-        self._shard = _load(self.folder, self._marker)
-        self._writing = threading.Lock()
-        self._closed = False
-        _remove_drafts(self.folder)
-        _remove_other_shards(self.folder, self._marker)
+    def __init__(self, parent: Path) -> None:
+        self._parent = parent
+        self._opened: dict[str, _Opened] = {}
+        self._opening = threading.RLock()
+        self._is_open = True
 
-    @property
-    def physical_name(self) -> str:
-        """See `Collection.physical_name`."""
-        return self.folder.name
+    def create(self, layout: Layout) -> None:
+        """See `VectorStore.create`; one that is there is opened."""
+        check_layout(layout)
+        with self._opening:
+            check_open(is_open=self._is_open)
+            make(self._parent / layout.name, layout)
+            self._of(layout)
 
-    def search(self, text: str, *, limit: int, tenant: str) -> Sequence[Passage]:
-        """The tenant's passages nearest to `text`, best first.
+    def drop(self, name: str) -> None:
+        """See `VectorStore.drop`; where another process has it open, nothing is done."""
+        check_name(name)
+        with self._opening:
+            check_open(is_open=self._is_open)
+            opened = self._opened.pop(name, None)
+            if opened is not None:
+                with opened.writing:
+                    opened.dropped = True
+                    _stop(opened)
+                    opened.shard.close()
+            remove(self._parent / name)
 
-        Each with a score from 0 to 1 that means the same for every question, so that a threshold can be put
-        on it: four fifths are the cosine of question and passage, one fifth their shared words (see `ranking`). What
-        answers a question mostly has 0.45 and more, what has nothing to do with it less than 0.35.
-        """
-        with self._reporting():
-            return ranked(text, self._candidates(text, self._only(tenant)), limit)
+    def layouts(self) -> Sequence[Layout]:
+        """See `VectorStore.layouts`."""
+        check_open(is_open=self._is_open)
+        folders = sorted(self._parent.glob("[!.]*")) if self._parent.is_dir() else []
+        return [layout for layout in map(layout_in, folders) if layout is not None]
 
-    def read(self, ids: Iterable[str], *, tenant: str) -> Sequence[Passage]:
-        """The stored passages of these ids, those that exist, in the order asked, each once."""
-        points = [_point_id(tenant, each) for each in dict.fromkeys(ids)]
-        with self._reporting():
-            passages = self._retrieve(points)
-        return [passages[point] for point in points if point in passages]
+    def upsert(self, layout: Layout, points: Sequence[Point]) -> None:
+        """See `VectorStore.upsert`."""
+        import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
 
-    def upsert(self, passages: Sequence[Passage], *, tenant: str) -> None:
-        """Encode and store passages by id; of two with one id the last counts."""
-        newest = list({passage.id: passage for passage in passages}.values())
-        for start in range(0, len(newest), _PASSAGES_PER_WRITE):
-            part = newest[start : start + _PASSAGES_PER_WRITE]
-            vectors = self._encoder.encode([text_to_encode(passage) for passage in part]).tolist()
-            points = [self._point(*each, tenant) for each in zip(part, vectors, strict=True)]
-            self._write(self._edge.UpdateOperation.upsert_points(points))
+        opened = self._of(layout)
+        stored = [_stored(layout, point) for point in check_points(layout, points)]
+        if stored:
+            _write(opened, [edge.UpdateOperation.upsert_points(stored)])
 
-    def describe(self, passages: Sequence[Passage], *, tenant: str) -> None:
-        """Store the `work` of passages that are there already; nothing is encoded, and none is added."""
-        points = {_point_id(tenant, passage.id): passage.work for passage in passages}
-        with self._reporting():
-            there = {record.id for record in self._shard.retrieve(list(points), with_payload=False, with_vector=False)}
-        by_work: dict[Work, list[qdrant_edge.PointId]] = {}
-        for point, work in points.items():
-            if point in there:
-                by_work.setdefault(work, []).append(point)
-        if by_work:
-            payloads = ((same, {_WORK: _storable_work(work)}) for work, same in by_work.items())
-            self._write(*(self._edge.UpdateOperation.set_payload(same, payload) for same, payload in payloads))
+    def search(self, layout: Layout, queries: Sequence[Query]) -> Sequence[Sequence[Hit]]:
+        """See `VectorStore.search`."""
+        opened = self._of(layout)
+        asked = [_unit_query(layout, query) for query in check_queries(layout, queries)]
+        with _reporting(opened):
+            return _found(opened.shard, asked)
 
-    def delete(self, ids: Iterable[str], *, tenant: str) -> None:
-        """Remove passages by id; an id that is not there is no error."""
-        points: list[qdrant_edge.PointId] = [_point_id(tenant, each) for each in dict.fromkeys(ids)]
-        if points:
-            self._write(self._edge.UpdateOperation.delete_points(points))
+    def read(self, layout: Layout, ids: Iterable[str], *, vectors: bool = False) -> Sequence[Point]:
+        """See `VectorStore.read`."""
+        opened = self._of(layout)
+        asked: list[qdrant_edge.PointId] = [uuid.UUID(each) for each in check_ids(ids)]
+        with _reporting(opened):
+            records = opened.shard.retrieve(asked, with_payload=True, with_vector=vectors)
+        found = {record.id: record for record in records}
+        return [_point(found[each]) for each in asked if each in found]
 
-    def erase(self, ids: Iterable[str], *, tenant: str) -> None:
-        """Remove passages by id, and every byte of what was ever removed or replaced.
+    def set_fields(self, layout: Layout, fields: Mapping[str, Fields]) -> None:
+        """See `VectorStore.set_fields`."""
+        import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
 
-        A copy of the rest takes their place, under a millisecond a passage; who writes waits, who reads does not.
+        opened = self._of(layout)
+        given = check_fields(fields, layout)
+        alike: dict[str, list[qdrant_edge.PointId]] = {}  # one step of the log for all that are told the same
+        for point in self.read(layout, given):
+            alike.setdefault(repr(given[point.id]), []).append(uuid.UUID(point.id))
+        if alike:
+            steps = ((points, given[str(points[0])]) for points in alike.values())
+            _write(opened, [edge.UpdateOperation.set_payload(points, dict(said)) for points, said in steps])
+
+    def delete(self, layout: Layout, ids: Iterable[str]) -> None:
+        """See `VectorStore.delete`."""
+        import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
+
+        opened = self._of(layout)
+        asked: list[qdrant_edge.PointId] = [uuid.UUID(each) for each in check_ids(ids)]
+        if asked:
+            _write(opened, [edge.UpdateOperation.delete_points(asked)])
+
+    def delete_where(self, layout: Layout, where: Filter) -> None:
+        """See `VectorStore.delete_where`."""
+        import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
+
+        opened = self._of(layout)
+        asked = _filter(check_filter(layout, where))
+        _write(opened, [edge.UpdateOperation.delete_points_by_filter(asked)])
+
+    def erase(self, layout: Layout, ids: Iterable[str]) -> None:
+        """See `VectorStore.erase`.
+
+        A copy of the rest takes their place, under a millisecond a point; who writes waits, who reads does not.
         A search index is not copied: `optimize` builds it again.
         """
-        with self._writing, self._reporting():
-            self._marker, self._shard = _rewrite(self.folder, self._marker, self._shard, _point_ids(tenant, ids))
-            _remove_other_shards(self.folder, self._marker)  # whoever still reads the old one has it open
+        opened = self._of(layout)
+        erased = frozenset(uuid.UUID(each) for each in check_ids(ids))
+        with opened.writing, _reporting(opened):
+            self._check_open()
+            if opened.dropped:
+                raise _gone(opened)
+            _stop(opened)  # what is built holds what is erased
+            opened.marker, opened.shard = rewrite(opened.folder, opened.marker, opened.shard, erased, self._check_open)
+            remove_other_shards(opened.folder, opened.marker)  # whoever still reads the old one has it open
 
-    def count(self, *, tenant: str) -> int:
-        """How many passages the tenant has."""
-        with self._reporting():
-            return self._shard.count(self._edge.CountRequest(filter=self._only(tenant)))
+    def count(self, layout: Layout, where: Filter = EVERYTHING) -> int:
+        """See `VectorStore.count`."""
+        import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
 
-    def ids(self, *, tenant: str) -> Iterator[str]:
-        """The ids of all passages of the tenant, in no particular order."""
-        start: qdrant_edge.PointId | None = None
-        while True:
-            page = self._edge.ScrollRequest(
-                offset=start, limit=_IDS_PER_PAGE, filter=self._only(tenant), with_payload=["id"], with_vector=False
-            )
-            with self._reporting():
-                points, start = self._shard.scroll(page)
-            yield from (str((point.payload or {})["id"]) for point in points)
-            if start is None:
-                return
+        opened = self._of(layout)
+        asked = _filter(check_filter(layout, where))
+        with _reporting(opened):
+            return opened.shard.count(edge.CountRequest(exact=True, filter=asked))
 
-    def optimize(self) -> None:
-        """Build the search index, where there is enough to be worth one, and drop what was deleted.
+    def scroll(
+        self,
+        layout: Layout,
+        where: Filter = EVERYTHING,
+        *,
+        after: str = "",
+        limit: int = SCROLL_POINTS,
+        vectors: bool = False,
+    ) -> Sequence[Point]:
+        """See `VectorStore.scroll`."""
+        import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
 
-        Takes a minute or more for 100,000 passages: from a command or a schedule, never in a request.
+        opened = self._of(layout)
+        check_page(after, limit)
+        page = edge.ScrollRequest(
+            offset=uuid.UUID(after) if after else None,
+            limit=limit + bool(after),  # it begins with the one that it is after
+            filter=_filter(check_filter(layout, where)),
+            with_payload=True,
+            with_vector=vectors,
+        )
+        with _reporting(opened):
+            records, _ = opened.shard.scroll(page)
+        return [_point(record) for record in records if str(record.id) > after][:limit]
+
+    def optimize(self, layout: Layout) -> None:
+        """See `VectorStore.optimize`: minutes for a million points, in a process of its own.
+
+        It is built on a copy, to which is done what was written meanwhile before it takes the place of what is used
+        now. Who writes waits for the copying, and at the end; who reads waits for nothing. An erasure meanwhile makes
+        the copy worthless: then it is built again. Nothing is done where few points were stored since the last time.
+
+        Raises:
+            RefusedError: The disk has no room for it, or it could not be built; the collection is as it was.
         """
-        with self._reporting():
-            self._shard.optimize()
+        opened = self._of(layout)
+        with opened.indexing:
+            while self._wants_index(opened) and not self._index(opened):
+                pass
+
+    def _wants_index(self, opened: _Opened) -> bool:
+        with opened.writing, _reporting(opened):
+            check_open(is_open=self._is_open)
+            return not opened.dropped and is_wanted(opened.shard, opened.marker)
+
+    def _index(self, opened: _Opened) -> bool:
+        """Whether an index was built, and the collection did not become another one meanwhile."""
+        try:
+            building = self._begun(opened)
+            return building is not None and self._ended(opened, building)
+        finally:
+            with opened.writing:
+                opened.building = None
+                if self._is_there(opened):  # else what is there now may be somebody else's
+                    remove_other_shards(opened.folder, opened.marker)  # whoever still reads the old one has it open
+
+    def _begun(self, opened: _Opened) -> _Building | None:
+        """Begin to build an index over what the collection holds now; None where it is gone or closed."""
+        with opened.writing, _reporting(opened):
+            if not self._is_there(opened):
+                return None
+            opened.shard.flush()
+            try:
+                copy = copied(opened.folder, opened.marker, self._check_open)
+                builder = begin(opened.folder / copy.shard)
+            except OSError as error:
+                raise RefusedError(
+                    f"{opened.folder} cannot be copied for its search index ({error.strerror or error}): the "
+                    "collection is as it was; where the disk is full, free some"
+                ) from error
+            opened.building = _Building(opened.marker, copy, builder)
+            return opened.building
+
+    def _ended(self, opened: _Opened, building: _Building) -> bool:
+        """Whether an index was built, of a collection that is still what it was."""
+        try:
+            end(building.builder)
+            built = open_shard(opened.folder, building.copy)
+        except RefusedError:
+            with opened.writing:
+                if self._is_there(opened) and opened.marker == building.of:
+                    raise
+                return False
+        with opened.writing, _reporting(opened):
+            if not self._is_there(opened) or opened.marker != building.of:
+                built.close()
+                return False
+            opened.marker, opened.shard = _with_what_was_written(opened.folder, building, built), built
+            return True
 
     def close(self) -> None:
-        """Release the folder; what was stored is on disk. Closing again does nothing."""
-        self._closed = True
-        self._shard.close()
+        """See `VectorStore.close`: who erases or builds an index is cut off, which leaves the collection as it was."""
+        with self._opening:
+            self._is_open = False
+            for opened in self._opened.values():
+                with opened.writing:
+                    _stop(opened)
+                    opened.shard.close()
+            self._opened.clear()
 
-    def _candidates(self, text: str, tenant: "qdrant_edge.Filter") -> list[Candidate]:
-        """What the searches by meaning and by words bring, each passage with its score in both."""
-        vector: list[float] = self._encoder.encode([question_to_encode(text)])[0].tolist()
-        # A word is rare or common among the tenant's own passages: those of others change nothing.
-        rarity = self._edge.SearchParams(idf=self._edge.IdfParams(corpus=tenant))
-        by_meaning = _Search(self._edge.Query.Nearest(vector, using=_DENSE), tenant)
-        by_words = _Search(self._edge.Query.Nearest(self._terms(text), using=_TERMS), tenant, rarity)
+    def _is_there(self, opened: _Opened) -> bool:
+        """Whether a collection is still in use here; then it stays so for whoever holds its `writing`."""
+        return self._is_open and not opened.dropped
 
-        near, sharing = self._found(by_meaning), self._found(by_words)
-        near |= self._found(by_meaning, among=sharing.keys() - near.keys())
-        sharing |= self._found(by_words, among=near.keys() - sharing.keys())
-        return [
-            Candidate(_passage(point), point.score, sharing[id_].score if id_ in sharing else 0.0)
-            for id_, point in near.items()
-        ]
+    def _check_open(self) -> None:
+        check_open(is_open=self._is_open)
 
-    def _terms(self, question: str) -> "qdrant_edge.SparseVector":
-        """The question's words with weight 1, and related words with less."""
-        weights = dict.fromkeys(self._bm25.embed_query(_storable(words_of_question(question))).indices, 1.0)
-        for word, weight in related_words(question).items():
-            for term in self._bm25.embed_query(word).indices:
-                weights[term] = max(weight, weights.get(term, 0.0))
-        return self._edge.SparseVector(list(weights.keys()), list(weights.values()))
+    def _of(self, layout: Layout) -> _Opened:
+        check_open(is_open=self._is_open)
+        opened = self._opened.get(layout.name) or self._open(layout)
+        check_same(layout, opened.layout)
+        return opened
 
-    def _found(
-        self, search: "_Search", *, among: Collection["qdrant_edge.PointId"] | None = None
-    ) -> dict["qdrant_edge.PointId", "qdrant_edge.ScoredPoint"]:
-        """A search's best points; or, of the given ones, those that it finds at all."""
-        if among is not None and not among:
-            return {}
-        chosen = [] if among is None else [self._edge.HasIdCondition(set(among))]
-        request = self._edge.QueryRequest(
-            query=search.query,
-            params=search.params,
-            filter=self._edge.Filter(must=[search.tenant, *chosen]),
-            limit=_CANDIDATES if among is None else len(among),
-            with_payload=True,
-        )
-        return {point.id: point for point in self._shard.query(request)}
-
-    def _retrieve(self, points: Iterable[uuid.UUID]) -> dict["qdrant_edge.PointId", Passage]:
-        records = self._shard.retrieve(list(points), with_payload=True, with_vector=False)
-        return {record.id: _passage(record) for record in records}
-
-    def _point(self, passage: Passage, vector: list[float], tenant: str) -> "qdrant_edge.Point":
-        terms = self._bm25.embed_document(_storable(words_of_passage(passage)))
-        payload = {
-            **{field: _storable(getattr(passage, field)) for field in _PASSAGE_FIELDS},
-            _WORK: _storable_work(passage.work),
-            "tenant": _storable(tenant),
-            "encoder": self._encoder.version,
-        }
-        return self._edge.Point(_point_id(tenant, passage.id), {_DENSE: vector, _TERMS: terms}, payload)
-
-    def _only(self, tenant: str) -> "qdrant_edge.Filter":
-        matching = self._edge.MatchValue(_storable(tenant))
-        return self._edge.Filter(must=[self._edge.FieldCondition("tenant", match=matching)])
-
-    def _write(self, *operations: "qdrant_edge.UpdateOperation") -> None:
-        _look_for_room(self.folder)
-        with self._writing, self._reporting():
-            for operation in operations:
-                self._shard.update(operation)
-            self._shard.flush()
-
-    @contextmanager
-    def _reporting(self) -> Iterator[None]:
-        """Edge's errors, as the collection's own."""
-        try:
-            yield
-        except TroupeError:
-            raise
-        except BaseException as error:
-            if not _is_of_edge(error):
-                raise
-            closed = " (it is closed)" if self._closed else ""
-            raise CollectionError(f"the collection in {self.folder}{closed} failed: {error}") from error
+    def _open(self, layout: Layout) -> _Opened:
+        folder = self._parent / layout.name
+        with self._opening:
+            if layout.name not in self._opened:
+                found = layout_in(folder)
+                if found is None:
+                    raise no_such_collection(layout.name)
+                check_same(layout, found)  # before anything of it is changed
+                marker, shard = load(folder)
+                self._opened[layout.name] = _Opened(folder, found, marker, shard)
+            return self._opened[layout.name]
 
 
-def physical_name(name: str, version: int, encoder: Encoder) -> str:
-    """The folder of one version of a collection: its name carries the encoder, so that two never meet."""
-    if not _NAME.fullmatch(name):
-        raise CollectionError(
-            f"{name!r} is no collection's name: expected 1 to 63 of a-z, 0-9, - and _, a letter or digit first"
-        )
-    tag = re.sub(r"[^a-z0-9.-]+", "-", encoder.version.lower())
-    return f"{name}_v{version}_{tag}"
+def _write(opened: _Opened, operations: "Sequence[qdrant_edge.UpdateOperation]") -> None:
+    look_for_room(opened.folder)
+    with opened.writing, _reporting(opened):
+        for operation in operations:
+            opened.shard.update(operation)
+            if opened.building is not None:
+                opened.building.since.append(operation)
+        opened.shard.flush()
 
 
-def erase_apart(folder: Path, ids: Iterable[str], *, tenant: str) -> None:
-    """See `EdgeCollection.erase`, for a collection that nobody has open; without its folder, nothing is there.
+def _stop(opened: _Opened) -> None:
+    """End whoever builds an index, so that no file of the copy is touched any more."""
+    if opened.building is not None:
+        stop(opened.building.builder)
 
-    Raises:
-        CollectionError: Another process has it open, or it is damaged.
-    """
-    if not folder.exists():
-        return
-    marker = read_marker(folder)
-    old = _load(folder, marker)
+
+def _with_what_was_written(folder: Path, building: _Building, built: "qdrant_edge.EdgeShard") -> Marker:
+    """Do to the indexed copy what was done since, and let the collection be that."""
+    found = built.info()
+    for operation in building.since:
+        built.update(operation)
+    built.flush()
+    marker = msgspec.structs.replace(building.copy, indexed=found.points_count, counted=found.indexed_vectors_count)
+    replace_marker(folder, marker)
+    return marker
+
+
+def _gone(opened: _Opened) -> NoSuchCollectionError:
+    return NoSuchCollectionError(f"the collection {opened.layout.name} was dropped meanwhile")
+
+
+@contextmanager
+def _reporting(opened: _Opened) -> Iterator[None]:
+    """Edge's errors, as the port's own."""
     try:
-        marker, shard = _rewrite(folder, marker, old, _point_ids(tenant, ids))
-        shard.close()
-    finally:
-        old.close()
-    _remove_other_shards(folder, marker)
-
-
-def _rewrite(
-    folder: Path, marker: Marker, old: "qdrant_edge.EdgeShard", erased: Collection[uuid.UUID]
-) -> tuple[Marker, "qdrant_edge.EdgeShard"]:
-    """Copy a shard without some of its points; the marker names the copy once that is whole and on disk."""
-    import qdrant_edge as edge  # noqa: PLC0415 - as in EdgeCollection
-
-    _look_for_room(folder, _allocated(folder / marker.shard))
-    named = msgspec.structs.replace(marker, shard=f"{_SHARD_FOLDER}-{uuid.uuid4().hex[:8]}")
-    shard = _new_shard(folder, named)
-    start: qdrant_edge.PointId | None = None
-    while True:
-        page = edge.ScrollRequest(offset=start, limit=_IDS_PER_PAGE, with_payload=True, with_vector=True)
-        found, start = old.scroll(page)
-        kept = [edge.Point(each.id, each.vector or {}, each.payload) for each in found if each.id not in erased]
-        if kept:
-            shard.update(edge.UpdateOperation.upsert_points(kept))
-        if start is None:
-            break
-    shard.flush()
-    _replace_marker(folder, named)
-    return named, shard
-
-
-def _new_shard(folder: Path, marker: Marker) -> "qdrant_edge.EdgeShard":
-    import qdrant_edge as edge  # noqa: PLC0415 - as in EdgeCollection
-
-    path = folder / marker.shard
-    path.mkdir()
-    shard = edge.EdgeShard.create(
-        str(path),
-        edge.EdgeConfig(
-            vectors={_DENSE: edge.EdgeVectorParams(size=marker.dimension, distance=edge.Distance.Cosine)},
-            sparse_vectors={_TERMS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
-        ),
-    )
-    shard.update(edge.UpdateOperation.create_field_index("tenant", edge.KeywordIndexParams(is_tenant=True)))
-    return shard
-
-
-def _replace_marker(folder: Path, marker: Marker) -> None:
-    draft = folder / f"{_MARKER_FILE}.draft"
-    with draft.open("wb") as file:
-        file.write(msgspec.json.encode(marker))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(folder / _MARKER_FILE)
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
-def _remove_other_shards(folder: Path, marker: Marker) -> None:
-    """What an erasure replaced, or what one that was cut short had copied."""
-    for path in folder.glob(f"{_SHARD_FOLDER}*"):
-        if path.name != marker.shard:
-            shutil.rmtree(path)
-
-
-def _create(folder: Path, marker: Marker) -> None:
-    """Make an empty collection; it appears under its name only when it is whole."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _look_for_room(folder.parent)
-        draft = Path(tempfile.mkdtemp(prefix=_draft_prefix(folder), dir=folder.parent))
-    except OSError as error:
-        raise CollectionError(
-            f"no collection can be made in {folder.parent} ({error.strerror or error}): mend that and try again"
-        ) from error
-    shard = _new_shard(draft, marker)
-    shard.flush()
-    shard.close()
-    (draft / _MARKER_FILE).write_bytes(msgspec.json.encode(marker))
-    try:
-        draft.rename(folder)
-    except OSError:  # another process made it meanwhile
-        shutil.rmtree(draft)
-
-
-def check_collection(folder: Path) -> None:
-    """Raise CollectionError unless this folder holds a collection that can be opened; nobody else may have it open."""
-    _load(folder, read_marker(folder)).close()
-
-
-def _draft_prefix(folder: Path) -> str:
-    return f".{folder.name}.draft-"
-
-
-def _remove_drafts(folder: Path) -> None:
-    """What a process that died while it made this collection left beside it."""
-    for draft in folder.parent.glob(f"{_draft_prefix(folder)}*"):
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def read_marker(folder: Path) -> Marker:
-    """What a collection's folder was made for; raises CollectionError where it does not say."""
-    try:
-        return decoder(Marker).decode((folder / _MARKER_FILE).read_bytes())
-    except (OSError, msgspec.MsgspecError) as error:
-        raise CollectionError(
-            f"{folder} is not a whole collection ({error}): move it away and index its documents again"
-        ) from error
-
-
-def _check(folder: Path, wanted: Marker) -> Marker:
-    found = read_marker(folder)
-    if found.format > wanted.format:
-        raise CollectionError(
-            f"{folder} has format {found.format}, this Troupe knows up to {wanted.format}: use a newer Troupe"
-        )
-    if (found.format, found.encoder, found.dimension) != (wanted.format, wanted.encoder, wanted.dimension):
-        raise CollectionError(
-            f"{folder} was made with encoder {found.encoder} ({found.dimension} dimensions, format "
-            f"{found.format}), expected {wanted.encoder} ({wanted.dimension}, format {wanted.format}): ask for "
-            "another version number of the collection and index its documents into that"
-        )
-    return found
-
-
-def _load(folder: Path, marker: Marker) -> "qdrant_edge.EdgeShard":
-    import qdrant_edge as edge  # noqa: PLC0415 - as in EdgeCollection
-
-    try:
-        return edge.EdgeShard.load(str(folder / marker.shard))
+        yield
+    except TroupeError:
+        raise
     except BaseException as error:
-        if not _is_of_edge(error):
+        if not is_of_edge(error):
             raise
-        if "WouldBlock" in str(error):
-            raise CollectionError(
-                f"{folder} is in use by another process (or is open twice in this one): stop that one first"
-            ) from error
-        _look_for_room(folder)  # moving the collection away would mend nothing
-        raise CollectionError(
-            f"{folder} cannot be opened ({error}): move it away and index its documents again"
-        ) from error
+        if opened.dropped:
+            raise _gone(opened) from error
+        raise VectorStoreError(f"the collection in {opened.folder} failed, or was closed: {error}") from error
 
 
-def _is_of_edge(error: BaseException) -> bool:
-    """Its errors are plain ones; what it does not expect of a damaged file is a panic, which is no `Exception`."""
-    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+def _stored(layout: Layout, point: Point) -> "qdrant_edge.Point":
+    import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
+
+    terms = edge.SparseVector(list(point.terms.indices), list(point.terms.weights))
+    vectors = {DENSE: _unit(layout, point.vector).tolist(), TERMS: terms}
+    return edge.Point(uuid.UUID(point.id), vectors, dict(point.fields))
 
 
-def _look_for_room(folder: Path, beside: int = 0) -> None:
-    free, wanted = shutil.disk_usage(folder).free, _ROOM_BYTES + beside
-    if free < wanted:
-        raise CollectionError(
-            f"the disk of {folder} has {free / 1024**2:.0f} MB left, and {wanted // 1024**2} MB are wanted: free some"
+def _unit_query(layout: Layout, query: Query) -> Query:
+    return msgspec.structs.replace(query, vector=_unit(layout, query.vector))
+
+
+def _unit(layout: Layout, vector: Vector | None) -> "NDArray[np.float32]":
+    """At unit length for the cosine: Edge takes a very short vector as it is."""
+    import numpy as np  # noqa: PLC0415 - as in functions.ports.encoders
+
+    given = np.asarray(vector, np.float64)
+    return (given / np.linalg.norm(given) if layout.distance == "cosine" else given).astype(np.float32)
+
+
+def _point(record: "qdrant_edge.Record") -> Point:
+    if record.vector is None:
+        return Point(id=str(record.id), fields=record.payload or {})
+    import numpy as np  # noqa: PLC0415 - as in functions.ports.encoders
+
+    vectors: Mapping[str, Any] = dict(record.vector)  # type: ignore[arg-type]  # all of them are named
+    terms = vectors.get(TERMS)
+    return Point(
+        id=str(record.id),
+        vector=np.array(vectors[DENSE], np.float32),
+        terms=Terms(tuple(terms.indices), tuple(terms.values)) if terms is not None else Terms(),
+        fields=record.payload or {},
+    )
+
+
+def _found(shard: "qdrant_edge.EdgeShard", queries: Sequence[Query]) -> list[list[Hit]]:
+    """What is nearest and what shares most words, each with both of its scores: two batches, however many queries."""
+    found = _asked(shard, [each for query in queries for each in (_nearest(query), _sharing(query))])
+    near, sharing = found[::2], found[1::2]
+    missing = [
+        each
+        for query, these, those in zip(queries, near, sharing, strict=True)
+        for each in (
+            _nearest(query, among=those.keys() - these.keys()),
+            _sharing(query, among=these.keys() - those.keys()),
         )
+    ]
+    scored = _asked(shard, missing)
+    return [
+        _hits(_scores(these) | _scores(more), _scores(those) | _scores(fewer), {**these, **those})
+        for these, those, more, fewer in zip(near, sharing, scored[::2], scored[1::2], strict=True)
+    ]
 
 
-def _allocated(folder: Path) -> int:
-    """What the files take on the disk: most of them are larger, with nothing in them yet."""
-    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*"))
+def _asked(
+    shard: "qdrant_edge.EdgeShard", requests: "list[qdrant_edge.QueryRequest]"
+) -> "list[dict[qdrant_edge.PointId, qdrant_edge.ScoredPoint]]":
+    import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
+
+    asked = [request for request in requests if request.limit]  # what asks for nothing is weighed all the same
+    if not asked:
+        return [{} for _ in requests]
+    answers = iter(shard.query_batch(edge.QueryBatchRequest(asked)))
+    return [{point.id: point for point in next(answers)} if request.limit else {} for request in requests]
 
 
-def _point_id(tenant: str, passage_id: str) -> uuid.UUID:
-    """The same for the same passage of the same tenant; the tenant's length keeps the two apart."""
-    return uuid.uuid5(_POINT_IDS, _storable(f"{len(tenant)}:{tenant}{passage_id}"))
+def _nearest(query: Query, among: "Collection[qdrant_edge.PointId] | None" = None) -> "qdrant_edge.QueryRequest":
+    """What is near to a query; or, of points that were found, how near they are."""
+    import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
+
+    rescored = edge.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING)
+    params = edge.SearchParams(hnsw_ef=_WIDTH, quantization=rescored)
+    return _request(query, edge.Query.Nearest(query.vector.tolist(), using=DENSE), among, params)
 
 
-def _point_ids(tenant: str, ids: Iterable[str]) -> frozenset[uuid.UUID]:
-    return frozenset(_point_id(tenant, each) for each in ids)
+def _sharing(query: Query, among: "Collection[qdrant_edge.PointId] | None" = None) -> "qdrant_edge.QueryRequest":
+    """What shares words with a query; or, of points that were found, how many."""
+    import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
+
+    terms = query.terms or Terms()
+    asked = edge.Query.Nearest(edge.SparseVector(list(terms.indices), list(terms.weights)), using=TERMS)
+    rarity = edge.SearchParams(idf=edge.IdfParams(corpus=_filter(query.rarity)))
+    return _request(query, asked, among if terms.indices else (), rarity)
 
 
-def _passage(point: "qdrant_edge.ScoredPoint | qdrant_edge.Record") -> Passage:
-    payload = point.payload or {}
-    fields = {field: payload[field] for field in _PASSAGE_FIELDS}
-    return Passage(**fields, work=msgspec.convert(payload.get(_WORK, {}), Work))
+def _request(
+    query: Query,
+    asked: "qdrant_edge.Query",
+    among: "Collection[qdrant_edge.PointId] | None",
+    params: "qdrant_edge.SearchParams",
+) -> "qdrant_edge.QueryRequest":
+    import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
+
+    if among is None:
+        where, limit = _filter(query.where), query.limit
+    else:
+        where, limit = edge.Filter(must=[edge.HasIdCondition(set(among))]), len(among)
+    return edge.QueryRequest(query=asked, params=params, filter=where, limit=limit, with_payload=among is None)
 
 
-def _storable_work(work: Work) -> dict[str, str | list[str]]:
-    """By field; what is empty is left out."""
-    given: dict[str, str | Sequence[str]] = msgspec.to_builtins(work)
-    return {
-        field: _storable(value) if isinstance(value, str) else [_storable(each) for each in value]
-        for field, value in given.items()
-    }
+def _scores(found: "Mapping[qdrant_edge.PointId, qdrant_edge.ScoredPoint]") -> "dict[qdrant_edge.PointId, float]":
+    return {id_: point.score for id_, point in found.items()}
 
 
-def _storable(text: str) -> str:
-    """The text without lone surrogates, which UTF-8 cannot carry."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+def _hits(
+    near: "Mapping[qdrant_edge.PointId, float]",
+    words: "Mapping[qdrant_edge.PointId, float]",
+    points: "Mapping[qdrant_edge.PointId, qdrant_edge.ScoredPoint]",
+) -> list[Hit]:
+    hits = [
+        Hit(id=str(id_), score=near[id_], words=words.get(id_, 0.0), fields=point.payload or {})
+        for id_, point in points.items()
+        if id_ in near  # else it was removed in between
+    ]
+    return sorted(hits, key=lambda hit: (-hit.score, hit.id))
+
+
+def _filter(where: Filter) -> "qdrant_edge.Filter":
+    import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
+
+    return edge.Filter(
+        must=[_condition(each) for each in where.must] or None,
+        must_not=[_condition(each) for each in where.must_not] or None,
+    )
+
+
+def _condition(condition: Condition) -> "qdrant_edge.FieldCondition":
+    import qdrant_edge as edge  # noqa: PLC0415 - slow, and not for all
+
+    if isinstance(condition, OneOf):
+        return edge.FieldCondition(condition.field, match=edge.MatchAny(list(condition.values)))
+    if isinstance(condition, Equals) and isinstance(condition.value, str):
+        return edge.FieldCondition(condition.field, match=edge.MatchValue(condition.value))
+    if isinstance(condition, Equals):
+        number = float(condition.value)
+        return edge.FieldCondition(condition.field, range=edge.RangeFloat(gte=number, lte=number))
+    bounds = edge.RangeFloat(gt=condition.above, gte=condition.at_least, lt=condition.below, lte=condition.at_most)
+    return edge.FieldCondition(condition.field, range=bounds)

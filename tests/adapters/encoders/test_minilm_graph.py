@@ -12,8 +12,32 @@ import pytest
 
 from functions.adapters.encoders import minilm_graph
 from functions.adapters.encoders.minilm import MiniLM, built_encoder
-from functions.adapters.encoders.minilm_artefact import VERSION, EncoderError
+from functions.adapters.encoders.minilm_artefact import (
+    PRECISIONS,
+    VERSION,
+    W8,
+    Precision,
+    check_folder,
+    verify_folder,
+)
 from functions.errors import TroupeError
+from functions.ports.encoders import EncoderError
+
+#: What a build makes on any machine, to the last byte. Where one changes, the vectors may: it is another version then.
+DIGESTS = {
+    "fp32": {
+        "model.data": "8d7c38d1cd0e6d43c73f8cbad2fa60c8eebb89649c17857a6feb09ead2a9b4bf",
+        "model.onnx": "00f6f98dee27d11f3c18ae9faae77ce397720ba2d48671330ba512b955371eec",
+        "tokenizer.json": "7ca9757fe3d5d0ce6996fecf2f7f4736bf6580dc7859fdd338647fef42eaef41",
+        "vocabulary.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+    },
+    "w8": {
+        "model.data": "587fecafbf5a532502df5e3e8cab44293ff8a7c10a93d233514c823bb7bef191",
+        "model.onnx": "fba7bb0626840b70291ad5108685933c93856999e188397aed6b6c01a221e326",
+        "tokenizer.json": "7ca9757fe3d5d0ce6996fecf2f7f4736bf6580dc7859fdd338647fef42eaef41",
+        "vocabulary.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +57,43 @@ def replace(file: Path, content: bytes) -> None:
     file.write_bytes(content)
 
 
-def test_two_builds_are_the_same_byte_for_byte(built: Path, tmp_path: Path) -> None:
-    again = tmp_path / "again"
-    minilm_graph.build(again)
-    names = sorted(file.name for file in built.iterdir())
-    assert names == sorted(file.name for file in again.iterdir())
-    assert names == ["encoder.json", "model.data", "model.onnx", "tokenizer.json"]
-    for name in names:
-        assert (built / name).read_bytes() == (again / name).read_bytes()
+@pytest.mark.parametrize("precision", PRECISIONS, ids=lambda each: each.name)
+def test_two_builds_are_the_same_byte_for_byte_and_those_of_every_other_machine(
+    tmp_path: Path, precision: Precision
+) -> None:
+    for name in ("one", "two"):
+        minilm_graph.build(tmp_path / name, precision)
+        found = verified_digests(tmp_path / name, precision)
+        assert found == DIGESTS[precision.name]
+    markers = {(tmp_path / name / "encoder.json").read_bytes() for name in ("one", "two")}
+    assert len(markers) == 1
+
+
+def verified_digests(folder: Path, precision: Precision) -> dict[str, str]:
+    verify_folder(folder, precision.version)
+    return check_folder(folder, precision.version).digests
+
+
+def test_each_precision_has_a_version_and_a_folder_of_its_own(tmp_path: Path) -> None:
+    versions = [built_encoder(tmp_path, precision=each, threads=1).version for each in PRECISIONS]
+    assert versions == ["all-minilm-l6-v2.53aa5117.fp32.mean", "all-minilm-l6-v2.53aa5117.w8.mean"]
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == versions
+
+
+def test_a_folder_of_one_precision_is_refused_as_another(built: Path) -> None:
+    with pytest.raises(EncoderError, match=r"holds the encoder .*\.fp32\.mean, expected .*\.w8\.mean"):
+        MiniLM(built, precision=W8)
+
+
+def test_a_folder_of_before_a_file_was_added_is_built_anew(built: Path, tmp_path: Path) -> None:
+    folder = copied(built, tmp_path)
+    marker = json.loads((folder / "encoder.json").read_bytes())
+    del marker["sizes"]["vocabulary.txt"]
+    replace(folder / "encoder.json", json.dumps(marker).encode())
+    (folder / "vocabulary.txt").unlink()
+    with pytest.raises(EncoderError, match=r"built without vocabulary\.txt"):
+        MiniLM(folder)
+    assert built_encoder(tmp_path, threads=1).encode(["text"]).shape == (1, 384)
 
 
 def test_a_build_leaves_nothing_beside_its_folder(built: Path) -> None:
@@ -81,7 +134,7 @@ def test_a_whole_encoder_is_not_built_again(built: Path, tmp_path: Path, monkeyp
     assert built_encoder(tmp_path, threads=1).version == VERSION
 
 
-@pytest.mark.parametrize("name", ["encoder.json", "model.data", "model.onnx", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["encoder.json", "model.data", "model.onnx", "tokenizer.json", "vocabulary.txt"])
 def test_a_folder_with_a_file_cut_short_is_refused(built: Path, tmp_path: Path, name: str) -> None:
     file = copied(built, tmp_path) / name
     replace(file, file.read_bytes()[:100])

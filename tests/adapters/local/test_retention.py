@@ -1,6 +1,7 @@
 """What was said and settled is gone after 30 days; what is still open stays."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
 
@@ -125,5 +126,20 @@ def test_a_process_at_work_sweeps_again_and_again(process: Opens) -> None:
             until = time.monotonic() + PATIENCE_S
             while troupe.store.read("SELECT 1 FROM request"):
                 assert time.monotonic() < until, "nobody swept"
+    finally:
+        sweeper.stop()
+
+
+def test_a_process_at_work_removes_what_expired_elsewhere_and_goes_on_after_an_error(process: Opens) -> None:
+    troupe = process(SINGLE)
+    called = threading.Event()
+
+    def fail() -> None:
+        raise OSError("it is away")
+
+    sweeper = Sweeper(troupe.store, troupe.blobs, troupe.clock, expiring=[fail, called.set])
+    sweeper.start()
+    try:
+        assert called.wait(PATIENCE_S), "nobody swept"
     finally:
         sweeper.stop()

@@ -54,7 +54,7 @@ def binding(troupe: Harness, conversation: str = "c1", request: str = "r1") -> B
 
 def upsert_of(memories: MemoryCollection, holding: Holding, bound: Binding) -> LocalUpsert:
     time = Time(bound.until, lambda: bound.until - timedelta(seconds=1))
-    return LocalUpsert(holding, TenantUpsert(memories, "default", time), memories.physical_name, bound)
+    return LocalUpsert(holding, TenantUpsert(memories, "default", time), memories.key, bound)
 
 
 def fact(text: str = "a fact", name: str = "f") -> Passage:
@@ -68,7 +68,7 @@ class Shelf:
         self.memories = memories
 
     def erase(self, collection: str, ids: set[str], *, tenant: str) -> None:
-        assert collection == self.memories.physical_name
+        assert collection == self.memories.key
         self.memories.erase(ids, tenant=tenant)
 
 

@@ -4,23 +4,22 @@ from pathlib import Path
 
 import pytest
 
-# The encoder beside these tests is imported by name: tests are no package.
+# What is beside these tests is imported by name: tests are no package.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from bag_of_words import BagOfWords
+from edge_points import LAYOUT
 
-from functions.adapters.vectors.qdrant_edge import EdgeCollection
+from functions.adapters.vectors.qdrant_edge import EdgeStore
 
 
 @pytest.fixture
-def open_collection(tmp_path: Path) -> Iterator[Callable[..., EdgeCollection]]:
-    """Opens a collection in this test's folder, and closes it at the end."""
-    opened: list[EdgeCollection] = []
+def open_store(tmp_path: Path) -> Iterator[Callable[[], EdgeStore]]:
+    """Opens the store in this test's folder, and closes it at the end."""
+    opened: list[EdgeStore] = []
 
-    def open_one(*, name: str = "documents", version: int = 1, encoder: BagOfWords | None = None) -> EdgeCollection:
-        collection = EdgeCollection(tmp_path, name=name, version=version, encoder=encoder or BagOfWords())
-        opened.append(collection)
-        return collection
+    def open_one() -> EdgeStore:
+        opened.append(EdgeStore(tmp_path))
+        return opened[-1]
 
     yield open_one
     for each in opened:
@@ -28,5 +27,8 @@ def open_collection(tmp_path: Path) -> Iterator[Callable[..., EdgeCollection]]:
 
 
 @pytest.fixture
-def collection(open_collection: Callable[..., EdgeCollection]) -> EdgeCollection:
-    return open_collection()
+def edge(open_store: Callable[[], EdgeStore]) -> EdgeStore:
+    """With an empty collection."""
+    store = open_store()
+    store.create(LAYOUT)
+    return store

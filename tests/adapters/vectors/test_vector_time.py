@@ -7,10 +7,19 @@ import pytest
 from harness import START, Clock
 from memory_collection import DOCUMENTS, MemoryCollection
 
-from functions.adapters.vectors.bound import OutOfTimeError, TenantLookup, TenantSearch, TenantUpsert, Time
+from functions.adapters.vectors.bound import (
+    OutOfTimeError,
+    TenantLookup,
+    TenantRemove,
+    TenantSearch,
+    TenantUpsert,
+    Time,
+)
 
 CALLS: dict[str, Callable[[MemoryCollection, Time], object]] = {
     "search": lambda collection, time: TenantSearch(collection, "default", time).find("sort"),
+    "search each": lambda collection, time: TenantSearch(collection, "default", time).find_each(["sort", "heap"]),
+    "remove": lambda collection, time: TenantRemove(collection, "default", time).delete([DOCUMENTS[0].id]),
     "lookup": lambda collection, time: TenantLookup(collection, "default", time).read([DOCUMENTS[0].id]),
     "upsert": lambda collection, time: TenantUpsert(collection, "default", time).upsert(DOCUMENTS),
 }

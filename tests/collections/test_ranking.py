@@ -1,6 +1,6 @@
 import pytest
 
-from functions.adapters.vectors.ranking import (
+from functions.collections.ranking import (
     Candidate,
     question_to_encode,
     ranked,

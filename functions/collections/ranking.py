@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from functions.events.common import Passage
+from functions.ports.personal import TOKEN
 from functions.runtime.text import HUMP
 
 # A docstring says in its first lines what the thing is for; what follows blurs the vector and costs time.
@@ -37,6 +38,17 @@ _ATTRIBUTE_PENALTY: Final = 0.04
 # (`json.decoder.JSONDecodeError` for `json.JSONDecodeError`), where that is no everyday word.
 _NAMED_BONUS: Final = 0.1
 _NAMESAKE_BONUS: Final = 0.05
+# For a passage with a token of the question: no encoder knows one from another, so that their cosine says nothing.
+_TOKEN_BONUS: Final = 0.1
+# What an encoder reads in the place of a token.
+_KINDS: Final = {
+    "EMAIL": "email address",
+    "PHONE": "phone number",
+    "CARD": "card number",
+    "IBAN": "bank account",
+    "IP": "IP address",
+    "ID": "identity number",
+}
 
 #: The source of passages that are docstrings, before their module.
 _PYTHON: Final = "python:"
@@ -61,20 +73,21 @@ class Candidate:
 
 def ranked(question: str, candidates: Iterable[Candidate], limit: int) -> list[Passage]:
     """The `limit` best passages with their scores, best first; equal scores in the order of their ids."""
-    named = _named(question)
-    scored = [msgspec.structs.replace(each.passage, score=_score(each, named)) for each in candidates]
+    named, tokens = _named(question), TOKEN.findall(question[:_ASKED_CHARACTERS])
+    scored = [msgspec.structs.replace(each.passage, score=_score(each, named, tokens)) for each in candidates]
     return sorted(scored, key=lambda passage: (-passage.score, passage.id))[: max(limit, 0)]
 
 
-def _score(candidate: Candidate, named: Collection[str]) -> float:
+def _score(candidate: Candidate, named: Collection[str], tokens: Collection[str]) -> float:
     """From 0 to 1, the same for every question: four fifths of the cosine, one fifth for the shared words.
 
-    A name that the question spells out adds to it; being a member takes a little away.
+    A name that the question spells out adds to it, and so does a token; being a member takes a little away.
     """
     words = candidate.bm25 / (candidate.bm25 + _HALF)
     fit = (1 - _WORDS_SHARE) * candidate.cosine + _WORDS_SHARE * words
     name_bonus = max((_bonus(candidate.passage.name, each) for each in named), default=0.0)
-    return min(max(fit + name_bonus - _penalty(candidate.passage), 0.0), 1.0)
+    token_bonus = _TOKEN_BONUS if any(each in candidate.passage.text for each in tokens) else 0.0
+    return min(max(fit + name_bonus + token_bonus - _penalty(candidate.passage), 0.0), 1.0)
 
 
 def _penalty(passage: Passage) -> float:
@@ -104,12 +117,12 @@ def text_to_encode(passage: Passage) -> str:
     """The name and what is said about it; a call's signature, mostly punctuation, only takes up room."""
     docstring = passage.source.startswith(_PYTHON)
     limit = _ENCODED_CHARACTERS_OF_DOCSTRINGS if docstring else _ENCODED_CHARACTERS
-    return f"{passage.name}: {_without_signature(passage)}"[:limit]
+    return _without_tokens(f"{passage.name}: {_without_signature(passage)}")[:limit]
 
 
 def question_to_encode(question: str) -> str:
     """The question with the words of its identifiers apart: `wait_for` as `wait for`."""
-    return _apart(question[:_ASKED_CHARACTERS])
+    return _apart(_without_tokens(question[:_ASKED_CHARACTERS]))
 
 
 def words_of_passage(passage: Passage) -> str:
@@ -157,6 +170,11 @@ def _is_member(passage: Passage) -> bool:
 def _with_words(text: str) -> str:
     split = (_apart(each) for each in _IDENTIFIER.findall(text))
     return " ".join([text, *(each for each in split if " " in each)])
+
+
+def _without_tokens(text: str) -> str:
+    """What each token stands for in its place: it would take the room of twenty words, and mean none."""
+    return TOKEN.sub(lambda token: _KINDS[token[0][1:].partition("-")[0]], text)
 
 
 def _apart(text: str) -> str:

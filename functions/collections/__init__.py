@@ -1,0 +1,1 @@
+"""Collections of passages over vector stores, encoders and the catalog: what agents search and fill by text."""
