@@ -48,15 +48,16 @@ def keeping(home: Path) -> Iterator[Keeping]:
 
     Raises:
         PersonalDataError: Personal data is to be taken out of texts, and cannot be: its key is missing.
+        VectorSettingsError: The environment names a vector store that cannot be used.
         TroupeError: The store is damaged, or the folder cannot be used.
     """
     with ExitStack() as closing_all:
         at_work = _at_work(home, closing_all)
         store = closing_all.enter_context(closing(Store(home)))
         encoders = closing_all.enter_context(closing(registered(home, os.environ)))
-        kept = None
+        vectors, kept = vector_settings(os.environ), None
         if not at_work:
-            personal, vectors = opened_tokenizer(personal_settings(os.environ), store), vector_settings(os.environ)
+            personal = opened_tokenizer(personal_settings(os.environ), store)
             shelf = closing_all.enter_context(
                 closing(Shelf(store, encoders, encoders.carried[0], personal=personal, vectors=vectors))
             )
@@ -64,7 +65,9 @@ def keeping(home: Path) -> Iterator[Keeping]:
             for entry in shelf.catalog.entries():
                 made(entry, catalog=shelf.catalog, store=shelf.vectors)  # where a command was cut off
         living = store.member.living
-        yield Keeping(home, LocalCatalog(store), encoders, kept, at_work, store.clock, lambda: living().values())
+        yield Keeping(
+            home, LocalCatalog(store, vectors.place), encoders, kept, at_work, store.clock, lambda: living().values()
+        )
 
 
 def _at_work(home: Path, closing_all: ExitStack) -> str:

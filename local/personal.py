@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 import msgspec
 
 from functions.adapters.local.store import Store
-from functions.adapters.local.vault import LocalVault, keep_key, key_of
+from functions.adapters.local.vault import LocalVault, keep_key, key_of, seals_in
 from functions.adapters.models.settings import ModelSettingsError, Secret
 from functions.ports.personal import PersonalDataError
 
@@ -158,6 +158,12 @@ def _keep_to(keys: "Sequence[Key]", store: Store) -> None:
         raise PersonalDataError(
             f"the tokens in the store are of the key {known.hex()}, and {_shown(keys)} would make others, which find "
             f"none of them: {_BRING_BACK}"
+        )
+    given = {key.id for key in keys}
+    if lacking := sorted(seal.hex() for seal in seals_in(store, store.clock(), len(keys[0].id)) - given):
+        raise PersonalDataError(
+            f"originals in the store are sealed with the key {' and '.join(lacking)}, which is not given: name it in "
+            f"{KEY} after the new one, env:NEW,env:OLD, until they have expired"
         )
     if known != keys[0].id:
         keep_key(store, keys[0].id)

@@ -5,9 +5,9 @@ from contextlib import closing, contextmanager
 
 from functions.adapters.encoders.registry import CarriedEncoders
 from functions.adapters.local.blobs import LocalTexts
-from functions.adapters.local.catalog import LocalCatalog
+from functions.adapters.local.catalog import LocalCatalog, places_of
 from functions.adapters.local.store import Store
-from functions.adapters.vectors.settings import EMBEDDED, VectorSettings
+from functions.adapters.vectors.settings import EMBEDDED, VectorSettings, embedded
 from functions.collections.collection import VersionedCollection
 from functions.collections.points import point_id
 from functions.ports.vector_stores import VectorStore
@@ -22,7 +22,7 @@ class Points:
         store: Of the workspace.
         opened: The collections that are open in this process.
         shelf: What they stand on, where they are Troupe's own.
-        vectors: Where the vectors are, where there is no shelf.
+        vectors: Where the vectors are.
     """
 
     def __init__(
@@ -36,20 +36,29 @@ class Points:
         self._store = store
         self._opened = {collection.key: collection for collection in opened}
         self._shelf = shelf
-        self._settings = vectors
+        self._settings = vectors if shelf is None else shelf.settings
 
     def erase(self, collection: str, ids: Iterable[str], *, tenant: str) -> None:
-        """Erase points of a collection, by its key; one that is not there holds none."""
-        opened = self._opened.get(collection)
-        if opened is not None:
-            opened.erase(ids, tenant=tenant)
-            return
-        with self._vectors() as vectors:
-            self._erase_apart(vectors, collection, ids, tenant)
+        """Erase points of a collection, by its key, in every vector store that has it; else there is nothing.
 
-    def _erase_apart(self, vectors: VectorStore, key: str, ids: Iterable[str], tenant: str) -> None:
+        Raises:
+            VectorSettingsError: It is in a service that is not set.
+        """
+        erased, opened = list(ids), self._opened.get(collection)
+        if opened is not None:
+            opened.erase(erased, tenant=tenant)
+        here = {self._settings.place} if opened is None else set[str]()
+        elsewhere = set(places_of(self._store, collection)) - {self._settings.place}
+        for place in sorted(here | elsewhere):
+            settings = self._settings if place in here else embedded(place)
+            with self._vectors(settings) as vectors:
+                self._erase_apart(vectors, settings, collection, erased, tenant)
+
+    def _erase_apart(
+        self, vectors: VectorStore, settings: VectorSettings, key: str, ids: Iterable[str], tenant: str
+    ) -> None:
         """Nothing is encoded for it; what was never in the catalog is a physical collection of the name of its key."""
-        catalog = LocalCatalog(self._store)
+        catalog = LocalCatalog(self._store, settings.place)
         names = [entry.name for entry in catalog.entries() if entry.key == key]
         for name in names:
             VersionedCollection(
@@ -67,9 +76,9 @@ class Points:
                 vectors.erase(layout, [point_id(tenant, each) for each in ids])
 
     @contextmanager
-    def _vectors(self) -> Iterator[VectorStore]:
-        if self._shelf is not None:
+    def _vectors(self, settings: VectorSettings) -> Iterator[VectorStore]:
+        if self._shelf is not None and settings == self._settings:
             yield self._shelf.vectors
             return
-        with closing(vectors_of(self._store, self._settings)) as vectors:
+        with closing(vectors_of(self._store, settings)) as vectors:
             yield vectors

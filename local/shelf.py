@@ -55,8 +55,9 @@ class Shelf:
         personal: "PersonalTokenizer | None" = None,
         vectors: VectorSettings = EMBEDDED,
     ) -> None:
-        self.catalog = LocalCatalog(store)
+        self.catalog = LocalCatalog(store, vectors.place)
         self.vectors = vectors_of(store, vectors)
+        self.settings = vectors
         self.texts = LocalTexts(store.folder / TEXTS)
         self.encoders = encoders
         self.personal = personal

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextlib import closing as closed_with
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -113,6 +114,7 @@ def workspace(home: Path, docs: str | None) -> Iterator[Workspace]:
         TroupeError: Another process uses the folder, it cannot be made or written, the documents folder cannot be
             read, or the encoder cannot be built.
     """
+    _check_settings(home, os.environ)
     model, actions = model_settings(os.environ), action_settings(os.environ)
     personal, vectors = personal_settings(os.environ), vector_settings(os.environ)
     with ExitStack() as closing:
@@ -124,6 +126,20 @@ def workspace(home: Path, docs: str | None) -> Iterator[Workspace]:
             closed_with(Shelf(store, encoders, encoders.carried[0], personal=tokenizer, vectors=vectors))
         )
         yield Workspace(store, corpus, shelf, _chat(model, closing), actions)
+
+
+def _check_settings(home: Path, environment: Mapping[str, str]) -> None:
+    """Raise what is wrong with the settings: all of it, of whatever they are about."""
+    problems = list[TroupeError]()
+    for read in (model_settings, action_settings, personal_settings, vector_settings, partial(registered, home)):
+        try:
+            read(environment)
+        except TroupeError as error:
+            problems.append(error)
+    if len(problems) > 1:
+        raise TroupeError("\n".join(map(str, problems)))
+    if problems:
+        raise problems[0]
 
 
 def _chat(model: ModelSettings | None, closing: ExitStack) -> Chat | None:

@@ -51,6 +51,8 @@ def create_collection(
     from functions.collections.opening import made
 
     ttl_s = seconds(ttl, "--ttl") if ttl else None
+    if ttl_s == 0:
+        raise UsageError("--ttl is 0: a point has to stay for a while; leave it out for points that stay for ever")
     with _keeping() as kept:
         entry = create(kept.catalog, name, _encoder(kept, encoder), ttl_s=ttl_s, now=kept.now())
         if kept.kept is not None:
@@ -154,7 +156,7 @@ def switch_version(
     from functions.collections.lifecycle import switch
 
     with _keeping() as kept:
-        entry = switch(kept.catalog, name, number)
+        entry = switch(kept.catalog, name, number, store=kept.kept.store if kept.kept else None)
         _tell(kept, name, as_json=as_json, said=f"{name} stands for version {entry.current}.")
 
 
@@ -164,7 +166,7 @@ def roll_back(name: Name, as_json: Json = False) -> None:
     from functions.collections.lifecycle import rollback
 
     with _keeping() as kept:
-        entry = rollback(kept.catalog, name)
+        entry = rollback(kept.catalog, name, store=kept.kept.store if kept.kept else None)
         _tell(kept, name, as_json=as_json, said=f"{name} stands for version {entry.current} again.")
 
 

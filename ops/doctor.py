@@ -20,8 +20,10 @@ from functions.adapters.local.members import LockedError, locked
 from functions.adapters.local.store import Store
 from functions.adapters.local.wal import read_only
 from functions.adapters.vectors.edge_folders import check_collection, read_marker
-from functions.adapters.vectors.settings import KEPT, vector_settings
+from functions.adapters.vectors.settings import DEFAULT, KEPT, vector_settings
 from functions.errors import TroupeError
+from functions.events.decoding import decoder
+from functions.ports.catalog import Entry
 from functions.ports.encoders import EncoderError
 from functions.ports.vector_stores import VectorStoreError
 from local.shelf import TEXTS
@@ -126,6 +128,7 @@ def _encoder(folder: Path, version: str) -> Iterator[Finding]:
 
 
 def _collections(home: Path) -> Iterator[Finding]:
+    yield from _gone(home)
     with _collections_unused(home) as unused:
         for folder in sorted((home / KEPT["qdrant_edge"]).glob("[!.]*")):
             try:
@@ -136,6 +139,30 @@ def _collections(home: Path) -> Iterator[Finding]:
                     found=str(error),
                     means="nothing is found in it, and `troupe run` does not start",
                     remedy=f"put {folder} back from a copy, or move it away: documents are read again, not memories",
+                )
+
+
+def _gone(home: Path) -> Iterator[Finding]:
+    """What the catalog lists in the store of this process, and is not there."""
+    with closing(read_only(home / STORE)) as store:
+        if store.execute("SELECT 1 FROM sqlite_master WHERE name = 'collection'").fetchone() is None:
+            return  # an earlier release made it, and knew no catalog
+        rows = store.execute("SELECT entry FROM collection WHERE place = ?", (DEFAULT,)).fetchall()
+    for entry in (decoder(Entry).decode(row[0]) for row in rows):
+        for version in entry.versions:
+            folder = home / KEPT[DEFAULT] / version.layout.name
+            if version.phase == "whole" and not folder.exists():
+                is_current = version.number == entry.current
+                yield Finding(
+                    check="collection",
+                    found=f"version {version.number} of {entry.name} is listed, and {folder} is not there",
+                    means="nothing is found in it" if is_current else "nothing can be written to the collection",
+                    remedy="bring it back from a copy, or "
+                    + (
+                        "start `troupe run`, which says what else can be done"
+                        if is_current
+                        else f"`troupe collections drop {entry.name} {version.number}`"
+                    ),
                 )
 
 

@@ -119,6 +119,8 @@ def _told(version: VersionStatus) -> Iterator[str]:
 
 
 def _points(version: VersionStatus) -> str:
+    if version.is_gone:
+        return "gone from the store"
     return "" if version.points is None else f"{version.points:,}"
 
 

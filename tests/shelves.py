@@ -2,6 +2,7 @@
 
 from functions.adapters.encoders.registry import Carried, CarriedEncoders
 from functions.adapters.local.store import Store
+from functions.adapters.vectors.settings import EMBEDDED, VectorSettings
 from functions.ports.encoders import Encoder
 from local.shelf import Shelf
 
@@ -12,6 +13,6 @@ def carried(encoder: Encoder) -> CarriedEncoders:
     return CarriedEncoders([one])
 
 
-def shelf_of(store: Store, encoder: Encoder) -> Shelf:
+def shelf_of(store: Store, encoder: Encoder, vectors: VectorSettings = EMBEDDED) -> Shelf:
     """The collections beside a store."""
-    return Shelf(store, carried(encoder), encoder)
+    return Shelf(store, carried(encoder), encoder, vectors=vectors)

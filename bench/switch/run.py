@@ -175,7 +175,7 @@ def main() -> None:
         closing(registered(TROUPE, os.environ)) as carried,
     ):
         encoders = [Prepared(carried.encoder(carried.version_of(name))) for name in (OLD, NEW)]
-        catalog, checked = LocalCatalog(store), Checked(points)
+        catalog, checked = LocalCatalog(store, "qdrant_edge"), Checked(points)
         parts = {
             "store": checked,
             "encoders": PreparedEncoders(encoders),

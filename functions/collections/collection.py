@@ -277,7 +277,13 @@ class VersionedCollection:
         """
         if version.phase != "whole":
             self._store.create(version.layout)
-        write(version.layout)
+        try:
+            write(version.layout)
+        except NoSuchCollectionError as error:
+            raise NoSuchCollectionError(
+                f"version {version.number} of {self._name} is gone from the vector store ({version.layout.name}): "
+                f"bring it back from a copy, or `troupe collections drop {self._name} {version.number}`, then try again"
+            ) from error
         if self._entry().version(version.number) is None:  # dropped meanwhile, and made again here
             self._store.drop(version.layout.name)
 

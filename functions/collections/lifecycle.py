@@ -37,7 +37,8 @@ class VersionStatus(msgspec.Struct, frozen=True, kw_only=True):
         is_current: Whether the collection's name stands for it.
         layout: What it was made for.
         created: When.
-        points: How many it holds; None where the store is not open here.
+        points: How many it holds; None where the store is not open here, or does not have it.
+        is_gone: Whether the store is open here and does not have it, though it was made.
         progress: How far it was filled, where it was.
         missing: Who searches or writes now and does not carry its encoder.
     """
@@ -48,6 +49,7 @@ class VersionStatus(msgspec.Struct, frozen=True, kw_only=True):
     layout: Layout
     created: datetime
     points: int | None
+    is_gone: bool
     progress: Progress | None
     missing: tuple[str, ...]
 
@@ -134,33 +136,35 @@ def set_rate(catalog: Catalog, name: str, number: int, rate: float | None) -> No
         catalog.put_progress(msgspec.structs.replace(found, rate=rate))
 
 
-def switch(catalog: Catalog, name: str, number: int | None = None) -> Entry:
+def switch(catalog: Catalog, name: str, number: int | None = None, *, store: VectorStore | None = None) -> Entry:
     """Let the name stand for another version, by one write: a search meets the one or the other.
 
     Args:
         catalog: Of the stack.
         name: Of the collection.
         number: Of the version; None means the newest.
+        store: With the versions; None where another process has it, and what is gone from it is not noticed.
 
     Raises:
         UnknownVersionError: There is none of this number.
-        LifecycleError: It is not whole, or who searches now does not carry both encoders.
+        LifecycleError: It is not whole, it is gone, or who searches now does not carry both encoders.
     """
 
     def change(entry: Entry) -> Entry:
         wanted = version_of(entry, number if number is not None else entry.versions[-1].number)
         if wanted.number == entry.current:
             return _nothing_newer(entry) if number is None else entry
+        _refuse_gone(entry, wanted, store)
         return _switched(catalog, entry, wanted, previous=entry.current)
 
     return changed(catalog, name, change)
 
 
-def rollback(catalog: Catalog, name: str) -> Entry:
+def rollback(catalog: Catalog, name: str, *, store: VectorStore | None = None) -> Entry:
     """Let the name stand for what it stood for before the last switch.
 
     Raises:
-        LifecycleError: There was none, it is dropped, or who searches now does not carry both encoders.
+        LifecycleError: There was none, it is dropped or gone, or who searches now does not carry both encoders.
     """
 
     def change(entry: Entry) -> Entry:
@@ -170,6 +174,7 @@ def rollback(catalog: Catalog, name: str) -> Entry:
                 f"{name} has nothing to go back to: it was not switched since it was made or rolled back, or what it "
                 f"stood for is dropped; `troupe collections switch {name} <number>` goes to another version"
             )
+        _refuse_gone(entry, wanted, store)
         return _switched(catalog, entry, wanted, previous=None)
 
     return changed(catalog, name, change)
@@ -229,6 +234,7 @@ def status(catalog: Catalog, name: str, store: VectorStore | None) -> Status:
                 layout=version.layout,
                 created=version.created,
                 points=_points(store, version.layout, phase),
+                is_gone=store is not None and phase == "whole" and not _is_there(store, version.layout),
                 progress=catalog.progress(name, version.number),
                 missing=tuple(_without(carriers, {version.layout.encoder})),
             )
@@ -248,6 +254,18 @@ def _switched(catalog: Catalog, entry: Entry, wanted: Version, *, previous: int 
     encoders = {current.layout.encoder, wanted.layout.encoder}
     _refuse_uncarried(catalog.carriers(), entry.name, encoders, "the name cannot move to vectors that not all can ask")
     return msgspec.structs.replace(entry, current=wanted.number, previous=previous)
+
+
+def _refuse_gone(entry: Entry, wanted: Version, store: VectorStore | None) -> None:
+    if store is not None and wanted.phase == "whole" and not _is_there(store, wanted.layout):
+        raise LifecycleError(
+            f"version {wanted.number} of {entry.name} is gone from the vector store ({wanted.layout.name}): bring it "
+            f"back from a copy, or `troupe collections drop {entry.name} {wanted.number}`; nothing was changed"
+        )
+
+
+def _is_there(store: VectorStore, layout: Layout) -> bool:
+    return layout.name in {each.name for each in store.layouts()}
 
 
 def _nothing_newer(entry: Entry) -> Entry:
@@ -310,6 +328,6 @@ def _forgotten(entry: Entry, number: int) -> Entry:
 
 
 def _points(store: VectorStore | None, layout: Layout, phase: str) -> int | None:
-    if store is None or phase == "dropping" or layout.name not in {each.name for each in store.layouts()}:
+    if store is None or phase == "dropping" or not _is_there(store, layout):
         return None
     return store.count(layout, EVERYTHING)

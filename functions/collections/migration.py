@@ -151,12 +151,15 @@ class _Filling:
         while True:
             began = self._now()
             source, target = self._layouts()
-            page = self._store.scroll(source, self._living(began), after=progress.after, limit=BATCH)
+            most = BATCH if progress.rate is None else min(max(round(progress.rate), 1), BATCH)
+            page = self._store.scroll(source, self._living(began), after=progress.after, limit=most)
             if not page:
                 return
             self._mirror(source, target, page)
             progress = self._report(after=page[-1].id, done=progress.done + len(page), problem="")
             self._moved = True
+            if len(page) < most:
+                return
             self._keep_pace(progress.rate, len(page), began)
 
     def _keep_pace(self, rate: float | None, copied: int, began: datetime) -> None:

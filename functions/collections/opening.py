@@ -95,11 +95,11 @@ def _refuse_lost(entry: Entry, store: VectorStore) -> None:
     if current.layout.name in there:
         return
     whole = [each.number for each in entry.versions if each.phase == "whole" and each.layout.name in there]
-    others = [each.number for each in entry.versions if each != current]
+    others = " and ".join(f"`drop {entry.name} {each.number}`" for each in entry.versions if each != current)
     instead = (
         f"`troupe collections switch {entry.name} {whole[-1]}` to another one and `drop {entry.name} {current.number}`"
         if whole
-        else f"`troupe collections drop {entry.name} {others[-1]}`, which is not whole, and it is made again, empty"
+        else f"`troupe collections` {others}: then it is made again, empty"
     )
     raise NoSuchCollectionError(
         f"version {current.number} of {entry.name}, which the name stands for, is not in the vector store "

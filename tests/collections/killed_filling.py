@@ -38,7 +38,7 @@ class Machine:
     def __init__(self, home: Path) -> None:
         store = Store(home)
         self.now = store.clock
-        self.catalog, self.store = LocalCatalog(store), EdgeStore(home / "collections")
+        self.catalog, self.store = LocalCatalog(store, "qdrant_edge"), EdgeStore(home / "collections")
         self.blobs, self.encoders = LocalTexts(home / "texts"), Carrying(OLD, NEW)
         self.recode = partial(recode, encoders=self.encoders, blobs=self.blobs)
         is_new = self.catalog.read("documents") is None

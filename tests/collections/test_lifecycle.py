@@ -226,3 +226,19 @@ def test_a_status_says_what_each_version_holds_and_who_could_not_use_it(catalog:
     told = status(catalog, "documents", store)
     assert [(each.points, each.is_current) for each in told.versions] == [(0, True), (None, False)]
     assert told.versions[1].missing == ("process 7 does not carry small.2",)
+
+
+def test_the_name_moves_to_no_version_that_is_gone_from_the_store(catalog: MemoryCatalog) -> None:
+    store, number = MemoryStore(), migrated(catalog)
+    first, second = (version.layout for version in catalog.kept["documents"].versions)
+    store.create(first)
+    with pytest.raises(LifecycleError, match=r"version 2 of documents is gone .*`troupe collections drop documents 2`"):
+        switch(catalog, "documents", store=store)
+    assert [each.is_gone for each in status(catalog, "documents", store).versions] == [False, True]
+    assert [each.is_gone for each in status(catalog, "documents", None).versions] == [False, False]
+    store.create(second)
+    assert switch(catalog, "documents", store=store).current == number
+    store.drop(first.name)
+    with pytest.raises(LifecycleError, match="version 1 of documents is gone"):
+        rollback(catalog, "documents", store=store)
+    assert current(catalog) == number

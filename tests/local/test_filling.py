@@ -48,7 +48,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 class Machine:
     def __init__(self, home: Path, store: Store) -> None:
-        self.home, self.catalog = home, LocalCatalog(store)
+        self.home, self.catalog = home, LocalCatalog(store, "qdrant_edge")
         self.points, self._clock = EdgeStore(home / "collections"), store.clock
         if self.catalog.read("documents") is None:
             entry = create(self.catalog, "documents", OLD, ttl_s=None, now=store.clock())

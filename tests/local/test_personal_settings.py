@@ -1,10 +1,13 @@
 import stat
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from functions.adapters.local.store import Store
+from functions.adapters.local.vault import LocalVault
+from functions.personal.tokenizer import PersonalTokenizer
 from functions.ports.personal import PersonalDataError
 from local.personal import Mode, PersonalSettings, key_file, opened_tokenizer, personal_settings
 
@@ -85,6 +88,24 @@ def test_a_new_key_comes_with_the_old_one_and_then_stays_the_one(store: Store) -
     opened(new)
     with pytest.raises(PersonalDataError, match="would make others"):
         opened(old)
+
+
+def test_the_old_key_stays_as_long_as_there_are_originals_of_it(store: Store) -> None:
+    def opened(given: str) -> PersonalTokenizer | None:
+        variables = {"OLD": KEY, "NEW": KEY[::-1]}
+        settings = {"TROUPE_PERSONAL_DATA": "vault", "TROUPE_PERSONAL_DATA_KEY": given}
+        return opened_tokenizer(personal_settings(settings | variables), store)
+
+    tokenizer = opened("env:OLD")
+    assert tokenizer is not None
+    tokenizer.tokenized(["a@example.com"], tenant="t", keep=True)
+    opened("env:NEW,env:OLD")
+    with pytest.raises(
+        PersonalDataError, match=r"sealed with the key [0-9a-f]{8}, which is not given: .*env:NEW,env:OLD"
+    ):
+        opened("env:NEW")
+    LocalVault(store).expire(store.clock() + timedelta(days=8))
+    opened("env:NEW")
 
 
 def test_keys_are_references_and_each_that_is_missing_or_short_is_named(store: Store) -> None:

@@ -12,6 +12,7 @@ from small_encoder import SmallEncoder
 from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.store import Store
 from functions.adapters.vectors.qdrant_edge import EdgeStore
+from functions.adapters.vectors.settings import VectorSettings, VectorSettingsError
 from functions.collections.points import layout_of
 from functions.events.common import Passage
 from functions.ports.catalog import Version
@@ -77,5 +78,30 @@ def test_one_that_was_never_in_the_catalog_is_erased_by_its_folder(store: Store)
 
 def test_one_that_is_not_there_holds_nothing(store: Store) -> None:
     Points(store, ()).erase("none_v1_small.1", ["secret"], tenant="t")
-    assert LocalCatalog(store).entries() == []
+    assert LocalCatalog(store, "qdrant_edge").entries() == []
     assert not (store.folder / "collections").exists()
+
+
+def test_what_another_store_of_this_process_holds_is_erased_too(store: Store) -> None:
+    pytest.importorskip("faiss", reason="it is in the group `stores`")
+    key = fill(store)
+    assert holding(store)
+    in_faiss = VectorSettings(product="faiss")
+    Points(store, (), vectors=in_faiss).erase(key, ["secret"], tenant="t")
+    assert holding(store) == []
+    with closing(shelf_of(store, SmallEncoder(), in_faiss)) as shelf:
+        collection = shelf.open("memories")
+        assert collection.key == key, "two stores may call it the same"
+        collection.upsert([SECRET], tenant="t")
+        fill(store)
+        Points(store, [collection], shelf).erase(key, ["secret"], tenant="t")
+        assert list(collection.ids(tenant="t")) == []
+    assert holding(store) == []
+
+
+def test_what_a_service_holds_that_is_not_set_is_said(store: Store) -> None:
+    key = fill(store)
+    entry = LocalCatalog(store, "qdrant_edge").entries()[0]
+    LocalCatalog(store, "qdrant:").write(msgspec.structs.replace(entry, revision=0))
+    with pytest.raises(VectorSettingsError, match="some of it is in qdrant, which is not set: set TROUPE_VECTOR_STORE"):
+        Points(store, ()).erase(key, ["secret"], tenant="t")

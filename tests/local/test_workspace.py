@@ -244,7 +244,23 @@ def test_settings_of_a_vector_store_are_looked_at_before_anything_is_made(
 def test_whoever_reads_documents_is_asked_for_an_encoder_before_it_has_to_write_with_it(home: Path) -> None:
     with workspace(home, None) as opened, closing(Store(home)) as beside:
         with pytest.raises(LifecycleError, match=f"process {os.getpid()} does not carry small.2"):
-            begin(LocalCatalog(beside), opened.corpus.name, SmallEncoder("small.2"), rate=None, now=beside.clock())
+            begin(
+                LocalCatalog(beside, "qdrant_edge"),
+                opened.corpus.name,
+                SmallEncoder("small.2"),
+                rate=None,
+                now=beside.clock(),
+            )
         assert opened.read_documents(lambda _done, _total: None).added == ["python:heapq"]
     with closing(Store(home)) as beside:
-        begin(LocalCatalog(beside), "python", SmallEncoder("small.2"), rate=None, now=beside.clock())
+        begin(LocalCatalog(beside, "qdrant_edge"), "python", SmallEncoder("small.2"), rate=None, now=beside.clock())
+
+
+def test_whatever_is_wrong_with_settings_of_any_kind_is_said_at_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TROUPE_VECTOR_STORE", "qdrant")
+    monkeypatch.setenv("TROUPE_PERSONAL_DATA", "sometimes")
+    with pytest.raises(TroupeError, match=r"(?s)TROUPE_PERSONAL_DATA is none of.*TROUPE_VECTOR_URL is not set"):
+        read(home, None)
+    assert not home.exists()

@@ -181,6 +181,7 @@ REFUSED = [
     (["create", "notes", "--encoder", "two"], "migrate notes"),
     (["create", "No Name", "--encoder", "two"], "is no collection's name"),
     (["create", "papers", "--encoder", "one", "--ttl", "soon"], "--ttl is 'soon'"),
+    (["create", "papers", "--encoder", "one", "--ttl", "0s"], "--ttl is 0"),
     (["switch", "notes"], "newest version, 1"),
     (["switch", "notes", "7"], "notes has no version 7: it has 1"),
     (["rollback", "notes"], "nothing to go back to"),
@@ -210,7 +211,7 @@ def test_a_switch_names_the_process_that_does_not_carry_the_encoder(troupe: Trou
     troupe("collections", "migrate", "notes", "--encoder", "two", "--json")
     store = Store(home)
     try:
-        LocalCatalog(store).carry(["one.version"])
+        LocalCatalog(store, "qdrant_edge").carry(["one.version"])
         ran = troupe("collections", "switch", "notes")
         assert ran.code == 1
         assert f"process {os.getpid()} does not carry two.version" in ran.err

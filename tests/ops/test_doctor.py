@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from command import Troupe
 from local_process import running
+from shelves import shelf_of
 from small_encoder import SmallEncoder
 
 from functions.adapters.encoders.minilm_artefact import FP32, W8, write_marker
@@ -270,6 +271,16 @@ def test_a_damaged_collection_is_named(troupe: Troupe, home: Path) -> None:
     (home / "collections" / "memories_v1_small.1" / "collection.json").unlink()
     with user_of(home):
         assert checked(troupe) == ["collection"], "its marker is looked at beside a process too"
+
+
+def test_a_version_that_is_listed_and_gone_is_named(troupe: Troupe, home: Path) -> None:
+    made(home)
+    with closing(Store(home)) as store, closing(shelf_of(store, SmallEncoder())) as shelf:
+        key = shelf.open("memories").key
+    assert checked(troupe) == []
+    shutil.rmtree(home / "collections" / key)
+    assert checked(troupe) == ["collection"]
+    assert "version 1 of memories is listed" in troupe("doctor").out
 
 
 @pytest.mark.parametrize("version", [FP32.version, W8.version])

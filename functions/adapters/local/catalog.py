@@ -12,19 +12,25 @@ from functions.ports.catalog import Carrier, ChangedMeanwhileError, Entry, Progr
 
 
 class LocalCatalog:
-    """The collections of one machine."""
+    """The collections of one machine in one vector store: those in another one are known, and not touched.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: With the rows.
+        place: Which vector store (`VectorSettings.place`).
+    """
+
+    def __init__(self, store: Store, place: str) -> None:
         self._store = store
+        self._place = place
 
     def read(self, name: str) -> Entry | None:
         """See `Catalog.read`."""
-        rows = self._store.read("SELECT entry FROM collection WHERE name = ?", (name,))
+        rows = self._store.read("SELECT entry FROM collection WHERE place = ? AND name = ?", (self._place, name))
         return decoder(Entry).decode(rows[0][0]) if rows else None
 
     def entries(self) -> Sequence[Entry]:
         """See `Catalog.entries`."""
-        rows = self._store.read("SELECT entry FROM collection ORDER BY name")
+        rows = self._store.read("SELECT entry FROM collection WHERE place = ? ORDER BY name", (self._place,))
         return [decoder(Entry).decode(row[0]) for row in rows]
 
     def write(self, entry: Entry) -> Entry:
@@ -32,26 +38,33 @@ class LocalCatalog:
         written = msgspec.structs.replace(entry, revision=entry.revision + 1)
 
         def step(connection: sqlite3.Connection) -> None:
-            found = connection.execute("SELECT revision FROM collection WHERE name = ?", (entry.name,)).fetchone()
+            found = connection.execute(
+                "SELECT revision FROM collection WHERE place = ? AND name = ?", (self._place, entry.name)
+            ).fetchone()
             if (found[0] if found else 0) != entry.revision:
                 raise ChangedMeanwhileError(
                     f"the collection {entry.name} was changed by somebody else meanwhile: look at it, and try again"
                 )
-            row = (written.name, written.revision, msgspec.json.encode(written))
-            connection.execute("INSERT OR REPLACE INTO collection VALUES (?, ?, ?)", row)
+            row = (self._place, written.name, written.revision, msgspec.json.encode(written))
+            connection.execute("INSERT OR REPLACE INTO collection VALUES (?, ?, ?, ?)", row)
 
         self._store.write(step)
         return written
 
     def progress(self, name: str, number: int) -> Progress | None:
         """See `Catalog.progress`."""
-        rows = self._store.read("SELECT progress FROM filling WHERE collection = ? AND number = ?", (name, number))
+        rows = self._store.read(
+            "SELECT progress FROM filling WHERE place = ? AND collection = ? AND number = ?",
+            (self._place, name, number),
+        )
         return decoder(Progress).decode(rows[0][0]) if rows else None
 
     def put_progress(self, progress: Progress) -> None:
         """See `Catalog.put_progress`."""
-        row = (progress.collection, progress.number, msgspec.json.encode(progress))
-        self._store.write(lambda connection: connection.execute("INSERT OR REPLACE INTO filling VALUES (?, ?, ?)", row))
+        row = (self._place, progress.collection, progress.number, msgspec.json.encode(progress))
+        self._store.write(
+            lambda connection: connection.execute("INSERT OR REPLACE INTO filling VALUES (?, ?, ?, ?)", row)
+        )
 
     def carry(self, encoders: Collection[str]) -> None:
         """Let the others know which encoders this process carries, before it uses a collection and while it lives."""
@@ -73,3 +86,9 @@ class LocalCatalog:
             for member, pid, encoders in rows
             if member in living
         ]
+
+
+def places_of(store: Store, key: str) -> Sequence[str]:
+    """The vector stores that hold a collection of this key."""
+    rows = store.read("SELECT place, entry FROM collection ORDER BY place")
+    return [place for place, entry in rows if decoder(Entry).decode(entry).key == key]

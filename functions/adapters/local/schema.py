@@ -71,15 +71,18 @@ _ADDED_IN_4 = """
 CREATE TABLE home (id TEXT PRIMARY KEY) WITHOUT ROWID;
 INSERT INTO home VALUES (lower(hex(randomblob(8))));
 CREATE TABLE collection (
-    name TEXT PRIMARY KEY,
+    place TEXT NOT NULL,
+    name TEXT NOT NULL,
     revision INTEGER NOT NULL,
-    entry BLOB NOT NULL
+    entry BLOB NOT NULL,
+    PRIMARY KEY (place, name)
 ) WITHOUT ROWID;
 CREATE TABLE filling (
+    place TEXT NOT NULL,
     collection TEXT NOT NULL,
     number INTEGER NOT NULL,
     progress BLOB NOT NULL,
-    PRIMARY KEY (collection, number)
+    PRIMARY KEY (place, collection, number)
 ) WITHOUT ROWID;
 CREATE TABLE original (
     tenant TEXT NOT NULL,

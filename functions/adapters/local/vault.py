@@ -45,6 +45,12 @@ class LocalVault:
         )
 
 
+def seals_in(store: Store, now: datetime, length: int) -> set[bytes]:
+    """The first bytes, the id of the key, of each original that is not expired."""
+    rows = store.read("SELECT DISTINCT substr(sealed, 1, ?) FROM original WHERE expires > ?", (length, now.timestamp()))
+    return {bytes(row[0]) for row in rows}
+
+
 def key_of(store: Store) -> bytes | None:
     """The id of the key that makes the tokens in a store; None where there are none yet."""
     rows = store.read("SELECT id FROM token_key")

@@ -127,10 +127,14 @@ def make(folder: Path, layout: Layout) -> None:
         distance=layout.distance,
         fields=dict(layout.fields),
     )
-    shard = _new_shard(draft, marker)
-    shard.flush()
-    shard.close()
-    (draft / _MARKER_FILE).write_bytes(msgspec.json.encode(marker))
+    try:
+        shard = _new_shard(draft, marker)
+        shard.flush()
+        shard.close()
+        (draft / _MARKER_FILE).write_bytes(msgspec.json.encode(marker))
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
     try:
         draft.rename(folder)
     except OSError:  # another process made it meanwhile
@@ -297,8 +301,15 @@ def _new_shard(folder: Path, marker: Marker) -> "qdrant_edge.EdgeShard":
 
     path = folder / marker.shard
     path.mkdir()
-    shard = edge.EdgeShard.create(str(path), config_of(marker))
-    _index(shard, marker.fields)
+    try:
+        shard = edge.EdgeShard.create(str(path), config_of(marker))
+        _index(shard, marker.fields)
+    except BaseException as error:
+        if not is_of_edge(error):
+            raise
+        raise RefusedError(
+            f"no collection can be made in {folder.parent} ({error}): see that files may be written, and try again"
+        ) from error
     return shard
 
 

@@ -7,10 +7,11 @@ What is deleted stays in its files: in the log, in the payloads, in the map of i
 is left out of a copy of the whole shard, which then takes the shard's place (`erase`).
 """
 
+import logging
 import threading
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -47,6 +48,7 @@ from functions.adapters.vectors.edge_folders import (
     rewrite,
 )
 from functions.adapters.vectors.edge_index import begin, end, is_wanted, stop
+from functions.adapters.vectors.edge_log import Log
 from functions.errors import TroupeError
 from functions.ports.vector_stores import (
     EVERYTHING,
@@ -78,6 +80,9 @@ if TYPE_CHECKING:
 # at the whole vectors. See docs/vector-sizes.md.
 _WIDTH: Final = 128
 _OVERSAMPLING: Final = 2.0
+FLUSH_S: Final = 2.0  # how long something may be on disk in a log alone
+
+log = logging.getLogger("troupe.collections")
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,9 @@ class _Opened:
     """A collection that is in use.
 
     Attributes:
+        log: Of its shard.
         dropped: Tells whoever finds its shard closed why.
+        unflushed: Whether something was written that is on disk in the log alone.
         indexing: Held while an index is built.
         building: That index.
     """
@@ -110,8 +117,10 @@ class _Opened:
     layout: Layout
     marker: Marker
     shard: "qdrant_edge.EdgeShard"
+    log: Log
     writing: threading.Lock = field(default_factory=threading.Lock)
     dropped: bool = False
+    unflushed: bool = False
     indexing: threading.Lock = field(default_factory=threading.Lock)
     building: _Building | None = None
 
@@ -119,7 +128,7 @@ class _Opened:
 class EdgeStore:
     """Collections in a folder, each opened when it is first used. Safe to use from several threads.
 
-    What was written is on disk when the call returns, and seen by the next search.
+    What was written is on disk when the call returns, in the log of its shard, and seen by the next search.
 
     Args:
         parent: The folder of all collections; made when the first one is.
@@ -132,6 +141,8 @@ class EdgeStore:
         self._opened: dict[str, _Opened] = {}
         self._opening = threading.RLock()
         self._is_open = True
+        self._closing = threading.Event()
+        self._flushing = threading.Thread(target=self._flush_each, name="flushing", daemon=True)
 
     def create(self, layout: Layout) -> None:
         """See `VectorStore.create`; one that is there is opened."""
@@ -229,6 +240,7 @@ class EdgeStore:
                 raise _gone(opened)
             _stop(opened)  # what is built holds what is erased
             opened.marker, opened.shard = rewrite(opened.folder, opened.marker, opened.shard, erased, self._check_open)
+            opened.log = Log(opened.folder / opened.marker.shard)
             remove_other_shards(opened.folder, opened.marker)  # whoever still reads the old one has it open
 
     def count(self, layout: Layout, where: Filter = EVERYTHING) -> int:
@@ -301,7 +313,7 @@ class EdgeStore:
         with opened.writing, _reporting(opened):
             if not self._is_there(opened):
                 return None
-            opened.shard.flush()
+            _flush(opened)
             try:
                 copy = copied(opened.folder, opened.marker, self._check_open)
                 builder = begin(opened.folder / copy.shard)
@@ -328,17 +340,23 @@ class EdgeStore:
                 built.close()
                 return False
             opened.marker, opened.shard = _with_what_was_written(opened.folder, building, built), built
+            opened.log = Log(opened.folder / opened.marker.shard)
             return True
 
     def close(self) -> None:
         """See `VectorStore.close`: who erases or builds an index is cut off, which leaves the collection as it was."""
         with self._opening:
             self._is_open = False
+            self._closing.set()
             for opened in self._opened.values():
                 with opened.writing:
                     _stop(opened)
+                    with suppress(VectorStoreError):  # on a full disk: then the log says it at the next opening
+                        _flush(opened)
                     opened.shard.close()
             self._opened.clear()
+        if self._flushing.is_alive():
+            self._flushing.join()
 
     def _is_there(self, opened: _Opened) -> bool:
         """Whether a collection is still in use here; then it stays so for whoever holds its `writing`."""
@@ -362,8 +380,21 @@ class EdgeStore:
                     raise no_such_collection(layout.name)
                 check_same(layout, found)  # before anything of it is changed
                 marker, shard = load(folder)
-                self._opened[layout.name] = _Opened(folder, found, marker, shard)
+                self._opened[layout.name] = _Opened(folder, found, marker, shard, Log(folder / marker.shard))
+                if not self._flushing.is_alive():
+                    self._flushing.start()
             return self._opened[layout.name]
+
+    def _flush_each(self) -> None:
+        """So that a log stays short, and an opening after a crash quick."""
+        while not self._closing.wait(FLUSH_S):
+            for opened in list(self._opened.values()):
+                try:
+                    with opened.writing:
+                        if self._is_there(opened):
+                            _flush(opened)
+                except VectorStoreError:
+                    log.exception("%s is not flushed, which is tried again", opened.folder)
 
 
 def _write(opened: _Opened, operations: "Sequence[qdrant_edge.UpdateOperation]") -> None:
@@ -371,9 +402,19 @@ def _write(opened: _Opened, operations: "Sequence[qdrant_edge.UpdateOperation]")
     with opened.writing, _reporting(opened):
         for operation in operations:
             opened.shard.update(operation)
+            opened.unflushed = True
             if opened.building is not None:
                 opened.building.since.append(operation)
-        opened.shard.flush()
+        opened.log.sync()
+
+
+def _flush(opened: _Opened) -> None:
+    """Bring to disk what is in the log alone; on a full disk, not now: the engine maps its files, and would crash."""
+    if opened.unflushed:
+        look_for_room(opened.folder)
+        with _reporting(opened):
+            opened.shard.flush()
+        opened.unflushed = False
 
 
 def _stop(opened: _Opened) -> None:

@@ -63,12 +63,30 @@ class VectorSettings(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.url) or self.product not in KEPT
 
     @property
+    def place(self) -> str:
+        """Which of all vector stores this is, in words that stay: what is in one is not in another."""
+        return f"{self.product}:{self.namespace}" if self.is_service else self.product
+
+    @property
     def urls(self) -> Sequence[str]:
         """Of all its services, each as it is called for good."""
         return [each.strip().rstrip("/") for each in self.url.split(",")] if self.url else []
 
 
 EMBEDDED: Final = VectorSettings(product=DEFAULT)
+
+
+def embedded(place: str) -> VectorSettings:
+    """The settings of a place that is in this process (`VectorSettings.place`).
+
+    Raises:
+        VectorSettingsError: It is a service, which these settings do not lead to.
+    """
+    if place not in KEPT:
+        raise VectorSettingsError(
+            f"some of it is in {place.rstrip(':')}, which is not set: set {STORE} to that, and try again"
+        )
+    return VectorSettings(product=place)
 
 
 class _Product(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,9 +8,11 @@ import json
 import shutil
 import tarfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import qdrant_edge
 
 from functions.adapters.vectors import edge_folders
 from functions.adapters.vectors.qdrant_edge import EdgeStore
@@ -109,3 +111,21 @@ def test_a_disk_without_room_is_told_of_before(folder: Path, open_store: Open, m
         with pytest.raises(RefusedError, match="has 1 MB left"):
             open_store().count(LAYOUT)
     check(open_store(), folder)
+
+
+def test_what_the_engine_cannot_make_is_refused_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing:
+        @staticmethod
+        def create(*_: object) -> None:
+            raise Exception("failed to open WAL: File too large")  # noqa: TRY002 - the engine's are plain ones
+
+    monkeypatch.setattr(qdrant_edge, "EdgeShard", Failing)
+    with closing(EdgeStore(tmp_path / "collections")) as store:
+        with pytest.raises(RefusedError, match=r"no collection can be made in .*File too large.*try again"):
+            store.create(LAYOUT)
+        monkeypatch.undo()
+        assert list((tmp_path / "collections").iterdir()) == []
+        store.create(LAYOUT)
+        assert store.layouts() == [LAYOUT]
