@@ -127,13 +127,16 @@ def _asked(asked: Asked) -> Sequence[str]:
 
 def _writes(measured: Mapping[str, Measured]) -> Table:
     title = (
-        "searchable: from before a point is stored until a search finds it, while two threads search without a pause"
+        "searchable: from before a point is stored until a search finds it, while two threads search ten times a "
+        "second each; saturated: while they search without a pause"
     )
     table = Table(
         "",
         "searchable p50 ms",
         "p99 ms",
         "searches then p50 ms",
+        "p99 ms",
+        "saturated p50 ms",
         "p99 ms",
         "stored/s",
         "index s",
@@ -149,7 +152,9 @@ def _writes(measured: Mapping[str, Measured]) -> Table:
             f"{each.disk / 1e6:,.0f}",
         )
         for how, way in each.ways.items():
-            table.add_row(f"{name}{how}", *_ms(way.searchable), *_ms(way.searches_meanwhile), *of_side)
+            table.add_row(
+                f"{name}{how}", *_ms(way.searchable), *_ms(way.searches_meanwhile), *_ms(way.saturated), *of_side
+            )
             of_side = ("", "", "", "")
     return table
 

@@ -26,7 +26,7 @@ POINTS_A_WRITE = 1_000
 REFERENCE_ROWS = 2_000
 SOURCE = "s3"
 UNBUILT = 30  # questions that are asked before there is an index
-LOAD_THREADS = 2
+LOAD_THREADS, PAUSE_S = 2, 0.1
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -40,7 +40,8 @@ class Asked(msgspec.Struct, frozen=True):
 class Way(msgspec.Struct, frozen=True):
     """One way to search a side: before its index, of all, of one source; and while points come.
 
-    `searchable` and `searches_meanwhile` are in seconds, one number a point and a search.
+    `searchable` and `searches_meanwhile` are in seconds, one number a point and a search: while two threads search ten
+    times a second each, and `saturated` while they search without a pause.
     """
 
     unbuilt: Asked
@@ -48,6 +49,7 @@ class Way(msgspec.Struct, frozen=True):
     narrowed: Asked
     searchable: list[float]
     searches_meanwhile: list[float]
+    saturated: list[float]
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +104,11 @@ def main() -> None:
         memory = _memory() - before
         firsts = itertools.count(len(vectors), turn.new)
         under_load = {
-            name: _searchable(side, search, next(firsts), turn.new, questions) for name, search in ways(side).items()
+            name: (
+                *_searchable(side, search, next(firsts), turn.new, questions, PAUSE_S),
+                _searchable(side, search, next(firsts), turn.new, questions, 0.0)[0],
+            )
+            for name, search in ways(side).items()
         }
         disk = sum(path.stat().st_blocks * 512 for path in folder.rglob("*"))
     measured = Measured(
@@ -139,13 +145,13 @@ def _asked(search: Search, questions: Sequence[Question], source: str | None, tr
     return Asked(seconds, reference, hits / (10 * len(seconds)))
 
 
-def _searchable(
-    side: Side, search: Search, first: int, new: int, questions: Sequence[Question]
+def _searchable(  # noqa: PLR0913, PLR0917 - a side, a way to search it, and the load
+    side: Side, search: Search, first: int, new: int, questions: Sequence[Question], pause_s: float
 ) -> tuple[list[float], list[float]]:
     """While others search: from before a point is stored until a search finds it; and what their searches took."""
     rng = np.random.default_rng(first)
     waited: list[float] = []
-    with _load(search, questions) as meanwhile:
+    with _load(search, questions, pause_s) as meanwhile:
         for row in range(first, first + new):
             near = questions[row % len(questions)]
             vector = near.vector + 0.05 * rng.standard_normal(DIMENSION).astype(np.float32)
@@ -159,8 +165,8 @@ def _searchable(
 
 
 @contextmanager
-def _load(search: Search, questions: Sequence[Question]) -> Iterator[list[float]]:
-    """Threads that search, half of them a source, until the end."""
+def _load(search: Search, questions: Sequence[Question], pause_s: float) -> Iterator[list[float]]:
+    """Threads that search, half of them a source, until the end; each begins one search in so long a time at most."""
     ended, took = threading.Event(), list[float]()
 
     def go_on(number: int) -> None:
@@ -168,6 +174,7 @@ def _load(search: Search, questions: Sequence[Question]) -> Iterator[list[float]
             if ended.is_set():
                 return
             took.append(_seconds(lambda question=question: search(question, SOURCE if number else None)))  # type: ignore[misc]
+            ended.wait(max(pause_s - took[-1], 0.0))
 
     with ThreadPoolExecutor(LOAD_THREADS) as threads:
         searching = [threads.submit(go_on, number) for number in range(LOAD_THREADS)]
