@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from functions.adapters.local.blobs import LocalTexts
 from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.home import home_id
@@ -28,8 +30,16 @@ def vectors_of(store: Store, settings: VectorSettings) -> VectorStore:
     Raises:
         VectorStoreError: It cannot be opened.
     """
-    found = opened(settings, store.folder)
-    return NamespacedStore(found, settings.namespace or home_id(store)) if settings.is_service else found
+    own = within_home(settings, store)
+    found = opened(own, store.folder)
+    return NamespacedStore(found, own.namespace) if own.is_service else found
+
+
+def within_home(settings: VectorSettings, store: Store) -> VectorSettings:
+    """The settings with the namespace of a home, where they say none and the service may be others' too."""
+    if not settings.is_service or settings.namespace:
+        return settings
+    return msgspec.structs.replace(settings, namespace=home_id(store))
 
 
 class Shelf:

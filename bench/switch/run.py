@@ -36,6 +36,7 @@ from functions.adapters.vectors.qdrant_edge import EdgeStore
 from functions.collections.collection import VersionedCollection
 from functions.collections.lifecycle import begin, create, rollback, switch
 from functions.collections.migration import fill
+from functions.collections.opening import made
 from functions.collections.pinned import PinnedCatalog
 from functions.collections.recoding import recode
 from functions.documents.python_docs import read_python_docs
@@ -220,8 +221,7 @@ def filled(
 ) -> VersionedCollection:
     """A collection with two versions of the same passages."""
     old, new = encoders
-    entry = create(catalog, NAME, old, ttl_s=None, now=parts["now"]())
-    parts["store"].create(entry.versions[0].layout)
+    made(create(catalog, NAME, old, ttl_s=None, now=parts["now"]()), catalog=catalog, store=parts["store"])
     collection = VersionedCollection(NAME, catalog=catalog, **parts)
     collection.upsert(passages, tenant=TENANT)
     fill(

@@ -496,7 +496,9 @@ def test_where_the_other_one_is_not_whole_it_is_said_to_drop_that(shelf: Shelf) 
     shelf.open()
     shelf.add_version()
     shelf.store.drop("documents_v1_bag-of-words-1")
-    with pytest.raises(NoSuchCollectionError, match="or `troupe collections drop documents 2`, which is not whole"):
+    with pytest.raises(
+        NoSuchCollectionError, match="or `troupe collections` `drop documents 2`: then it is made again, empty"
+    ):
         shelf.open()
     take_out(shelf.catalog, "documents", 2)
     assert shelf.open().count(tenant="t") == 0

@@ -238,6 +238,22 @@ def test_a_collection_goes_over_to_one_more_server_by_a_command(
         assert notes.search("newer", limit=1, tenant="t")[0].id == "p61"
 
 
+def test_what_another_home_keeps_in_the_same_services_is_not_touched(
+    tmp_path: Path, servers: list[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    homes = [tmp_path / "one", tmp_path / "two"]
+    for home in homes:
+        with shelf(home, servers[:1]) as opened_:
+            opened_.open("notes").upsert(PASSAGES, tenant="t")
+    assert run(monkeypatch, homes[0], servers[:2]) == 0
+    with shelf(homes[1], servers[:1]) as opened_:
+        assert opened_.open("notes").count(tenant="t") == 60
+    with shelf(homes[0], servers[:2]) as opened_:
+        assert opened_.open("notes").count(tenant="t") == 60
+    with shelf(tmp_path / "three", servers[:2]) as opened_:
+        assert opened_.open("notes").count(tenant="t") == 0
+
+
 def test_ctrl_c_stops_the_command_and_it_says_how_it_goes_on(
     tmp_path: Path, servers: list[Server], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -152,7 +152,8 @@ def opened(settings: VectorSettings, home: Path) -> VectorStore:
         return _one_of(settings, home)(settings.url)
     from functions.adapters.vectors.spread import opened_over, placing_file  # noqa: PLC0415 - see above
 
-    return opened_over(placing_file(home, settings.product), settings.urls, _one_of(settings, home))
+    one_of = _one_of(settings, home)
+    return opened_over(placing_file(home, settings.product), settings.urls, one_of, _within(settings, one_of))
 
 
 def moved(settings: VectorSettings, home: Path, told: "Callable[[Checkpoint], None]") -> int:
@@ -171,7 +172,17 @@ def moved(settings: VectorSettings, home: Path, told: "Callable[[Checkpoint], No
         )
     from functions.adapters.vectors.spread import moved_to, placing_file  # noqa: PLC0415 - see above
 
-    return moved_to(placing_file(home, settings.product), settings.urls, _one_of(settings, home), told)
+    one_of = _within(settings, _one_of(settings, home))  # what others keep there stays where it is
+    return moved_to(placing_file(home, settings.product), settings.urls, one_of, told)
+
+
+def _within(settings: VectorSettings, one_of: Callable[[str], VectorStore]) -> Callable[[str], VectorStore]:
+    """What opens the part of a service that the namespace is; all of it, where none is said."""
+    if not settings.namespace:
+        return one_of
+    from functions.adapters.vectors.namespaced import NamespacedStore  # noqa: PLC0415 - see above
+
+    return lambda url: NamespacedStore(one_of(url), settings.namespace)
 
 
 def _one_of(settings: VectorSettings, home: Path) -> Callable[[str], VectorStore]:

@@ -28,14 +28,20 @@ def placing_file(home: Path, product: str) -> Path:
     return home / f"shards-{product}.json"
 
 
-def opened_over(file: Path, urls: Sequence[str], opened: Opened) -> VectorStore:
+def opened_over(file: Path, urls: Sequence[str], opened: Opened, within: Opened | None = None) -> VectorStore:
     """One store over the services at these URLs, to which the points were brought before.
+
+    Args:
+        file: Where it is kept how the points are spread.
+        urls: Of the services.
+        opened: Opens one of them.
+        within: Opens the part of one that is looked at for what is there already; by default all of it.
 
     Raises:
         NotSpreadError: They are elsewhere.
         PlacementError: A list of several is used first, and two of them are one service, or one is in use already.
     """
-    placings = _placings(file, urls, opened)
+    placings = _placings(file, urls, within or opened)
     placing = placings.read()
     if placing.following is not None or placing.home != evenly(urls):
         raise NotSpreadError(_elsewhere(placing, urls))
