@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
+from functions.adapters.files import sync_folder
 from functions.errors import TroupeError
 from functions.ports.blobs import PREFIX_CHARACTERS
 
@@ -77,7 +78,7 @@ class LocalBlobs:
             return
         for path in paths:
             path.unlink(missing_ok=True)
-        self._sync_folder()
+        sync_folder(self._folder)
 
     def alone(self) -> AbstractContextManager[None]:
         """For as long as it is entered, nobody writes a blob."""
@@ -101,21 +102,13 @@ class LocalBlobs:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        self._sync_folder()
+        sync_folder(self._folder)  # an envelope that is committed next refers to it
 
     @contextmanager
     def _locked(self, how: int) -> Iterator[None]:
         with self._folder.with_name(f"{self._folder.name}.lock").open("a") as file:
             fcntl.flock(file, how)
             yield
-
-    def _sync_folder(self) -> None:
-        """A new name is on disk only once its folder is: an envelope that is committed next refers to it."""
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
     def _names(self, beginnings: Sequence[str]) -> list[str]:
         return sorted(path.name for path in self._folder.iterdir() if path.name.startswith(tuple(beginnings)))

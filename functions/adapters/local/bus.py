@@ -28,13 +28,7 @@ class Bus:
         places: How many deliveries may be in work at a time; with 0, none is begun with the end of another.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        plans: Iterable[Plan],
-        now: Callable[[], datetime],
-        places: int = 0,
-    ) -> None:
+    def __init__(self, store: Store, plans: Iterable[Plan], now: Callable[[], datetime], places: int = 0) -> None:
         self.store = store
         self.routes = Routes(plans, store.member.id)
         self.now = now

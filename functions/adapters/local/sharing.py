@@ -29,11 +29,7 @@ class Shares:
     """
 
     def __init__(
-        self,
-        store: Store,
-        routes: Routes,
-        now: Callable[[], datetime],
-        count_from: Callable[[int], None],
+        self, store: Store, routes: Routes, now: Callable[[], datetime], count_from: Callable[[int], None]
     ) -> None:
         self._store = store
         self._routes = routes

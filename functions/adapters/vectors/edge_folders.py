@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from functions.adapters.files import replace_file
 from functions.events.decoding import decoder
 from functions.ports.vector_stores import (
     NEVER,
@@ -220,17 +221,7 @@ def copied(folder: Path, marker: Marker, check: Callable[[], None]) -> Marker:
 
 def replace_marker(folder: Path, marker: Marker) -> None:
     """Let the collection be, from now on, what this marker says."""
-    draft = folder / f"{_MARKER_FILE}.draft"
-    with draft.open("wb") as file:
-        file.write(msgspec.json.encode(marker))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(folder / _MARKER_FILE)
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+    replace_file(folder / _MARKER_FILE, msgspec.json.encode(marker))
 
 
 def remove_other_shards(folder: Path, marker: Marker) -> None:

@@ -8,6 +8,7 @@ killed, or whose machine lost its power, does again what its log says.
 import os
 from pathlib import Path
 
+from functions.adapters.files import sync_folder
 from functions.ports.vector_stores import RefusedError
 
 _FOLDER = "wal"
@@ -50,14 +51,6 @@ class Log:
             finally:
                 os.close(file)
         if names != self._synced:
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         self._synced = names
         return None
-
-
-def _sync_folder(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

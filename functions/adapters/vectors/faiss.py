@@ -16,6 +16,7 @@ from typing import IO
 import msgspec
 import numpy as np
 
+from functions.adapters.files import sync_folder
 from functions.adapters.vectors.checking import (
     check_fields,
     check_filter,
@@ -29,7 +30,7 @@ from functions.adapters.vectors.checking import (
     check_same,
     no_such_collection,
 )
-from functions.adapters.vectors.faiss_file import SUFFIX, CollectionFile, DamagedError, Row, sync_folder
+from functions.adapters.vectors.faiss_file import SUFFIX, CollectionFile, DamagedError, Row
 from functions.adapters.vectors.faiss_rows import COMPARED, Found, Rows, graph_over
 from functions.ports.blobs import Blobs
 from functions.ports.vector_stores import (

@@ -4,7 +4,6 @@ Every row carries a sum of what it holds and the file the number of its rows, so
 What is deleted is overwritten with zeros. The graph holds no vector: only which rows are neighbours.
 """
 
-import os
 import sqlite3
 import struct
 import zlib
@@ -16,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from functions.adapters.files import sync_folder
 from functions.events.decoding import decoder
 from functions.ports.vector_stores import Layout, Point, RefusedError, Terms
 
@@ -238,15 +238,6 @@ class CollectionFile:
 
     def _damaged(self, what: str) -> DamagedError:
         return DamagedError(f"{self._name} is damaged: {what}: bring it back from a copy, or fill the collection anew")
-
-
-def sync_folder(folder: Path) -> None:
-    """Put on disk which files a folder has."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _connect(path: str) -> sqlite3.Connection:

@@ -6,13 +6,13 @@ takes its share from all others and nothing else moves; the points of one that g
 
 import hashlib
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
 
+from functions.adapters.files import replace_file
 from functions.events.decoding import decoder
 from functions.ports.vector_stores import VectorStoreError
 
@@ -144,12 +144,7 @@ class FilePlacings:
             ) from error
 
     def _replace(self, kept: _Kept) -> None:
-        draft = self._file.with_suffix(".draft")
-        with draft.open("wb") as file:
-            file.write(msgspec.json.encode(kept))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._file)
+        replace_file(self._file, msgspec.json.encode(kept))
 
 
 def shards_for(points: int, *, limit: int = POINTS_A_SHARD) -> int:
