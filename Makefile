@@ -79,12 +79,12 @@ crash:
 # uv's own header is left out: it holds the command line of whoever ran it.
 lock:
 	@uv=$$($(SET_UP) uv) && "$$uv" lock && { \
-	echo '# What runs needs, exported from uv.lock by `make lock`. The groups (model, test, lint, …) are left out.'; \
-	"$$uv" export --quiet --frozen --no-default-groups --no-emit-project --no-header; \
+	echo '# What runs and what deploys needs, exported from uv.lock by `make lock`; the other groups are left out.'; \
+	"$$uv" export --quiet --frozen --no-default-groups --group infra --group aws --no-emit-project --no-header; \
 	} >requirements.part && mv requirements.part requirements.txt
 	@echo 'uv.lock and requirements.txt are up to date with pyproject.toml'
 
 clean:
-	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build dist
+	@rm -rf .venv .emulators .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo 'removed .venv, .tools, caches and builds'
