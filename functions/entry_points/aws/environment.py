@@ -1,0 +1,97 @@
+"""What the infrastructure tells a function in its environment: both sides import the names from here."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from functions.errors import TroupeError
+from functions.events.decoding import decoder
+
+DEPLOYED: Final = "TROUPE_DEPLOYED"
+
+
+class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the stack changes in the delivery of every agent; None leaves what the agent's own file says."""
+
+    attempts: int | None = None
+    backoff_min_s: float | None = None
+    backoff_max_s: float | None = None
+    max_age_s: float | None = None
+
+
+class Deployed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a function finds its stack.
+
+    Attributes:
+        function: The agent's name, or the service's: `api`, `socket`, `desk`, …
+        source: What the source of every event begins with: project and stack, e.g. `troupe-dev`.
+        workflows: Those that are deployed.
+        bus: The name of the event bus.
+        table: The name of the DynamoDB table.
+        bucket: The name of the bucket; data is under `blobs/`, plans under `plans/`.
+        queues: The URL of each queue that this function may send to, by agent.
+        secrets: The ARN of each secret that this function may read, by the setting that it stands for, e.g.
+            `TROUPE_MODEL_KEY`.
+        collections: What each declared collection stands for: `infra.settings.CollectionSettings` by name.
+        contract: What the stack changes in deliveries.
+        budget_tokens: Of a request; None leaves the workflow's.
+        budget_micros: Of a request, in millionths of a US dollar; None leaves the workflow's.
+        socket_url: Where connections are posted to; empty where the stack has no WebSocket.
+        tenant_claim: The claim of a caller's token that names its tenant.
+        dead_letter_queues: The URL of each dead-letter queue, by agent: for the sweeper.
+    """
+
+    function: str
+    source: str
+    workflows: tuple[str, ...]
+    bus: str
+    table: str
+    bucket: str
+    queues: Mapping[str, str] = {}
+    secrets: Mapping[str, str] = {}
+    collections: Mapping[str, "Declared"] = {}
+    contract: Contract = Contract()
+    budget_tokens: int | None = None
+    budget_micros: int | None = None
+    socket_url: str = ""
+    tenant_claim: str = "tenant"
+    dead_letter_queues: Mapping[str, str] = {}
+
+
+class Declared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A collection as the stack declares it.
+
+    Attributes:
+        version: Its number.
+        encoder: The version string of its encoder.
+        dimension: Of its vectors.
+        ttl_s: How long a passage stays; None for ever.
+    """
+
+    version: int
+    encoder: str
+    dimension: int
+    ttl_s: float | None = None
+
+
+def deployed(environment: Mapping[str, str]) -> Deployed:
+    """What the environment says.
+
+    Raises:
+        TroupeError: It says nothing, or something else than this version of the code expects.
+    """
+    given = environment.get(DEPLOYED, "")
+    if not given:
+        raise TroupeError(f"{DEPLOYED} is not set: this function was not deployed by the project's program")
+    try:
+        return decoder(Deployed).decode(given)
+    except msgspec.MsgspecError as error:
+        raise TroupeError(
+            f"{DEPLOYED} is not what this version expects ({error}): deploy code and settings together"
+        ) from error
+
+
+def said(deployed: Deployed) -> str:
+    """As the environment holds it."""
+    return msgspec.json.encode(deployed, order="deterministic").decode()
