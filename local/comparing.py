@@ -12,6 +12,7 @@ import msgspec
 from functions.collections.collection import VersionedCollection
 from functions.collections.entries import entry_of, version_of
 from functions.collections.evaluation import Asked, Evaluation, Question, evaluate, sampled
+from functions.collections.expiring import expired
 from functions.collections.pinned import PinnedCatalog
 from functions.collections.points import passage_of
 from functions.errors import TroupeError
@@ -20,7 +21,7 @@ from functions.ports.blobs import KeptBlobs
 from functions.ports.catalog import Catalog, Entry
 from functions.ports.encoders import Encoders
 from functions.ports.personal import Tokenizer
-from functions.ports.vector_stores import Equals, Filter, Range, VectorStore
+from functions.ports.vector_stores import Equals, Filter, VectorStore
 from local.shelf import Shelf
 
 FOLDER = "evaluations"
@@ -90,8 +91,7 @@ def compared(wanted: Wanted, kept: Kept) -> Evaluation:
     """
     entry = entry_of(kept.catalog, wanted.collection)
     current = version_of(entry, entry.current)
-    gone = Range("expires_at", at_most=kept.now().timestamp())
-    where = Filter(must=(Equals("tenant", wanted.tenant),), must_not=(gone,))
+    where = Filter(must=(Equals("tenant", wanted.tenant),), must_not=(expired(kept.now().timestamp()),))
     stored = sampled(kept.store, current.layout, where, wanted.samples, wanted.seed) if wanted.samples else ()
     passages = [passage_of(fields) for fields in stored]
     return evaluate(

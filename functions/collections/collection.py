@@ -17,10 +17,11 @@ from functions.collections.encoding import Vectors, check_passages, check_vector
 from functions.collections.entries import entry_of
 from functions.collections.expiring import expired, is_alive
 from functions.collections.opening import current_of
-from functions.collections.points import blob_of, blob_prefix, passage_of, point_id, point_of, storable, work_field
+from functions.collections.points import blob_of, blob_prefix, passage_of, point_id, point_of, work_field
 from functions.collections.ranking import Candidate, question_to_encode, ranked
 from functions.collections.words import shared_words, terms_of_passage, terms_of_question
 from functions.events.common import Passage
+from functions.events.utf8 import storable
 from functions.ports.blobs import KeptBlobs
 from functions.ports.catalog import Catalog, Entry, Version
 from functions.ports.encoders import Encoders
@@ -36,10 +37,10 @@ from functions.ports.vector_stores import (
     Layout,
     NoSuchCollectionError,
     OneOf,
-    Point,
     PointsError,
     Query,
     VectorStore,
+    pages,
 )
 from functions.ports.vectors import ANY, Only
 
@@ -192,7 +193,7 @@ class VersionedCollection:
 
         def step(layout: Layout) -> None:
             removed.append(0)
-            for page in _pages(lambda after: self._store.scroll(layout, gone, after=after)):
+            for page in pages(lambda after: self._store.scroll(layout, gone, after=after)):
                 removed[-1] += len(page)
                 blobs.update({str(point.fields["blob"]): point.id for point in page if "blob" in point.fields})
             if removed[-1]:
@@ -212,7 +213,7 @@ class VersionedCollection:
     def ids(self, *, tenant: str) -> Iterator[str]:
         """See `Collection.ids`; the name may be switched to another version meanwhile: points have one id in all."""
         alive = self._alive(tenant)
-        for page in _pages(
+        for page in pages(
             lambda after: self._of_current(lambda layout: self._store.scroll(layout, alive, after=after))
         ):
             yield from (str(point.fields["id"]) for point in page)
@@ -387,13 +388,6 @@ def _point_ids(tenant: str, ids: Iterable[str]) -> list[str]:
             f"the id {wrong[0]!r:.40} is a {type(wrong[0]).__name__}, expected a string; nothing was done"
         )
     return [point_id(tenant, each) for each in asked]
-
-
-def _pages(scroll: Callable[[str], Sequence[Point]]) -> Iterator[Sequence[Point]]:
-    after = ""
-    while page := scroll(after):
-        yield page
-        after = page[-1].id
 
 
 def _of_tenant(tenant: str) -> Equals:

@@ -13,7 +13,7 @@ import msgspec
 from functions.errors import TroupeError
 from functions.events.common import Passage
 from functions.events.decoding import decoder
-from functions.ports.vector_stores import Fields, Filter, Layout, Point, VectorStore
+from functions.ports.vector_stores import Fields, Filter, Layout, Point, VectorStore, pages
 from functions.ports.vectors import Collection
 
 TOGETHER = 64  # questions that are encoded and asked at once
@@ -152,9 +152,7 @@ def sampled(store: VectorStore, layout: Layout, where: Filter, number: int, seed
 
 
 def _after(after: str, store: VectorStore, layout: Layout, where: Filter) -> Iterator[Point]:
-    while page := store.scroll(layout, where, after=after):
-        yield from page
-        after = page[-1].id
+    return chain.from_iterable(pages(lambda last: store.scroll(layout, where, after=last), after))
 
 
 def _found(collection: Collection, asked: Sequence[Asked], k: int, tenant: str) -> list[list[Passage]]:

@@ -15,6 +15,7 @@ from functions.collections.words import terms_of_passage
 from functions.events.common import Passage, Work
 from functions.events.decoding import decoder
 from functions.events.envelope import digest
+from functions.events.utf8 import storable
 from functions.ports.vector_stores import Fields, Kind, Layout, LayoutError, Point, Vector
 
 #: Of a text in UTF-8, that a payload holds; a longer one lives in the blob store.
@@ -127,11 +128,6 @@ def changed_work(work: Work, change: Callable[[str], str]) -> Work:
         for field, value in msgspec.structs.asdict(work).items()
     }
     return msgspec.convert(said, Work)
-
-
-def storable(text: str) -> str:
-    """The text without lone surrogates, which UTF-8 cannot carry."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _blob_key(collection: str, tenant: str, passage_id: str, text: str) -> str:

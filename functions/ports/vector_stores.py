@@ -4,7 +4,7 @@ Only `functions.collections` calls it: agents ask a collection by text. Every st
 calls and raises the same errors; tests/stores proves it for each. Safe to use from several threads.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -298,3 +298,10 @@ class VectorStore(Protocol):
     def close(self) -> None:
         """Release files and connections; what was stored is durable. Closing again does nothing."""
         ...
+
+
+def pages(scroll: Callable[[str], Sequence[Point]], after: str = "") -> Iterator[Sequence[Point]]:
+    """Every page that `scroll` gives of what comes after an id, the first one's `after`, until there is none."""
+    while page := scroll(after):
+        yield page
+        after = page[-1].id

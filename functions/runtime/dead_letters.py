@@ -6,6 +6,7 @@ import msgspec
 
 from functions.errors import PermanentError
 from functions.events.envelope import Envelope, digest, encode
+from functions.events.utf8 import storable
 from functions.ports.state import DeadLetter, Task
 
 TRACE_LINES = 8
@@ -18,12 +19,7 @@ def said(error: Exception) -> str:
         words = str(error) if isinstance(error, PermanentError) else f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 - whatever an agent raises is recorded, even what cannot say what it is
         words = f"{type(error).__name__}, whose message cannot be read"
-    return _storable(words[:SAID_CHARACTERS])
-
-
-def _storable(text: str) -> str:
-    """Without the lone surrogates that no store and no JSON can hold, e.g. of a file's name."""
-    return text.encode(errors="replace").decode()
+    return storable(words[:SAID_CHARACTERS])
 
 
 def given_up(task: Task, reason: str, error: Exception, attempt: int, now: datetime) -> DeadLetter:
@@ -35,7 +31,7 @@ def given_up(task: Task, reason: str, error: Exception, attempt: int, now: datet
         agent=task.agent,
         reason=reason,
         error=said(error),
-        trace=_storable("".join(format_exception(error)[-TRACE_LINES:])),
+        trace=storable("".join(format_exception(error)[-TRACE_LINES:])),
         attempt=attempt,
         age_s=(now - task.envelope.time).total_seconds(),
         at=now,

@@ -23,6 +23,7 @@ from functions.adapters.encoders.minilm_artefact import (
     Precision,
     check_folder,
 )
+from functions.events.utf8 import storable
 from functions.ports.encoders import EncoderError
 
 if TYPE_CHECKING:
@@ -147,9 +148,8 @@ def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:
 
 
 def readable(text: str) -> str:
-    """The part of a text that can matter, without lone surrogates, which UTF-8 cannot carry."""
-    beginning = text[:_MAX_CHARACTERS]
-    return beginning if beginning.isascii() else beginning.encode("utf-8", "replace").decode("utf-8")
+    """The part of a text that can matter, without lone surrogates."""
+    return storable(text[:_MAX_CHARACTERS])
 
 
 def _usable_processors() -> int:

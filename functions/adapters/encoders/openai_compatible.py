@@ -29,6 +29,7 @@ from functions.adapters.rest import (
     StatusError,
 )
 from functions.events.decoding import decoder
+from functions.events.utf8 import storable
 from functions.ports.encoders import EncoderError, EncoderUnavailableError
 
 CHARACTERS_A_CALL: Final = 200_000  # hosted ones take some 300,000 tokens, and a token may be one character
@@ -197,8 +198,8 @@ def _batches(texts: Sequence[str], most: int) -> Iterator[tuple[int, int]]:
 
 
 def _sendable(text: str, most: int) -> str:
-    """The part of a text that is encoded, without lone surrogates, which UTF-8 cannot carry."""
-    return text[:most].encode("utf-8", "replace").decode("utf-8") or " "
+    """The part of a text that is encoded, without lone surrogates."""
+    return storable(text[:most]) or " "
 
 
 def _complaint(said: bytes) -> str:

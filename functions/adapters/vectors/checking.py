@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from functions.events.utf8 import storable
 from functions.ports.vector_stores import (
     Condition,
     Equals,
@@ -213,11 +214,6 @@ def _holds(condition: Condition, fields: Fields) -> bool:
 
 def _values(value: Value) -> Sequence[object]:
     return [value] if isinstance(value, str | int | float) else value
-
-
-def storable(text: str) -> str:
-    """The text without lone surrogates, which UTF-8 cannot carry."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def storable_fields(fields: Fields) -> dict[str, Value]:

@@ -16,7 +16,7 @@ import msgspec
 
 from functions.adapters.vectors.placement import Checkpoint, Placement, PlacementError, Placing, Placings
 from functions.adapters.vectors.sharded import ShardedStore
-from functions.ports.vector_stores import Layout, Point, VectorStore
+from functions.ports.vector_stores import Layout, VectorStore, pages
 
 _POINTS_A_PAGE: Final = 500
 
@@ -113,9 +113,5 @@ def _sweep(store: ShardedStore, target: Placement) -> None:
 
 
 def _pages(shard: VectorStore, layout: Layout, *, after: str = "") -> Iterator[Sequence[str]]:
-    def page_of(points: Sequence[Point]) -> Sequence[str]:
-        return [point.id for point in points]
-
-    while page := page_of(shard.scroll(layout, after=after, limit=_POINTS_A_PAGE)):
-        yield page
-        after = page[-1]
+    found = pages(lambda last: shard.scroll(layout, after=last, limit=_POINTS_A_PAGE), after)
+    return ([point.id for point in page] for page in found)

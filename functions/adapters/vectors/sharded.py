@@ -44,6 +44,7 @@ from functions.ports.vector_stores import (
     UnavailableError,
     VectorStore,
     VectorStoreError,
+    pages,
 )
 
 Result = TypeVar("Result")
@@ -266,10 +267,7 @@ class ShardedStore:
         return {point.id: point for points in found.values() for point in points}
 
     def _pages(self, layout: Layout, where: Filter) -> Iterator[Sequence[Point]]:
-        after = ""
-        while page := self.scroll(layout, where, after=after):
-            yield page
-            after = page[-1].id
+        return pages(lambda after: self.scroll(layout, where, after=after))
 
     def _now(self) -> Placing:
         check_open(is_open=self._is_open)
