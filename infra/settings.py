@@ -55,8 +55,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What a stack changes for one agent; what is left out stays as the agent's file says it.
 
     Attributes:
-        memory_mb: Of its function.
-        timeout_s: Of one attempt.
+        memory_mb: How much memory its function has.
+        timeout_s: How long one attempt may take.
         concurrency: How many events it works on at once.
         warm: How many environments stay ready (provisioned concurrency), at a monthly price each.
         snap_start: An environment starts from a snapshot of one that was ready (SnapStart) instead.
@@ -89,8 +89,8 @@ class BudgetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """What a request may spend on models, and what the account may spend in a month before somebody is told.
 
     Attributes:
-        tokens_per_request: Of all its model calls together; left out, what the workflow says.
-        usd_per_request: The same in US dollars.
+        tokens_per_request: How many tokens all its model calls together may take; left out, what the workflow says.
+        usd_per_request: How many US dollars they may cost; left out, what the workflow says.
         usd_per_month: Whoever `alarms.email` names is told when the month's costs of this stack will pass it.
     """
 
@@ -103,11 +103,11 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Whether functions stand in a network of their own.
 
     Attributes:
-        vpc: They do; a self-hosted vector store needs it.
-        cidr: Its addresses.
-        zones: How many availability zones.
+        vpc: Those that search stand in a network of the stack; a self-hosted vector store needs it.
+        cidr: The addresses of the network.
+        zones: In how many availability zones it is.
         endpoints: AWS's services are reached without the internet, at a monthly price each; needed without `nat`.
-        nat: What is outside is reached: a model or a vector store by URL, a server that an action calls.
+        nat: What is outside is reached from it: a model or a vector store by URL, a server that an action calls.
     """
 
     vpc: bool = False
@@ -124,8 +124,8 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     Attributes:
         kind: `bedrock`, or any endpoint that speaks OpenAI's chat completions.
-        id: As it knows the model.
-        url: Of the endpoint, for `openai`.
+        id: What the model is called there.
+        url: The URL of the endpoint, for `openai`.
         usd_per_million: What a million tokens cost in US dollars, read and written; needed for a model without a list
             price of ours.
     """
@@ -142,7 +142,7 @@ class VectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Attributes:
         kind: A Qdrant server of the stack's own, on a volume in its network; or a store by URL.
         store: Which product the URL is of.
-        url: Of the store; Pinecone is found without one.
+        url: The URL of the store; Pinecone is found without one.
         instance: The type of the server.
         volume_gb: The size of the server's volume.
     """
@@ -173,12 +173,12 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Attributes:
         auth: Who is let in: holders of an API key (secret `api-keys`), of a token of an issuer, or of a role of IAM.
-        issuer: Of tokens, as an https URL.
-        audience: Of tokens: at least one of these is named in each.
+        issuer: Who issues tokens, as an https URL.
+        audience: What a token has to be for: one of these.
         tenant_claim: Which claim of a token names the tenant.
         origins: Pages that may call it from a browser.
         websocket: Whether progress is pushed.
-        requests_per_second: More are refused.
+        requests_per_second: How many are taken in the long run; more are refused.
         burst: How many more than that may come at once.
     """
 
@@ -197,10 +197,10 @@ class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     Attributes:
         email: Who is told; AWS asks for a confirmation first. Empty: alarms are only to be seen.
-        dead_letters: From so many in a net on.
-        oldest_message_s: From so old a message in a queue on.
-        errors: From so many of one function in five minutes on.
-        throttles: From so many of one function in five minutes on.
+        dead_letters: How many in one net are too many.
+        oldest_message_s: How old a message in a queue is too old.
+        errors: How many of one function in five minutes are too many.
+        throttles: How many of one function in five minutes are too many.
     """
 
     email: Annotated[str, Meta(pattern=r"^([^@\s]+@[^@\s]+)?$", examples=["oncall@example.com"])] = ""
@@ -224,18 +224,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A stack.
 
     Attributes:
-        cloud: Where.
-        region: Which one of the cloud's.
+        cloud: Which cloud it is on.
+        region: Which of the cloud's regions.
         orchestration: How agents are chained: by events on a bus.
-        workflows: Which ones are deployed.
+        workflows: Which workflows are deployed.
         agents: What the stack changes for an agent, by its name.
-        architecture: Of the processors that functions run on.
-        runtime: Of the functions.
+        architecture: Which processors functions run on.
+        runtime: Which Python functions run on.
         delivery: What the stack changes for every route.
         budget: What may be spent.
         log_retention_days: How long logs are kept.
         log_level: From which level on a line is kept.
-        dead_letter_retention_days: Of what lands in a net.
+        dead_letter_retention_days: How long what lands in a net is kept there.
         encryption: `aws`: AWS's own keys; `stack`: a key that the stack makes; or the ARN of yours.
         network: Where functions stand.
         secrets: References by purpose: `model`, `vectors`, `actions`, `personal`, `api-keys`: the name or ARN of a

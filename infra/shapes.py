@@ -97,8 +97,8 @@ def _told(error: Any) -> Iterator[tuple[Path, Problem]]:  # noqa: ANN401 - jsons
     elif error.validator == "required":
         for key in error.validator_value:
             if key not in error.instance:
-                expected = _expected(error.schema["properties"][key])
-                yield path, Problem(_key((*path, key)), f"is not set: give {expected}")
+                instead = expected(error.schema["properties"][key])
+                yield path, Problem(_key((*path, key)), f"is not set: give {instead}")
     else:
         value = "not what is expected" if path[:1] == (_SECRETS,) else shown(error.instance)
         yield path, Problem(_key(path), f"is {value}: give {_instead(path, error.instance, error.schema)}")
@@ -115,10 +115,10 @@ def _instead(path: Path, value: object, schema: Mapping[str, Any]) -> str:
     """What to give instead of a value."""
     if path == ("orchestration",) and value == "state-machine":
         return "events: the state machine is not there yet, and the same workflows run on the bus"
-    return _expected(schema)
+    return expected(schema)
 
 
-def _expected(schema: Mapping[str, Any]) -> str:
+def expected(schema: Mapping[str, Any]) -> str:
     """What a schema takes, in words."""
     if "enum" in schema:
         return "one of " + ", ".join(str(each) for each in schema["enum"])
