@@ -7,8 +7,9 @@ from functions.events.envelope import unpack
 from functions.ports.items import Place
 from functions.ports.state import Part, Task
 
-REQUEST, CONVERSATION, LETTERS = "request", "conversation", "letters"
+REQUEST, CONVERSATION, LETTERS, SOCKET = "request", "conversation", "letters", "socket"
 OPEN = "open"  # the group of the requests that are open, by their deadline
+WATCHED = "watched"  # the group of what connections watch, by the deadline of the request
 
 
 def joined(*names: str) -> str:
@@ -85,3 +86,13 @@ def stop(scope: str) -> Place:
 def conversation(tenant: str, name: str) -> str:
     """The partition of what was said in a conversation."""
     return joined(CONVERSATION, tenant, name)
+
+
+def connection(name: str) -> Place:
+    """An open connection; what it watches lies beside it."""
+    return joined(SOCKET, "connection", name), "connection"
+
+
+def watcher(tenant: str, request: str, name: str) -> Place:
+    """A connection that watches a request."""
+    return joined(SOCKET, "request", tenant, request), name
