@@ -9,7 +9,7 @@ token included.
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -19,6 +19,8 @@ from functions.adapters.aws.signing import UNRESERVED, Request, Scope, query_of,
 from functions.adapters.rest import AGAIN, REDIRECTS, SHOWN_CHARACTERS, AgainError, Patience, Reply, Rest
 from functions.errors import TroupeError
 from functions.events.decoding import decoder
+
+T = TypeVar("T")
 
 #: The codes that mean "later", whatever the status: those that AWS's own SDKs try again, without LimitExceeded,
 #: which at some services is a quota that no wait helps against.
@@ -44,7 +46,7 @@ LATER: Final = frozenset(
 REGION, OTHER_REGION = "AWS_REGION", "AWS_DEFAULT_REGION"
 ENDPOINT: Final = "AWS_ENDPOINT_URL"
 PATIENCE: Final = Patience(call=20.0, answer=10.0, connect=3.0)
-_XML_CODE, _XML_MESSAGE = re.compile(r"<Code>([^<]*)</Code>"), re.compile(r"<Message>([^<]*)</Message>")
+_XML: Final = {name: re.compile(rf"<{name}>([^<]*)</{name}>") for name in ("Code", "Message")}
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -81,14 +83,18 @@ class AwsError(TroupeError):
         code: Of the error, e.g. `AccessDeniedException`; empty where nothing was answered in time.
         status: The HTTP status; 0 where nothing was answered in time.
         said: What the service said, without credentials.
+        answer: The JSON that it answered; empty where that is none.
     """
 
-    def __init__(self, service: str, code: str, said: str, status: int = 0) -> None:
+    def __init__(
+        self, service: str, code: str, said: str, status: int = 0, answer: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(f"{service}: {code}: {said}" if code else f"{service}: {said}")
         self.service = service
         self.code = code
         self.status = status
         self.said = said
+        self.answer = answer or {}
 
 
 class Aws:
@@ -141,7 +147,7 @@ class Aws:
             "x-amz-target": f"{service.target}.{operation}",
         }
         body = msgspec.json.encode(given)
-        return self.send(service, "POST", "/", body=body, headers=headers, read=_object, within_s=within_s)
+        return self.send(service, "POST", "/", body=body, headers=headers, read=decoded, within_s=within_s)
 
     def send(  # noqa: PLR0913 - what a request of HTTP is made of
         self,
@@ -152,10 +158,10 @@ class Aws:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
-        read: "Callable[[Reply], Any]",
+        read: Callable[[Reply], T],
         url: str = "",
         within_s: float | None = None,
-    ) -> Any:  # noqa: ANN401 - what `read` makes of it
+    ) -> T:
         """What `read` makes of the answer to one request; it may be sent more than once.
 
         Args:
@@ -233,30 +239,33 @@ class Aws:
     def _judge(self, service: str, reply: Reply) -> None:
         if reply.status < REDIRECTS:
             return
-        code, message = said(reply)
-        shown = self._shown(message) or "nothing"
+        answer = _error(reply)
+        code, said = _code(reply, answer), str(answer.get("message") or answer.get("Message") or "")
+        shown = self._shown(said) or "nothing"
         if code in LATER or reply.status in AGAIN:
             raise AgainError(f"answered {reply.status} {code}: {shown}")
-        raise AwsError(service, code or f"status {reply.status}", shown, reply.status)
+        raise AwsError(service, code or f"status {reply.status}", shown, reply.status, answer)
 
     def _shown(self, text: str) -> str:
         """On one line, cut, without what a service repeats of the credentials."""
         return " ".join(self._credentials.current().hidden_in(text).split())[:SHOWN_CHARACTERS]
 
 
-def said(reply: Reply) -> tuple[str, str]:
-    """Code and message of an error, in AWS's JSON or in S3's XML; empty where it has none."""
+def _error(reply: Reply) -> Mapping[str, Any]:
+    """What an answer with an error says, in AWS's JSON, in S3's XML, or in no form at all."""
     text = reply.body.decode("utf-8", "replace")
     if text.lstrip().startswith("<"):
-        code, message = _XML_CODE.search(text), _XML_MESSAGE.search(text)
-        return code[1] if code else "", message[1] if message else ""
+        return {name.lower(): found[1] for name in ("Code", "Message") if (found := _XML[name].search(text))}
     try:
-        found: Mapping[str, Any] = decoder(dict).decode(text or "{}")
+        return decoder(dict[str, Any]).decode(text or "{}")
     except msgspec.MsgspecError:
-        found = {"message": text}
-    kind = str(reply.headers.get("x-amzn-errortype") or found.get("__type") or found.get("code") or "")
-    message = str(found.get("message") or found.get("Message") or "")
-    return kind.partition(":")[0].rpartition("#")[2], message
+        return {"message": text}
+
+
+def _code(reply: Reply, answer: Mapping[str, Any]) -> str:
+    """Without the namespace before it and the address behind it."""
+    kind = str(reply.headers.get("x-amzn-errortype") or answer.get("__type") or answer.get("code") or "")
+    return kind.partition(":")[0].rpartition("#")[2]
 
 
 def quoted(key: str) -> str:
@@ -264,5 +273,6 @@ def quoted(key: str) -> str:
     return quote(key, safe=f"/{UNRESERVED}")
 
 
-def _object(reply: Reply) -> dict[str, Any]:
-    return decoder(dict).decode(reply.body or b"{}")
+def decoded(reply: Reply) -> dict[str, Any]:
+    """The object that an answer is; an empty one is one without fields."""
+    return decoder(dict[str, Any]).decode(reply.body or b"{}")
