@@ -15,6 +15,7 @@ COLLECTION: Final = "collection"  # which versions a collection has, who uses co
 DOCUMENT: Final = "document"  # what was read into a collection
 EFFECT: Final = "effect"  # what servers outside were asked to do
 VAULT: Final = "vault"  # originals of personal data
+PASSAGE, TOKEN = "passage", "token"
 HOLDS, SOURCE = "holds", "source"
 OPEN = "open"  # the group of the requests that are open, by their deadline
 
@@ -107,12 +108,12 @@ def hold(tenant: str, conversation: str, collection: str, passage: str) -> Place
 
 def holders(tenant: str, collection: str, passage: str) -> str:
     """The partition of the conversations that stored a passage: a key each."""
-    return joined(REQUEST, tenant, "passage", collection, digest(passage))
+    return joined(REQUEST, tenant, PASSAGE, collection, digest(passage))
 
 
 def token_holders(tenant: str, token: str) -> str:
     """The partition of the conversations that stored a passage with this token: a key each."""
-    return joined(REQUEST, tenant, "token", token)
+    return joined(REQUEST, tenant, TOKEN, token)
 
 
 def asked(tenant: str, conversation: str, effect: str) -> Place:
