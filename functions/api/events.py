@@ -38,7 +38,7 @@ def watch_request(target: Target, call: Call) -> Reply:
     """A stream from where the client left off; 204 where it has everything."""
     request = call.path["request"]
     view = existing(target, request, call.tenant)
-    place = _place(call.headers.get("Last-Event-ID", ""), request)
+    place = place_of(call.headers.get("Last-Event-ID", ""), request)
     if place == SETTLED and view.status == SETTLED:
         return HttpResponse(status=204)
     if place == SETTLED:
@@ -103,8 +103,12 @@ def _sent(happened: Happened) -> bytes:
     return f"{identified}event: {happened.event}\n".encode() + b"data: " + bytes(happened.data) + b"\n\n"
 
 
-def _place(last_event_id: str, request: str) -> str:
-    """What the last event's id says beside the request: a number, or `settled`."""
+def place_of(last_event_id: str, request: str) -> str:
+    """What the last event's id says beside the request: a number, or `settled`.
+
+    Raises:
+        ProblemError: 400: it is the id of no event of this request.
+    """
     if not last_event_id:
         return "0"
     owner, _, place = last_event_id.rpartition(":")

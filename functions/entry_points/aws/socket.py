@@ -15,7 +15,7 @@ import msgspec
 from functions.api import problems
 from functions.api.api import Api
 from functions.api.callers import MAX_CORRELATION
-from functions.api.events import MAX_NUMBER
+from functions.api.events import MAX_NUMBER, SETTLED, place_of
 from functions.api.http import HttpRequest, HttpResponse
 from functions.api.messages import Accepted
 from functions.api.problems import Problem, ProblemError, Wrong, wrong
@@ -30,7 +30,7 @@ from functions.ports.sockets import Connection, ConnectionGoneError, Sockets, To
 
 LONGEST: Final = timedelta(hours=2, minutes=5)  # API Gateway closes a connection after two hours
 _EXPECTED: Final = (
-    'expected {"message": {"text": …}, "conversation": …}, {"watch": <request>, "after": <number>} or {"ping": …}'
+    'expected {"message": {"text": …}, "conversation": …}, {"watch": <request>, "after": <id>} or {"ping": …}'
 )
 
 log = logging.getLogger("troupe.socket")
@@ -45,7 +45,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         conversation: Of the message.
         key: As the header `Idempotency-Key`.
         watch: A request.
-        after: The number of the last change that the client has.
+        after: The id of the last event that the client has.
         ping: Anything: keeps the connection from being idle.
     """
 
@@ -54,7 +54,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     conversation: str = ""
     key: str = ""
     watch: str = ""
-    after: int = 0
+    after: str = ""
     ping: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -144,8 +144,6 @@ def _read(raw: bytes) -> Said:
     errors = []
     if len(heard.id) > MAX_CORRELATION:
         errors.append(Wrong(pointer="/id", detail=f"has more than {MAX_CORRELATION} characters"))
-    if not 0 <= heard.after <= MAX_NUMBER:
-        errors.append(Wrong(pointer="/after", detail="is no number of a change"))
     if heard.message is not msgspec.UNSET and not heard.conversation:
         errors.append(Wrong(pointer="/conversation", detail="is missing"))
     if errors:
@@ -164,7 +162,7 @@ def _done(heard: Said, connection: Connection, correlation: str, at: Switchboard
         request = decoder(Accepted).decode(response.body).request
         accepted = Message(event="accepted", to=heard.id, request=request, data=msgspec.Raw(response.body))
         _tell(connection.name, accepted, at)
-        _watch(request, 0, connection, at)
+        _watch(request, "", connection, at)
     else:
         _tell(connection.name, Message(event="pong", to=heard.id, data=msgspec.Raw(b"null")), at)
 
@@ -185,10 +183,12 @@ def _asked(
     return reply if isinstance(reply, HttpResponse) else problems.response(problems.internal())
 
 
-def _watch(request: str, after: int, connection: Connection, at: Switchboard) -> None:
+def _watch(request: str, after: str, connection: Connection, at: Switchboard) -> None:
     """First it is written down, then told what happened so far: so nothing falls between the two."""
     view = existing(at.target, request, connection.tenant)
-    watch = Watch(connection=connection, request=request, deadline=view.deadline, after=after)
+    place = place_of(after, request)
+    number = MAX_NUMBER if place == SETTLED else int(place)
+    watch = Watch(connection=connection, request=request, deadline=view.deadline, after=number)
     at.sockets.watch(watch)
     push(at.target, at.sockets, at.post, watch)
 
