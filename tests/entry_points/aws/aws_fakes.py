@@ -108,7 +108,7 @@ class Stack:
         return list(self.memory.bus.messages.values())
 
 
-def body(answer: Json) -> Any:
+def body(answer: Json) -> Any:  # noqa: ANN401 - whatever was answered
     """The JSON of an answer."""
     return msgspec.json.decode(answer["body"])
 
