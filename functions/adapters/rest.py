@@ -268,7 +268,10 @@ class Rest:
             after_s = _seconds(reply.headers.get("retry-after", ""))
             raise AgainError(f"answered {reply.status}: {self._complaint(reply.body)}", after_s)
         if reply.status >= REDIRECTS:
-            reason = f" to the key {self._key.name}" if self._key and reply.status in KEY_ERRORS else ""
+            reason = ""
+            if self._key and reply.status in KEY_ERRORS:
+                self._key.refused()
+                reason = f" to the key {self._key.name}"
             raise self._refused(call, f"{reply.status}{reason}", reply.status, self._complaint(reply.body))
         try:
             return read(reply)

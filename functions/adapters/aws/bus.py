@@ -95,13 +95,19 @@ class EventBridgeBus:
 
 
 def _batches(entries: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Of one source and one type each: that is what a role's condition on a call says."""
     batches: list[list[dict[str, Any]]] = []
-    size = MOST_BYTES
-    for entry in entries:
+    size, kind = MOST_BYTES, ("", "")
+    for entry in sorted(entries, key=_kind):
         own = len(entry["Detail"].encode()) + len(entry["Source"]) + len(entry["DetailType"])
-        if size + own > MOST_BYTES or len(batches[-1]) == MOST_ENTRIES:
+        if size + own > MOST_BYTES or len(batches[-1]) == MOST_ENTRIES or kind != _kind(entry):
+            kind = _kind(entry)
             batches.append([])
             size = 0
         batches[-1].append(entry)
         size += own
     return batches
+
+
+def _kind(entry: dict[str, Any]) -> tuple[str, str]:
+    return entry["Source"], entry["DetailType"]
