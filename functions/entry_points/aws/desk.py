@@ -1,0 +1,21 @@
+"""The desk: hears what may have settled a request, and starts the next one of its conversation.
+
+It is the only function beside the API that may publish the events that requests begin with.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from functions.adapters.items.requests import ItemRequests
+from functions.entry_points.aws.batch import Border, each
+
+
+def heard(event: Mapping[str, Any], requests: ItemRequests, border: Border) -> dict[str, Any]:
+    """What Lambda is answered for a batch of settlements."""
+
+    def go_on(raw: bytes) -> None:
+        envelope = border.passed(raw)
+        if envelope is not None:
+            requests.go_on(envelope)
+
+    return each(event, go_on)
