@@ -1,9 +1,12 @@
 """The `Blobs` port on a bucket of S3, whose lifecycle removes them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+DELIVERIES: Final = "blobs/deliveries/"  # claim checks and outputs: the lifecycle removes them
+PASSAGES: Final = "blobs/passages/"  # long texts of collections: they stay as long as their points
 
 
 class S3Blobs:
