@@ -26,8 +26,9 @@ COLLECTION: Final = "collection"  # how the partition begins that says which ver
 VAULT: Final = "vault"  # how the partitions begin that hold originals of personal data
 DOCUMENT: Final = "document"  # how the partitions begin that say what was read into a collection
 
-_READS: Final = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
-_WRITES: Final = ("dynamodb:PutItem", "dynamodb:UpdateItem")
+READS: Final = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
+WRITES: Final = ("dynamodb:PutItem", "dynamodb:UpdateItem")
+REMOVES: Final = "dynamodb:BatchWriteItem"  # how the table's adapter removes, several at once
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,10 +54,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         source: What the source of every event begins with.
         queues: The ARN of each agent's queue.
         logs: The ARN of each agent's log group.
-        secrets: The ARN of each secret, by what it is for: `vectors`, `model`, `actions`, `personal`.
+        secrets: The ARN of each secret, by what it is for: `vectors`, `model`, `actions`, `personal`, `api-keys`.
         models: ARNs of the models of Bedrock that may be asked; none where a model is reached by URL or left out.
         keys: ARNs of the stack's own keys; none where AWS's keys encrypt.
         in_network: Whether functions stand in the stack's network.
+        dead_letter_queues: The ARN of each agent's dead-letter queue.
+        service_queues: The ARN of the queue of each service that has one: `desk`, `pusher`.
+        service_logs: The ARN of each service's log group.
+        socket: The ARN of the stage of the WebSocket API; empty where the stack has none.
     """
 
     bus: str
@@ -69,6 +74,10 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     in_network: bool = False
+    dead_letter_queues: Mapping[str, str] = {}
+    service_queues: Mapping[str, str] = {}
+    service_logs: Mapping[str, str] = {}
+    socket: str = ""
 
 
 def statements(agent: str, plans: Sequence[Plan], place: Place) -> list[Statement]:
@@ -86,7 +95,8 @@ def statements(agent: str, plans: Sequence[Plan], place: Place) -> list[Statemen
         *_emits(spec, mine, place),
         *_tells_later(spec, mine, place),
         *_keeps(spec, place),
-        *_runs(spec, place),
+        older_plans(mine, place),
+        *runs(place.logs[spec.name], place),
         *granted,
     ]
     return list({statement.sid: statement for statement in found}.values())
@@ -166,16 +176,16 @@ def _tells_later(spec: AgentSpec, plans: Sequence[Plan], place: Place) -> Iterat
 def _keeps(spec: AgentSpec, place: Place) -> Iterator[Statement]:
     yield Statement(
         sid="OwnItems",
-        actions=(*_READS, *_WRITES),
+        actions=(*READS, *WRITES),
         resources=(place.table,),
-        conditions=_leading(f"{joined(spec.name)}#*"),
+        conditions=leading(f"{joined(spec.name)}#*"),
         because="every delivery: its record, its outputs, its joins, its dead letters",
     )
     yield Statement(
         sid="Requests",
-        actions=("dynamodb:GetItem", "dynamodb:BatchGetItem", *_WRITES),
+        actions=("dynamodb:GetItem", "dynamodb:BatchGetItem", *WRITES),
         resources=(place.table,),
-        conditions=_leading(f"{REQUEST}#*"),
+        conditions=leading(f"{REQUEST}#*"),
         because="every delivery: how its request stands, its budget, its pace, its settlement",
     )
     yield Statement(
@@ -187,11 +197,29 @@ def _keeps(spec: AgentSpec, place: Place) -> Iterator[Statement]:
     )
 
 
-def _runs(spec: AgentSpec, place: Place) -> Iterator[Statement]:
+def older_plans(plans: Sequence[Plan], place: Place) -> Statement:
+    """A function that meets an event of an earlier deployment reads the plan that it was made under."""
+    return Statement(
+        sid="OlderPlans",
+        actions=("s3:GetObject",),
+        resources=tuple(f"{place.bucket}/plans/{plan.workflow.name}/*" for plan in plans),
+        because="every event: the plan it was made under, where an earlier deployment made it",
+        wildcard="a plan is named by its version, a digest",
+    )
+
+
+def runs(log: str, place: Place, *, in_network: bool = True) -> Iterator[Statement]:
+    """What every function needs for itself.
+
+    Args:
+        log: The ARN of its log group.
+        place: Where.
+        in_network: Whether it stands in the stack's network, where that has one.
+    """
     yield Statement(
         sid="Log",
         actions=("logs:CreateLogStream", "logs:PutLogEvents"),
-        resources=(f"{place.logs[spec.name]}:*",),
+        resources=(f"{log}:*",),
         because="every function: its own log group",
         wildcard="Lambda names a log stream when it starts an environment",
     )
@@ -202,7 +230,7 @@ def _runs(spec: AgentSpec, place: Place) -> Iterator[Statement]:
             resources=place.keys,
             because="every function: its queue, items, blobs and secrets are encrypted with the stack's key",
         )
-    if place.in_network:
+    if place.in_network and in_network:
         yield Statement(
             sid="Network",
             actions=(
@@ -227,16 +255,16 @@ def _collection(*more: str) -> Callable[[Grant, Place], Iterator[Statement]]:
             sid=_sid("Versions", grant.resource),
             actions=("dynamodb:GetItem",),
             resources=(place.table,),
-            conditions=_leading(joined(COLLECTION, grant.resource)),
+            conditions=leading(joined(COLLECTION, grant.resource)),
             because=_parameter(grant),
         )
         yield _secret("vectors", grant, place)
         for kind in more:
             yield Statement(
                 sid=_sid(kind.title(), grant.resource),
-                actions=(*_READS, *_WRITES, "dynamodb:DeleteItem"),
+                actions=(*READS, *WRITES, REMOVES),
                 resources=(place.table,),
-                conditions=_leading(f"{joined(kind, grant.resource)}#*"),
+                conditions=leading(f"{joined(kind, grant.resource)}#*"),
                 because=_parameter(grant),
             )
 
@@ -248,7 +276,7 @@ def _append(grant: Grant, place: Place) -> Iterator[Statement]:
         sid="Say",
         actions=("dynamodb:PutItem",),
         resources=(place.table,),
-        conditions=_leading(f"{CONVERSATION}#*"),
+        conditions=leading(f"{CONVERSATION}#*"),
         because=_parameter(grant),
     )
 
@@ -258,7 +286,7 @@ def _history(grant: Grant, place: Place) -> Iterator[Statement]:
         sid="Recall",
         actions=("dynamodb:Query",),
         resources=(f"{place.table}/index/{BY_TIME}",),
-        conditions=_leading(f"{CONVERSATION}#*"),
+        conditions=leading(f"{CONVERSATION}#*"),
         because=_parameter(grant),
     )
 
@@ -287,7 +315,7 @@ def _reveal(grant: Grant, place: Place) -> Iterator[Statement]:
         sid="Originals",
         actions=("dynamodb:GetItem", "dynamodb:BatchGetItem"),
         resources=(place.table,),
-        conditions=_leading(f"{VAULT}#*"),
+        conditions=leading(f"{VAULT}#*"),
         because=_parameter(grant),
     )
     yield _secret("personal", grant, place)
@@ -303,7 +331,7 @@ def _secret(name: str, grant: Grant, place: Place) -> Statement:
     )
 
 
-def _leading(*partitions: str) -> Mapping[str, Mapping[str, str | tuple[str, ...]]]:
+def leading(*partitions: str) -> Mapping[str, Mapping[str, str | tuple[str, ...]]]:
     """Only items of these partitions; a call that names none is refused, too."""
     return {
         "ForAllValues:StringLike": {"dynamodb:LeadingKeys": partitions},
