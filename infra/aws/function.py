@@ -10,16 +10,17 @@ from typing import Any, Final
 import pulumi
 import pulumi_aws as aws
 
+from infra.aws.granted import Granted
 from infra.aws.policies import LAMBDA, trust
 from infra.components.common import Common, Platform
-from infra.components.service_function import ServiceFunctionArgs
+from infra.components.function import FunctionArgs
 
 LIVE: Final = "live"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Function:
-    """What was made: the alias is what others call."""
+class Made:
+    """A function, and the alias that others call."""
 
     function: aws.lambda_.Function
     alias: aws.lambda_.Alias
@@ -37,8 +38,8 @@ def log_group(function: str, common: Common, platform: Platform, parent: pulumi.
     )
 
 
-def function(args: ServiceFunctionArgs, group: aws.cloudwatch.LogGroup, parent: pulumi.Resource) -> Function:
-    """The function under its own role, and what sends it messages."""
+def function(args: FunctionArgs, granted: Granted, group: aws.cloudwatch.LogGroup, parent: pulumi.Resource) -> Made:
+    """The function under its own role, and what hands it the messages of its queue."""
     child, tags = pulumi.ResourceOptions(parent=parent), {"agent": args.function}
     name = args.common.names.of(args.function)
     role = aws.iam.Role(
@@ -49,7 +50,7 @@ def function(args: ServiceFunctionArgs, group: aws.cloudwatch.LogGroup, parent: 
         tags=tags,
         opts=child,
     )
-    policy = aws.iam.RolePolicy(args.function, name="signature", role=role.name, policy=args.policy, opts=child)
+    policy = aws.iam.RolePolicy(args.function, name="signature", role=role.name, policy=granted.policy, opts=child)
     made = aws.lambda_.Function(
         args.function,
         name=name,
@@ -61,7 +62,7 @@ def function(args: ServiceFunctionArgs, group: aws.cloudwatch.LogGroup, parent: 
         source_code_hash=args.bundle.digest,
         memory_size=args.memory_mb,
         timeout=args.timeout_s,
-        environment={"variables": args.environment},
+        environment={"variables": granted.environment},
         kms_key_arn=args.common.key,
         logging_config={
             "log_format": "JSON",
@@ -85,11 +86,11 @@ def function(args: ServiceFunctionArgs, group: aws.cloudwatch.LogGroup, parent: 
             provisioned_concurrent_executions=args.warm,
             opts=child,
         )
-    if args.route:
+    if args.function in args.surroundings.routes:
         aws.lambda_.EventSourceMapping(
             args.function,
             function_name=alias.arn,
-            event_source_arn=args.route.queue_arn,
+            event_source_arn=args.surroundings.routes[args.function].queue_arn,
             batch_size=1,
             function_response_types=["ReportBatchItemFailures"],
             scaling_config={"maximum_concurrency": args.concurrency} if args.concurrency else None,
@@ -97,10 +98,10 @@ def function(args: ServiceFunctionArgs, group: aws.cloudwatch.LogGroup, parent: 
             # Lambda asks at once whether the role may receive from the queue, and the function does not wait for that
             opts=pulumi.ResourceOptions(parent=parent, depends_on=[policy]),
         )
-    return Function(function=made, alias=alias)
+    return Made(function=made, alias=alias)
 
 
-def _alias(args: ServiceFunctionArgs, made: aws.lambda_.Function, parent: pulumi.Resource) -> aws.lambda_.Alias:
+def _alias(args: FunctionArgs, made: aws.lambda_.Function, parent: pulumi.Resource) -> aws.lambda_.Alias:
     percent = args.platform.canary_percent
     before = version_before(args.common.names.of(args.function), parent) if percent else None
 

@@ -44,3 +44,4 @@ def trust(principal: str, account: str) -> str:
 
 LAMBDA = "lambda.amazonaws.com"  # does not say for which account it takes a role
 EVENTS = "events.amazonaws.com"
+SCHEDULER = "scheduler.amazonaws.com"

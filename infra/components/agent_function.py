@@ -1,39 +1,44 @@
 """The function of one agent: its signature says what it may do, its file how much memory and time it has."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from functions.runtime.agent import AgentSpec, Delivery
+from infra.components.common import Bundle, Common, Platform
+from infra.components.function import Function, FunctionArgs, Surroundings
+from infra.settings import AgentSettings, DeliverySettings
 
-import pulumi
-
-from functions.entry_points.aws.environment import Deployed
-from functions.runtime.workflow import Plan
-from infra.components.common import Bundle, Common, Platform, Stores
-from infra.components.event_route import EventRoute
-from infra.components.service_function import ServiceFunction
-from infra.settings import AgentSettings
-
-AgentFunction = ServiceFunction  # what others need of it is the same
+AgentFunction = Function  # what others need of it
 
 
-@dataclass(frozen=True, kw_only=True)
-class AgentFunctionArgs:
-    """One agent.
+def agent_function_args(  # noqa: PLR0913 - what its file says, what the stack says, and what all have
+    spec: AgentSpec,
+    settings: AgentSettings,
+    *,
+    common: Common,
+    platform: Platform,
+    surroundings: Surroundings,
+    bundle: Bundle,
+) -> FunctionArgs:
+    """What an agent's file says, but where the stack says otherwise."""
+    return FunctionArgs(
+        common=common,
+        platform=platform,
+        surroundings=surroundings,
+        function=spec.name,
+        bundle=bundle,
+        memory_mb=settings.memory_mb or spec.memory_mb,
+        timeout_s=timeout_s(spec, settings),
+        concurrency=settings.concurrency,
+        warm=settings.warm,
+    )
 
-    Attributes:
-        agent: Its name.
-        plans: The workflows that are deployed.
-        stores: What it works with.
-        routes: Of every agent: its own, and the queues of the joins that it tells of something later.
-        deployed: What every function is told; what is this one's own is filled in.
-        settings: What the stack changes for it.
-    """
 
-    common: Common
-    platform: Platform
-    agent: str
-    plans: Sequence[Plan]
-    bundle: Bundle
-    stores: Stores
-    routes: Mapping[str, EventRoute]
-    deployed: pulumi.Input[Deployed]
-    settings: AgentSettings = field(default_factory=AgentSettings)
+def timeout_s(spec: AgentSpec, settings: AgentSettings) -> int:
+    """Of one attempt."""
+    return settings.timeout_s or spec.timeout_s
+
+
+def delivery(spec: AgentSpec, settings: DeliverySettings) -> Delivery:
+    """The contract of its routes."""
+    own = spec.delivery
+    return Delivery(
+        attempts=settings.attempts or own.attempts, backoff=own.backoff, max_age_s=settings.max_age_s or own.max_age_s
+    )

@@ -1,7 +1,6 @@
 """What every component of a stack is told."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pulumi
 
@@ -65,30 +64,3 @@ class Platform:
     permissions_boundary: str = ""
     subnets: tuple[pulumi.Input[str], ...] = ()
     security_groups: tuple[pulumi.Input[str], ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stores:
-    """Where a function finds what it works with, and what of that may be known before it is made.
-
-    Attributes:
-        bus: Its name.
-        bus_arn: Its ARN.
-        table: Its name.
-        table_arn: Its ARN.
-        bucket: Its name.
-        bucket_arn: Its ARN.
-        secrets: The ARN of each secret, by what it is for.
-        models: ARNs of the models that may be asked.
-        settings: What a function is told of the stack beside names, e.g. `TROUPE_MODEL`.
-    """
-
-    bus: pulumi.Input[str]
-    bus_arn: pulumi.Input[str]
-    table: pulumi.Input[str]
-    table_arn: pulumi.Input[str]
-    bucket: pulumi.Input[str]
-    bucket_arn: pulumi.Input[str]
-    secrets: Mapping[str, str] = field(default_factory=dict)
-    models: tuple[str, ...] = ()
-    settings: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)

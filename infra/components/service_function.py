@@ -1,45 +1,34 @@
 """A function that is no agent: the API's, the sweeper, the keeper, whoever hears how requests end."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Final
 
-import pulumi
+from functions.runtime.agent import Delivery
+from functions.runtime.workflow import Plan
+from infra.components.event_route import Heard, heard_by_desk, heard_by_pusher
+from infra.components.function import Function
+from infra.settings import Settings
 
-from infra.components.common import Bundle, Common, Platform
-from infra.components.event_route import EventRoute
+ServiceFunction = Function  # what others need of it
 
-
-@dataclass(frozen=True, kw_only=True)
-class ServiceFunctionArgs:
-    """One function.
-
-    Attributes:
-        function: What it is called in the stack.
-        policy: What it may do, as a policy document.
-        environment: What it is told.
-        route: What it works from; None where it is called.
-        concurrency: How many messages it works on at once; as many as come, where it is None.
-        warm: How many environments stay ready.
-    """
-
-    common: Common
-    platform: Platform
-    function: str
-    bundle: Bundle
-    policy: pulumi.Input[str]
-    environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    memory_mb: int = 512
-    timeout_s: int = 30
-    route: EventRoute | None = None
-    concurrency: int | None = None
-    warm: int = 0
+TIMEOUT_S: Final = 30
+#: Of whoever hears events; the functions behind queues retry as often as an agent does.
+DELIVERY: Final = Delivery()
 
 
-class ServiceFunction(Protocol):
-    """What calls it goes to `target`: the alias, which a deploy switches at once."""
+def deployed_services(settings: Settings) -> Iterator[str]:
+    """The services of a stack, by name."""
+    yield from ("api", "desk", "sweeper", "keeper")
+    if settings.api.auth == "api-key" or (settings.api.websocket and settings.api.auth == "jwt"):
+        yield "authorizer"
+    if settings.api.websocket:
+        yield from ("socket", "pusher")
+    if settings.ingest and "ingest" in settings.workflows:
+        yield "intake"
 
-    name: pulumi.Output[str]
-    target: pulumi.Output[str]
-    qualifier: pulumi.Output[str]
-    invoke: pulumi.Output[str]
+
+def heard_by_service(name: str, plans: list[Plan]) -> list[Heard]:
+    """What a service works from; nothing where it is called."""
+    if name == "desk":
+        return list(heard_by_desk(plans))
+    return list(heard_by_pusher(plans)) if name == "pusher" else []
