@@ -10,6 +10,7 @@ from typing import Any, Final
 import pulumi
 import pulumi_aws as aws
 
+from functions.api.routes import ROUTES
 from infra.components.api import ApiArgs, SocketAddressArgs
 from infra.components.function import Function
 
@@ -45,6 +46,7 @@ class SocketAddress(pulumi.ComponentResource):
         )
         self.api, self.calls = api.id, api.execution_arn
         self.arn = pulumi.Output.concat(api.execution_arn, "/", stage.name)
+        self.public = stage.invoke_url
         # posts go to the same address by HTTPS
         self.url = stage.invoke_url.apply(lambda url: url.replace("wss://", "https://", 1))
         self.register_outputs({"url": self.url, "arn": self.arn})
@@ -89,9 +91,8 @@ class Api(pulumi.ComponentResource):
         self._may_call(name, api.execution_arn, args.api)
         authorized = self._authorized(name, api, args)
         self._route(name, api.id, "$default", target, authorized)
-        open_routes = [*args.open_routes, *(["OPTIONS /{proxy+}"] if args.settings.origins else [])]
-        for key in open_routes:  # a page's preflight carries no key
-            self._route(f"{name}-{key.partition(' ')[2].strip('/{}+')}", api.id, key, target, {})
+        for key in open_routes(args.settings.origins):
+            self._route(f"{name}-{key.partition('/')[2].strip('{}+')}", api.id, key, target, {})
         return stage.invoke_url
 
     def _authorized(self, name: str, api: aws.apigatewayv2.Api, args: ApiArgs) -> dict[str, Any]:
@@ -188,6 +189,11 @@ class Api(pulumi.ComponentResource):
             source_arn=pulumi.Output.concat(calls, "/*"),
             opts=self._child,
         )
+
+
+def open_routes(origins: tuple[str, ...]) -> list[str]:
+    """What needs no key: what the API itself leaves open, and the question of a page whether it may call."""
+    return [f"{route.method} {route.path}" for route in ROUTES if route.open] + ["OPTIONS /{proxy+}"] * bool(origins)
 
 
 def _throttled(args: ApiArgs | SocketAddressArgs) -> dict[str, Any]:

@@ -52,5 +52,8 @@ def _policy(common: Common) -> list[dict[str, Any]]:
         },
         service("Events", EVENTS, [*USE, "kms:DescribeKey"], "*", ours),
         service("Alarms", "cloudwatch.amazonaws.com", USE, "*", ours),
-        service("Logs", f"logs.{common.region}.amazonaws.com", [*USE, "kms:Encrypt", "kms:DescribeKey"], "*", of_groups),
+        service("Budget", "budgets.amazonaws.com", USE, "*", ours),
+        service(
+            "Logs", f"logs.{common.region}.amazonaws.com", [*USE, "kms:Encrypt", "kms:DescribeKey"], "*", of_groups
+        ),
     ]

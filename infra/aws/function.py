@@ -45,7 +45,7 @@ def function(args: FunctionArgs, granted: Granted, group: aws.cloudwatch.LogGrou
     role = aws.iam.Role(
         args.function,
         name=name,
-        assume_role_policy=trust(LAMBDA, args.common.account),
+        assume_role_policy=trust(LAMBDA),
         permissions_boundary=args.platform.permissions_boundary or None,
         tags=tags,
         opts=child,
@@ -72,6 +72,7 @@ def function(args: FunctionArgs, granted: Granted, group: aws.cloudwatch.LogGrou
         },
         tracing_config={"mode": "PassThrough"},
         vpc_config=_network(args.platform),
+        snap_start={"apply_on": "PublishedVersions"} if args.snap_start else None,
         publish=True,
         tags=tags,
         # in a network Lambda asks at once whether the role may make interfaces; the role's ARN does not wait for that

@@ -10,6 +10,7 @@ import pulumi
 from functions.entry_points.aws.environment import DEPLOYED, Deployed, said
 from infra.aws.grants import Place, Statement, policy
 from infra.components.common import Common, Platform
+from infra.components.event_route import EventRoute
 from infra.components.function import Surroundings
 
 #: The setting that stands for each secret.
@@ -35,7 +36,7 @@ def granted(  # noqa: PLR0913 - a function, its log, its surroundings, and what 
     function: str,
     allowed: Allowed,
     *,
-    queues: Mapping[str, Any],
+    queues: Mapping[str, EventRoute],
     log: pulumi.Output[str],
     common: Common,
     platform: Platform,
@@ -52,6 +53,7 @@ def granted(  # noqa: PLR0913 - a function, its log, its surroundings, and what 
         platform: Whether it stands in the stack's network.
         around: What it works with.
     """
+    agents = [name for name in queues if any(name in plan.nodes for plan in around.plans)]
     found = pulumi.Output.all(
         bus=around.bus.arn,
         table=around.state.arn,
@@ -60,7 +62,7 @@ def granted(  # noqa: PLR0913 - a function, its log, its surroundings, and what 
         key=common.key or "",
         socket=around.socket.arn if around.socket else "",
         queues={name: route.queue_arn for name, route in queues.items()},
-        dead={name: route.dead_arn for name, route in queues.items()},
+        dead={name: queues[name].dead_arn for name in agents},
     )
     names = pulumi.Output.all(
         bus=around.bus.name,
@@ -68,7 +70,7 @@ def granted(  # noqa: PLR0913 - a function, its log, its surroundings, and what 
         bucket=around.blobs.name,
         socket=around.socket.url if around.socket else "",
         queues={name: route.queue_url for name, route in queues.items()},
-        dead={name: route.dead_url for name, route in queues.items()},
+        dead={name: queues[name].dead_url for name in agents},
     )
 
     def place(known: Mapping[str, Any]) -> Place:
@@ -121,9 +123,7 @@ def _deployed(
             if name == function or may("sqs:SendMessage", place.queues[name])
         },
         secrets={
-            SECRETS[purpose]: arn
-            for purpose, arn in place.secrets.items()
-            if may("secretsmanager:GetSecretValue", arn)
+            SECRETS[purpose]: arn for purpose, arn in place.secrets.items() if may("secretsmanager:GetSecretValue", arn)
         },
         collections=around.collections,
         contract=around.contract,

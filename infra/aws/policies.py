@@ -34,14 +34,12 @@ def service(sid: str, name: str, actions: Sequence[str], resource: str, conditio
     }
 
 
-def trust(principal: str, account: str) -> str:
-    """Who may take a role: a service, on behalf of this account alone where it says on whose behalf it comes."""
-    condition = {} if principal == LAMBDA else {"Condition": {"StringEquals": {"aws:SourceAccount": account}}}
-    return document(
-        {"Effect": "Allow", "Principal": {"Service": principal}, "Action": "sts:AssumeRole", **condition},
-    )
+def trust(principal: str, account: str = "") -> str:
+    """Who may take a role: a service; only on behalf of an account, where it says on whose behalf it comes."""
+    condition = {"Condition": {"StringEquals": {"aws:SourceAccount": account}}} if account else {}
+    return document({"Effect": "Allow", "Principal": {"Service": principal}, "Action": "sts:AssumeRole", **condition})
 
 
-LAMBDA = "lambda.amazonaws.com"  # does not say for which account it takes a role
+LAMBDA = "lambda.amazonaws.com"
 EVENTS = "events.amazonaws.com"
 SCHEDULER = "scheduler.amazonaws.com"

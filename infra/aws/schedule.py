@@ -1,7 +1,5 @@
 """A schedule of EventBridge Scheduler, under a role that may call the one function and nothing else."""
 
-import json
-
 import pulumi
 import pulumi_aws as aws
 
@@ -31,16 +29,15 @@ class Schedule(pulumi.ComponentResource):
             ),
             opts=child,
         )
-        plural = "" if args.every.startswith("1 ") else "s"
         aws.scheduler.Schedule(
             name,
             name=args.common.names.of(args.called),
-            schedule_expression=f"rate({args.every}{plural})",
+            schedule_expression=f"rate({args.every})",
             flexible_time_window={"mode": "OFF"},
             target={
                 "arn": args.function.target,
                 "role_arn": role.arn,
-                "input": json.dumps({"source": "schedule"}),
+                "input": args.says,
                 "retry_policy": {"maximum_retry_attempts": 0},  # the next one comes anyway
             },
             opts=child,

@@ -9,6 +9,8 @@ from functions.entry_points.aws.environment import Declared
 from functions.events.envelope import digest
 from infra.components.vector_collection import VectorCollectionArgs
 
+ENSURE = '{"do": "ensure"}'  # the keeper knows what is declared, and makes all that is missing
+
 
 class _Made(msgspec.Struct, frozen=True):
     """As much of an encoder as its collections' names need."""
@@ -27,7 +29,7 @@ class VectorCollection(pulumi.ComponentResource):
             name,
             function_name=args.keeper.name,
             qualifier=args.keeper.qualifier,
-            input=msgspec.json.encode({"source": "deploy", "collection": args.collection}).decode(),
+            input=ENSURE,
             triggers={"declared": digest(args.declared), "name": self.physical_name},
             lifecycle_scope="CREATE_ONLY",
             # it is called while the deploy is under way: its role's policy and the store's server have to stand, and

@@ -1,6 +1,5 @@
 """What the world reaches: the HTTP API, and the WebSocket that pushes progress. Nothing else of a stack is public."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,8 +23,9 @@ class SocketAddressArgs:
 
 
 class SocketAddress(Socket, Protocol):
-    """Also what routes are added to."""
+    """Also what routes are added to, and what browsers connect to."""
 
+    public: pulumi.Output[str]
     api: pulumi.Output[str]
     calls: pulumi.Output[str]
 
@@ -50,7 +50,6 @@ class ApiArgs:
     address: SocketAddress | None
     socket: Function | None
     log_retention_days: int
-    open_routes: Sequence[str]
 
 
 class Api(Protocol):

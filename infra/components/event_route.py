@@ -8,10 +8,13 @@ import pulumi
 
 from functions.events.envelope import type_of
 from functions.events.event import AgentFailed, Where
-from functions.runtime.agent import Delivery
+from functions.runtime.agent import AgentSpec, Delivery
 from functions.runtime.workflow import Plan
 from infra.components.common import Common
+from infra.components.event_bus import EventBus
+from infra.settings import AgentSettings, DeliverySettings, Settings
 
+SERVICE_TIMEOUT_S = 30
 ANYBODY = ""  # the target of an event that is meant for whoever subscribes
 
 
@@ -63,6 +66,36 @@ class EventRoute(Protocol):
     dead_url: pulumi.Output[str]
     dead_arn: pulumi.Output[str]
     dead_name: pulumi.Output[str]
+
+
+def routes(chosen: Settings, common: Common, bus: EventBus, plans: Sequence[Plan]) -> Iterator[EventRouteArgs]:
+    """The route of every agent, and of the services that hear events."""
+
+    def route(consumer: str, heard: Iterator[Heard], delivery: Delivery, timeout_s: int) -> EventRouteArgs:
+        return EventRouteArgs(
+            common=common,
+            consumer=consumer,
+            bus=bus.name,
+            heard=tuple(heard),
+            delivery=delivery,
+            timeout_s=timeout_s,
+            dead_letter_retention_days=chosen.dead_letter_retention_days,
+        )
+
+    for name, spec in {name: node.spec for plan in plans for name, node in plan.nodes.items()}.items():
+        timeout_s = chosen.agents.get(name, AgentSettings()).timeout_s or spec.timeout_s
+        yield route(name, heard_by_agent(name, plans), delivery_of(spec, chosen.delivery), timeout_s)
+    yield route("desk", heard_by_desk(plans), Delivery(), SERVICE_TIMEOUT_S)
+    if chosen.api.websocket:
+        yield route("pusher", heard_by_pusher(plans), Delivery(), SERVICE_TIMEOUT_S)
+
+
+def delivery_of(spec: AgentSpec, given: DeliverySettings) -> Delivery:
+    """What an agent's file says of its routes, but where the stack says otherwise."""
+    own = spec.delivery
+    return Delivery(
+        attempts=given.attempts or own.attempts, backoff=own.backoff, max_age_s=given.max_age_s or own.max_age_s
+    )
 
 
 def heard_by_agent(agent: str, plans: Sequence[Plan]) -> Iterator[Heard]:

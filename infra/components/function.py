@@ -59,6 +59,7 @@ class FunctionArgs:
         function: The agent's name, or the service's.
         concurrency: How many messages it works on at once; as many as come, where it is None.
         warm: How many environments stay ready.
+        snap_start: Whether an environment starts from a snapshot of one that was ready.
     """
 
     common: Common
@@ -70,6 +71,7 @@ class FunctionArgs:
     timeout_s: int = 30
     concurrency: int | None = None
     warm: int = 0
+    snap_start: bool = False
 
 
 class Function(Protocol):

@@ -13,6 +13,7 @@ class ScheduleArgs:
     Attributes:
         called: What the function is called in the stack.
         every: E.g. `1 minute`, `1 hour`.
+        says: What the function is called with, as JSON.
         permissions_boundary: The ARN of a policy that bounds every role; empty for none.
     """
 
@@ -20,4 +21,5 @@ class ScheduleArgs:
     called: str
     function: Function
     every: str
+    says: str = "{}"
     permissions_boundary: str = ""
