@@ -63,7 +63,9 @@ def _of(part: Mapping[str, object]) -> st.SearchStrategy[object]:
         every = {name: _of(each) for name, each in part["properties"].items()}  # type: ignore[attr-defined]
         return st.fixed_dictionaries({}, optional=every) | values
     if isinstance(part.get("additionalProperties"), dict):
-        names = st.sampled_from(["retriever", "documents", "model", "api-keys", "vectors", "no-such"]) | st.text(max_size=5)
+        names = st.sampled_from(["retriever", "documents", "model", "api-keys", "vectors", "no-such"]) | st.text(
+            max_size=5
+        )
         return st.dictionaries(names, _of(part["additionalProperties"]), max_size=3) | values  # type: ignore[arg-type]
     if part.get("type") == "array":
         return st.lists(st.sampled_from(["answer", "research", "https://a.example.org", "*", 1.5]), max_size=3) | values
@@ -71,7 +73,17 @@ def _of(part: Mapping[str, object]) -> st.SearchStrategy[object]:
         return st.integers(min_value=-5, max_value=100_000) | st.floats() | values
     if part.get("type") == "boolean":
         return st.booleans() | values
-    texts = ["eu-central-1", "aws", "stack", "https://x.example.com", "https://u:p@[", "gpt-5-mini", KEY, "pyproject.toml", "../x"]
+    texts = [
+        "eu-central-1",
+        "aws",
+        "stack",
+        "https://x.example.com",
+        "https://u:p@[",
+        "gpt-5-mini",
+        KEY,
+        "pyproject.toml",
+        "../x",
+    ]
     return st.sampled_from(texts) | values
 
 
