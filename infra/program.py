@@ -148,8 +148,8 @@ def declare(chosen: Settings, names: Names, plans: list[Plan], bundles: Bundles)
         ready = (keeper, *([server] if server else []))
         args = VectorCollectionArgs(collection=name, declared=collection, keeper=keeper, after=ready)
         VectorCollection(name, args, inside)
-    if "intake" in services:
-        Ingest("ingest", IngestArgs(common=common, blobs=blobs, intake=services["intake"]), inside)
+    if "uploads" in services:
+        Ingest("ingest", IngestArgs(common=common, blobs=blobs, uploads=services["uploads"]), inside)
     api = Api(
         "api",
         ApiArgs(

@@ -1,4 +1,4 @@
-"""S3 tells the intake of every object below `documents/`, and tries again for hours where it does not take it."""
+"""S3 tells the function `uploads` of every object below `documents/`, and tries again for hours where it does not take it."""
 
 import pulumi
 import pulumi_aws as aws
@@ -15,8 +15,8 @@ class Ingest(pulumi.ComponentResource):
         permission = aws.lambda_.Permission(
             name,
             action="lambda:InvokeFunction",
-            function=args.intake.name,
-            qualifier=args.intake.qualifier,
+            function=args.uploads.name,
+            qualifier=args.uploads.qualifier,
             principal="s3.amazonaws.com",
             source_arn=args.blobs.arn,
             source_account=args.common.account,  # a bucket's ARN does not say whose it is
@@ -27,7 +27,7 @@ class Ingest(pulumi.ComponentResource):
             bucket=args.blobs.name,
             lambda_functions=[
                 {
-                    "lambda_function_arn": args.intake.target,
+                    "lambda_function_arn": args.uploads.target,
                     "events": ["s3:ObjectCreated:*"],
                     "filter_prefix": DOCUMENTS,
                 }

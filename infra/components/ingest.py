@@ -13,4 +13,4 @@ class IngestArgs:
 
     common: Common
     blobs: BlobStore
-    intake: Function
+    uploads: Function

@@ -16,4 +16,4 @@ def deployed_services(chosen: Settings) -> Iterator[str]:
     if chosen.api.websocket:
         yield from ("socket", "pusher")
     if chosen.ingest and "ingest" in chosen.workflows:
-        yield "intake"
+        yield "uploads"
