@@ -473,7 +473,7 @@ def _authorizer(stack: Stack, _name: str, given: Inputs) -> Made:
         Name=given["name"],
         AuthorizerType=given["authorizerType"],
         AuthorizerUri=given["authorizerUri"],
-        IdentitySource=list(given["identitySources"]),
+        IdentitySource=list(given.get("identitySources", ())),
         **options,
     )["AuthorizerId"]
     stack.links.authorizer(given)
