@@ -1,4 +1,4 @@
-"""The intake: an object that is put under `documents/<tenant>/` becomes a request of the workflow that reads documents.
+"""Uploads: an object that is put under `documents/<tenant>/` becomes a request of the workflow that reads documents.
 
 An object's name below its tenant is the document's: the same name again takes the place of the one before. S3 tells of
 an object at least once, so the request's id is made of the object's version.
@@ -30,7 +30,7 @@ from functions.runtime.arrival import claim_checked
 from functions.runtime.dead_letters import unreadable
 from functions.runtime.workflow import Plan
 
-NAME: Final = "intake"
+NAME: Final = "uploads"
 PREFIX: Final = "documents/"
 MOST_BYTES: Final = 20 * 1024**2
 DEADLINE: Final = timedelta(hours=12)  # nobody waits for it, and others may be before it
@@ -46,7 +46,7 @@ FORMATS: Final[Mapping[str, Format]] = {
 }
 _KEY = re.compile(r"documents/(?P<tenant>[A-Za-z0-9_-]{1,64})/(?P<name>.+)", re.DOTALL)
 
-log = logging.getLogger("troupe.intake")
+log = logging.getLogger("troupe.uploads")
 
 
 class RefusedError(TroupeError):
