@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-SERVICES = ["api", "authorizer", "desk", "intake", "keeper", "pusher", "socket", "sweeper"]
+SERVICES = ["api", "authorizer", "desk", "keeper", "pusher", "socket", "sweeper", "uploads"]
 HEAVY = ["boto3", "botocore", "jsonschema", "numpy", "onnxruntime", "pulumi", "pypdf", "starlette"]
 
 

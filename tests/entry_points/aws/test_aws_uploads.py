@@ -9,7 +9,7 @@ from aws_events import event
 from aws_fakes import Json
 from memory_target import MemoryTarget
 
-from functions.entry_points.aws.intake import DEADLINE, MOST_BYTES, Desk, received
+from functions.entry_points.aws.uploads import DEADLINE, MOST_BYTES, Desk, received
 from functions.events.ingest import DocumentsReceived, SentDocument
 from functions.ports.requests import Limits, QueueFullError
 from functions.runtime.arrival import claimed
@@ -118,7 +118,7 @@ def test_what_is_no_document_is_a_dead_letter_and_never_fetched(
     bucket.objects.clear()
     assert received(told, bucket.desk) == {"accepted": 0, "refused": 1}
     (letter,) = bucket.memory.dead_letters()
-    assert (letter.agent, says in letter.error) == ("intake", True)
+    assert (letter.agent, says in letter.error) == ("uploads", True)
     assert bucket.memory.queued() == []
 
 
@@ -129,7 +129,7 @@ def test_another_buckets_object_is_refused(bucket: Bucket) -> None:
 
 
 def test_where_too_much_waits_s3_is_told_to_come_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("functions.entry_points.aws.intake.LIMITS", Limits(open=1))
+    monkeypatch.setattr("functions.entry_points.aws.uploads.LIMITS", Limits(open=1))
     received(bucket.put(), bucket.desk)
     with pytest.raises(QueueFullError):
         received(bucket.put(versionId="another"), bucket.desk)
