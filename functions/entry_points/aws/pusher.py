@@ -33,4 +33,4 @@ def heard(event: Mapping[str, Any], target: Target, sockets: Sockets, post: Post
 def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """What Lambda calls."""
     found = services().begun(context)
-    return heard(event, found.target, found.sockets, found.connections.post, found.border)
+    return heard(event, found.pushed, found.sockets, found.connections.post, found.border)

@@ -3,13 +3,15 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from typing import Final
 
 from functions.adapters.aws.connections import Connections
 from functions.adapters.items.conversations import ItemConversations
 from functions.adapters.items.punctual import PunctualRequests
+from functions.adapters.items.requests import ItemRequests
 from functions.adapters.items.sockets import ItemSockets
 from functions.adapters.items.state import ItemState
 from functions.adapters.items.stops import ItemStops
@@ -26,6 +28,8 @@ from functions.runtime.delivery import Binding, Ports
 
 #: How much may be open: what one machine takes says nothing here, and one caller is not to fill the queues of all.
 LIMITS: Final = Limits(open=5_000, of_tenant=2_500)
+#: An event is heard well after the change that it tells of: little has to be waited for on top.
+APART: Final = timedelta(milliseconds=100)
 
 
 class Services:
@@ -83,6 +87,13 @@ class Services:
             limits=LIMITS,
             secured=True,
         )
+
+    @cached_property
+    def pushed(self) -> Target:
+        """The same for whoever only tells what happened: it settles nothing, and looks at what has just happened."""
+        stack = self.stack
+        requests = ItemRequests(stack.items, stack.bus, stack.current, stack.now, apart=APART)
+        return replace(self.target, requests=requests)
 
     @cached_property
     def api(self) -> Api:

@@ -131,7 +131,7 @@ def _told(found: Services) -> int:
     """Tell connections what became of requests past their deadline; how many there were."""
     watches = found.sockets.overdue(MOST_TOLD)
     for watch in watches:
-        push(found.target, found.sockets, found.connections.post, watch)
+        push(found.pushed, found.sockets, found.connections.post, watch)
     return len(watches)
 
 
