@@ -276,9 +276,9 @@ class ItemRequests:
             if not waiting.requests:
                 return True
             head, at = self._read(keys.request(tenant, waiting.requests[0]))
-            if head is not None and head.status == "running":
-                return True
             if head is not None and head.status != "settled":
+                if head.status == "running":
+                    return True
                 if not start(head, at):
                     return False
                 continue
@@ -344,16 +344,19 @@ def settle(items: Items, settlement: Envelope, now: datetime, *, generation: int
         generation: In which it was made; of what the runtime ends a request with, the newest.
     """
     tenant, request = settlement.tenant, settlement.request
-    found, revision = read(items, keys.request(tenant, request))
-    if found is None or found.status == "settled" or found.awaits > generation:
-        return
-    expires_at = max(now, found.deadline) + STAYS
-    items.put(keys.settlement(tenant, request, settlement.id), encoded(settlement), revision=0, expires_at=expires_at)
-    while found is not None and found.status != "settled" and found.awaits <= generation:
-        ended_ = msgspec.structs.replace(found, status="settled", settled=now, settlement=settlement.id)
-        if write(items, ended_, revision, now):
-            return
+    while True:
         found, revision = read(items, keys.request(tenant, request))
+        if found is None or found.status == "settled" or found.awaits > generation:
+            return
+        place, expires_at = keys.settlement(tenant, request, settlement.id), max(now, found.deadline) + STAYS
+        items.put(place, encoded(settlement), revision=0, expires_at=expires_at)
+        if write(
+            items,
+            msgspec.structs.replace(found, status="settled", settled=now, settlement=settlement.id),
+            revision,
+            now,
+        ):
+            return
 
 
 def standing(items: Items, envelope: Envelope, now: datetime) -> Standing:
