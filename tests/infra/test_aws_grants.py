@@ -107,6 +107,15 @@ def test_no_items_can_be_asked_without_their_partition() -> None:
                 assert each.conditions["Null"] == {"dynamodb:LeadingKeys": "false"}
 
 
+def test_a_function_reads_the_older_plans_of_its_own_workflows() -> None:
+    bucket = place().bucket
+    assert allowed("retriever")["OlderPlans"].resources == (f"{bucket}/plans/answer/*",)
+    assert set(allowed("searcher")["OlderPlans"].resources) == {
+        f"{bucket}/plans/answer/*",
+        f"{bucket}/plans/research/*",
+    }
+
+
 def test_whoever_opens_a_scope_may_tell_its_join_later_and_nobody_else() -> None:
     assert allowed("planner")["CloseLater"].resources == (f"{ACCOUNT}:troupe-dev-validator",)
     assert "CloseLater" not in allowed("retriever")
