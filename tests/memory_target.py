@@ -15,9 +15,9 @@ from memory_items import MemoryItems, Step
 from functions.adapters.items import keys
 from functions.adapters.items.conversations import ItemTalk
 from functions.adapters.items.dead_letters import ItemDeadLetters
-from functions.adapters.items.requests import ItemRequests, Opened, Record
+from functions.adapters.items.requests import APART, LONG_AGO, ItemRequests, Opened, Record
 from functions.adapters.items.spending import ItemSpending
-from functions.adapters.items.state import LONG_AGO, ItemState, Letter
+from functions.adapters.items.state import ItemState, Letter
 from functions.adapters.items.stops import ItemStops
 from functions.adapters.local.rows import Routes
 from functions.events.decoding import decoder
@@ -142,15 +142,22 @@ class MemoryTarget:
         workflows: What it runs.
         clock: The time, as a test sets it.
         step: Called before and after every write and every message with what it is; may raise.
+        apart: See `ItemRequests`.
     """
 
-    def __init__(self, *workflows: Workflow, clock: Clock | None = None, step: Step = lambda _step: None) -> None:
+    def __init__(
+        self,
+        *workflows: Workflow,
+        clock: Clock | None = None,
+        step: Step = lambda _step: None,
+        apart: timedelta = APART,
+    ) -> None:
         self.clock = clock or Clock()
         self.script = Script()
         self.plans = topology(*workflows)
         self.items = MemoryItems(step)
         self.bus = MemoryBus(Routes(self.plans.values()), self.clock, step)
-        self.requests = ItemRequests(self.items, self.bus, self.plans, self.clock)
+        self.requests = ItemRequests(self.items, self.bus, self.plans, self.clock, apart)
         self.stops = ItemStops(self.items)
         self.blobs = MemoryBlobs(self.clock, step)
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from api_fakes import PASSAGE, Caller, data
+from api_fakes import PASSAGE, Caller, Role, data
 from harness import START
 from redriving import carried_on, redrive
 
@@ -49,13 +49,13 @@ def test_a_request_that_fails_shows_its_error_and_no_answer(caller: Caller) -> N
     assert shown["deliveries"][0]["error"]
 
 
-def test_a_request_that_was_redriven_names_the_one_that_carries_on(caller: Caller) -> None:
-    request = caller.say("hello").request
-    caller.harness.script.failures["hello"] = [PermanentError("no ink")]
-    caller.harness.run()
-    again = carried_on(redrive(caller.harness))
-    caller.harness.run()
-    first, second = data(caller.get(f"/requests/{request}")), data(caller.get(f"/requests/{again}"))
+def test_a_request_that_was_redriven_names_the_one_that_carries_on(local_caller: Caller) -> None:
+    request = local_caller.say("hello").request
+    local_caller.machine.script.failures["hello"] = [PermanentError("no ink")]
+    local_caller.machine.run()
+    again = carried_on(redrive(local_caller.machine))
+    local_caller.machine.run()
+    first, second = data(local_caller.get(f"/requests/{request}")), data(local_caller.get(f"/requests/{again}"))
     assert (first["origin"], first["redriven_as"]) == ("", again)
     assert (second["origin"], second["redriven_as"]) == (request, "")
     assert second["answer"] == {"texts": ["hello"], "missing": []}
@@ -116,13 +116,9 @@ def test_a_request_of_another_tenant_is_no_other_than_one_that_does_not_exist(ca
 
 def told(caller: Caller, texts: list[str], conversation: str = "c1") -> None:
     for number, text in enumerate(texts):
-        at = caller.harness.clock().timestamp()
-        row = (caller.tenant, conversation, f"{text}{number}", ("user", "assistant")[number % 2], text, at)
-        caller.harness.store.write(
-            lambda connection, row=row: connection.execute(
-                "INSERT INTO message (tenant, conversation, key, role, text, at) VALUES (?, ?, ?, ?, ?, ?)", row
-            )
-        )
+        role: Role = "assistant" if number % 2 else "user"
+        caller.tell(conversation, f"{text}{number}", role, text)
+        caller.harness.clock.advance(1)
 
 
 def test_a_conversation_is_what_was_said_oldest_first(caller: Caller) -> None:

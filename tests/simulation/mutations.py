@@ -20,9 +20,9 @@ from functions.adapters.items import dead_letters, keys, redriving
 from functions.adapters.items import requests as item_requests
 from functions.adapters.items import state as item_state
 from functions.adapters.items.dead_letters import ItemDeadLetters
-from functions.adapters.items.requests import ItemRequests, Opened, Pending, Record
+from functions.adapters.items.requests import LONG_AGO, ItemRequests, Opened, Pending, Record
 from functions.adapters.items.spending import ItemSpending
-from functions.adapters.items.state import LONG_AGO, Ended, ItemState, Joined, Letter, Marks
+from functions.adapters.items.state import Ended, ItemState, Joined, Letter, Marks
 from functions.adapters.local import ahead, joins, requests, settling, state
 from functions.adapters.local.due import Entry
 from functions.adapters.local.rows import Routes

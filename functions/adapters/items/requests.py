@@ -5,7 +5,7 @@ settles it says so on the bus; whoever hears that starts the next one (`go_on`),
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -13,11 +13,11 @@ import msgspec
 from functions.adapters.items import keys
 from functions.adapters.items.redriving import Plans, begin
 from functions.events.decoding import decoder
-from functions.events.envelope import LATEST, MAX_COUNT, Envelope
+from functions.events.envelope import LATEST, MAX_COUNT, Envelope, digest
 from functions.ports.bus import Bus
 from functions.ports.conversations import TTL_DAYS
 from functions.ports.items import Due, Items, Place
-from functions.ports.requests import DeliveryView, Depth, Limits, RequestView
+from functions.ports.requests import Change, DeliveryView, Depth, Limits, RequestView
 from functions.ports.spending import Spent
 from functions.ports.state import Standing
 from functions.ports.stops import Stop
@@ -27,6 +27,8 @@ from functions.runtime.redrive import NotRedrivableError
 from functions.runtime.workflow import Plan
 
 STAYS = timedelta(days=TTL_DAYS)
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+APART = timedelta(seconds=1)
 SWEPT = 100  # of the requests that are past their deadline, in one pass
 _ENCODER = msgspec.json.Encoder()
 
@@ -117,7 +119,11 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery: who may work on it until when, how often it was tried, whether it is done. A kilobyte at most."""
+    """A delivery: who may work on it until when, how often it was tried, whether it is done. A kilobyte at most.
+
+    Attributes:
+        changed: When it was last written, by the clock of whoever did; later than what it was before.
+    """
 
     key: str
     agent: str
@@ -125,6 +131,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     emitted: datetime
     attempts: int
     lease_until: datetime
+    changed: datetime
     started: datetime
     finished: datetime | None = None
     error: str = ""
@@ -139,10 +146,20 @@ class ItemRequests:
         bus: Carries first events.
         plans: The current ones, by the workflow's name.
         now: The time, in UTC.
+        apart: How far the clocks of two functions, and the clock of one and its write, may be apart for a stream of
+            changes to hold each of them; it runs behind by as much.
     """
 
-    def __init__(self, items: Items, bus: Bus, plans: Mapping[str, Plan], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        items: Items,
+        bus: Bus,
+        plans: Mapping[str, Plan],
+        now: Callable[[], datetime],
+        apart: timedelta = APART,
+    ) -> None:
         self._items = items
+        self._apart = apart
         self._bus = bus
         self._plans = Plans({plan.version: plan for plan in plans.values()})
         self._now = now
@@ -197,20 +214,22 @@ class ItemRequests:
     def deliveries(self, request: str, *, tenant: str) -> Sequence[DeliveryView]:
         """See `Requests.deliveries`."""
         records = sorted(self._records(request, tenant), key=lambda each: (each.emitted, each.started, each.key))
-        return [
-            DeliveryView(
-                key=record.key,
-                agent=record.agent,
-                event=record.event,
-                emitted=record.emitted,
-                started=record.started,
-                finished=record.finished,
-                attempts=record.attempts,
-                error=record.error,
-                failed=record.failed,
-            )
-            for record in records
-        ]
+        return [_delivery(record) for record in records]
+
+    def changes(self, request: str, *, tenant: str, after: int = 0) -> Sequence[Change]:
+        """See `Requests.changes`; none of the pieces that a model writes, which are not kept.
+
+        A number is the time of the change, so that it costs no write. Another function's change of an earlier time may
+        be written a moment later; therefore what is younger than `apart` is not told yet, until the request is settled.
+        What comes later than that is missing in a stream, and is in the deliveries that `settled` tells.
+        """
+        opened, _ = self._read(keys.request(tenant, request))
+        if opened is None:
+            return []
+        ripe = LATEST if opened.status == "settled" else self._now() - self._apart
+        changed = [record for record in self._records(request, tenant) if record.changed <= ripe]
+        changes = [Change(number=_number(record), view=_delivery(record)) for record in changed]
+        return sorted((each for each in changes if each.number > after), key=lambda each: each.number)
 
     def go_on(self, settlement: Envelope) -> None:
         """Start the next request of a conversation, if this envelope settled the one before; again, it does nothing."""
@@ -406,6 +425,32 @@ def _envelope(items: Items, place: Place) -> Envelope | None:
 def encoded(value: msgspec.Struct) -> bytes:
     """As items hold it."""
     return _ENCODER.encode(value)
+
+
+def written(record: Record, now: datetime) -> datetime:
+    """When the next change of a record is, by the clock of whoever makes it."""
+    return max(now, record.changed + timedelta(microseconds=1))
+
+
+def _number(record: Record) -> int:
+    """Microseconds since 1970, then three digits that tell apart what was changed at the same one."""
+    since = record.changed - LONG_AGO
+    digits = int(digest(record.agent, record.key), 16) % 1000
+    return since // timedelta(microseconds=1) * 1000 + digits
+
+
+def _delivery(record: Record) -> DeliveryView:
+    return DeliveryView(
+        key=record.key,
+        agent=record.agent,
+        event=record.event,
+        emitted=record.emitted,
+        started=record.started,
+        finished=record.finished,
+        attempts=record.attempts,
+        error=record.error,
+        failed=record.failed,
+    )
 
 
 def _with_one_more(depth: Depth) -> Depth:

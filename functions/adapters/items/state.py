@@ -6,13 +6,13 @@ pace comes beside these. A part of a join is an item and a count, so that only w
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
 from functions.adapters.items import keys
 from functions.adapters.items.redriving import Awaited
-from functions.adapters.items.requests import Record, encoded, settle, standing
+from functions.adapters.items.requests import LONG_AGO, Record, encoded, settle, standing, written
 from functions.events.decoding import decoder
 from functions.events.envelope import Envelope
 from functions.ports.blobs import Blobs, prefix_of
@@ -21,7 +21,6 @@ from functions.ports.conversations import TTL_DAYS
 from functions.ports.items import Items, Place
 from functions.ports.state import Begun, DeadLetter, Finish, Gathered, Part, Task, Timer
 
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 STAYS = timedelta(days=TTL_DAYS)
 INLINE_BYTES = 4 * 1024  # an item is billed by its size: what is larger lies in the blobs
 ERROR_CHARACTERS = 300
@@ -210,7 +209,9 @@ class ItemState:
             record, revision = self._record(task)
             if record is None or record.attempts != self._attempt or record.finished:
                 return
-            released = msgspec.structs.replace(record, lease_until=due, error=error[:ERROR_CHARACTERS])
+            released = msgspec.structs.replace(
+                record, lease_until=due, error=error[:ERROR_CHARACTERS], changed=written(record, self._now())
+            )
             if self._put(keys.record(task), released, revision):
                 return
 
@@ -252,6 +253,7 @@ class ItemState:
             done = msgspec.structs.replace(
                 record,
                 finished=self._now(),
+                changed=written(record, self._now()),
                 lease_until=LONG_AGO,
                 error=error[:ERROR_CHARACTERS] or record.error,
                 failed=failed,
@@ -286,6 +288,7 @@ def _leased(task: Task, record: Record | None, now: datetime) -> Record:
         emitted=task.envelope.time,
         attempts=record.attempts + 1 if record else 1,
         lease_until=now + timedelta(seconds=task.lease_s),
+        changed=written(record, now) if record else now,
         started=now,
         error=record.error if record else "",
     )
