@@ -7,16 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from functions.adapters.aws.items import BY_DUE, BY_TIME
-from functions.adapters.items.keys import CONVERSATION, REQUEST, SOCKET, joined
+from functions.adapters.items.keys import COLLECTION, CONVERSATION, EFFECT, REQUEST, SOCKET, VAULT, joined
 from functions.events.envelope import type_of
 from functions.events.event import AgentFailed, Event, PartEnded
 from functions.events.ingest import DocumentsReceived
 from functions.runtime.workflow import Plan
 from infra.aws.grants import (
-    COLLECTION,
     READS,
     REMOVES,
-    VAULT,
     WRITES,
     Place,
     Statement,
@@ -25,8 +23,6 @@ from infra.aws.grants import (
     runs,
 )
 
-EFFECT: Final = "effect"  # how the partitions begin that say which action was done
-HOLDING: Final = "holding"  # how the partitions begin that say which passages a conversation wrote
 IN_NETWORK: Final = ("api", "sweeper", "keeper")  # those that reach a vector store, which may stand there
 
 
@@ -254,7 +250,7 @@ def _deliveries(plans: Sequence[Plan], place: Place, because: str) -> Statement:
 
 def _erases(plans: Sequence[Plan], place: Place, because: str) -> Iterator[Statement]:
     """All that is held about a conversation, wherever it lies."""
-    kinds = [f"{kind}#*" for kind in (REQUEST, CONVERSATION, HOLDING, EFFECT, VAULT)]
+    kinds = [f"{kind}#*" for kind in (REQUEST, CONVERSATION, EFFECT, VAULT)]
     yield Statement(
         sid="Held",
         actions=("dynamodb:Query", REMOVES),

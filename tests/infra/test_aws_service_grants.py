@@ -145,7 +145,7 @@ def test_items_are_removed_by_who_erases_and_connections_by_who_has_them() -> No
         if REMOVES in each.actions
     }
     assert removed.pop("socket") == removed.pop("pusher") == {"socket"}
-    held = {"request", "conversation", "holding", "effect", "vault", *AGENTS}
+    held = {"request", "conversation", "effect", "vault", *AGENTS}
     assert removed == {"api": held, "sweeper": held}
 
 
