@@ -10,7 +10,18 @@ from typing import Any, Final
 import msgspec
 
 from functions.adapters.aws.items import BY_TIME
-from functions.adapters.items.keys import CONVERSATION, REQUEST, joined
+from functions.adapters.items.keys import (
+    COLLECTION,
+    CONVERSATION,
+    DOCUMENT,
+    EFFECT,
+    PASSAGE,
+    REQUEST,
+    TOKEN,
+    VAULT,
+    carriers,
+    joined,
+)
 from functions.events.envelope import type_of
 from functions.events.event import AgentFailed, Event, PartEnded
 from functions.ports.actions import ActionNames, Invoke
@@ -22,12 +33,10 @@ from functions.ports.vectors import Lookup, Remove, Search, Upsert
 from functions.runtime.agent import AgentSpec, Grant
 from functions.runtime.workflow import Plan, fan_out_scope
 
-COLLECTION: Final = "collection"  # how the partition begins that says which versions a collection has
-VAULT: Final = "vault"  # how the partitions begin that hold originals of personal data
-DOCUMENT: Final = "document"  # how the partitions begin that say what was read into a collection
-
 _READS: Final = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 _WRITES: Final = ("dynamodb:PutItem", "dynamodb:UpdateItem")
+_DELETES: Final = "dynamodb:BatchWriteItem"  # how `DynamoItems.delete` does it
+_HELD: Final = f"{REQUEST}#*#{CONVERSATION}#*"  # what a conversation has: a name holds no `#`, so no request begins so
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,28 +228,64 @@ def _runs(spec: AgentSpec, place: Place) -> Iterator[Statement]:
         )
 
 
-def _collection(*more: str) -> Callable[[Grant, Place], Iterator[Statement]]:
+def _searches(grant: Grant, place: Place) -> Iterator[Statement]:
+    """A question loses its personal data before it is encoded."""
+    yield from _uses(grant, place)
+    yield _secret("personal", grant, place)
+
+
+def _uses(grant: Grant, place: Place) -> Iterator[Statement]:
     """A collection: which versions it has, and the key of the vector store; what a role may do there is the store's."""
+    yield Statement(
+        sid=_sid("Versions", grant.resource),
+        actions=("dynamodb:GetItem",),
+        resources=(place.table,),
+        conditions=_leading(joined(COLLECTION, grant.resource)),
+        because=_parameter(grant),
+    )
+    yield Statement(
+        sid="Carries",
+        actions=("dynamodb:GetItem", "dynamodb:PutItem"),
+        resources=(place.table,),
+        conditions=_leading(carriers()),
+        because=f"{_parameter(grant)}: it says which encoders it carries",
+    )
+    yield _secret("vectors", grant, place)
 
-    def granted(grant: Grant, place: Place) -> Iterator[Statement]:
-        yield Statement(
-            sid=_sid("Versions", grant.resource),
-            actions=("dynamodb:GetItem",),
-            resources=(place.table,),
-            conditions=_leading(joined(COLLECTION, grant.resource)),
-            because=_parameter(grant),
-        )
-        yield _secret("vectors", grant, place)
-        for kind in more:
-            yield Statement(
-                sid=_sid(kind.title(), grant.resource),
-                actions=(*_READS, *_WRITES, "dynamodb:DeleteItem"),
-                resources=(place.table,),
-                conditions=_leading(f"{joined(kind, grant.resource)}#*"),
-                because=_parameter(grant),
-            )
 
-    return granted
+def _upsert(grant: Grant, place: Place) -> Iterator[Statement]:
+    """What is stored is held by its conversation; what was erased meanwhile is taken out again."""
+    yield from _stores(grant, place)
+    yield Statement(
+        sid="Holds",
+        actions=("dynamodb:Query", _DELETES),
+        resources=(place.table,),
+        conditions=_leading(_HELD, f"{REQUEST}#*#{PASSAGE}#*", f"{REQUEST}#*#{TOKEN}#*"),
+        because=_parameter(grant),
+    )
+
+
+def _ingest(grant: Grant, place: Place) -> Iterator[Statement]:
+    yield from _stores(grant, place)
+    yield Statement(
+        sid=_sid("Document", grant.resource),
+        actions=(*_READS, "dynamodb:PutItem", _DELETES),
+        resources=(place.table,),
+        conditions=_leading(f"{joined(DOCUMENT, grant.resource)}#*"),
+        because=_parameter(grant),
+    )
+
+
+def _stores(grant: Grant, place: Place) -> Iterator[Statement]:
+    """Where personal data becomes tokens, the originals go to the vault."""
+    yield from _searches(grant, place)
+    yield Statement(
+        sid="Seal",
+        actions=("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"),
+        resources=(place.table,) if "personal" in place.secrets else (),
+        conditions=_leading(f"{VAULT}#*"),
+        because=_parameter(grant),
+    )
 
 
 def _append(grant: Grant, place: Place) -> Iterator[Statement]:
@@ -274,6 +319,14 @@ def _model(grant: Grant, place: Place) -> Iterator[Statement]:
 
 
 def _invoke(grant: Grant, place: Place) -> Iterator[Statement]:
+    """Each effect is put down before its call; what was erased meanwhile is removed again."""
+    yield Statement(
+        sid="Effects",
+        actions=("dynamodb:GetItem", "dynamodb:PutItem", _DELETES),
+        resources=(place.table,),
+        conditions=_leading(f"{EFFECT}#*", _HELD),
+        because=_parameter(grant),
+    )
     yield _secret("actions", grant, place)
 
 
@@ -332,12 +385,12 @@ _GRANTED: Final[Mapping[type[Any], Callable[[Grant, Place], Iterator[Statement]]
     ActionNames: _names,
     Append: _append,
     History: _history,
-    Ingest: _collection(DOCUMENT),
+    Ingest: _ingest,
     Invoke: _invoke,
     LanguageModel: _model,
-    Lookup: _collection(),
-    Remove: _collection(),
+    Lookup: _uses,
+    Remove: _uses,
     Reveal: _reveal,
-    Search: _collection(),
-    Upsert: _collection(),
+    Search: _searches,
+    Upsert: _upsert,
 }

@@ -1,13 +1,22 @@
 """Where things lie among the items. What a cloud's role may touch is decided by how a partition begins.
 
-`<agent>#…` is that agent's own, `request#…` belongs to all of them, `conversation#…` to those with such a capability.
+`<agent>#…` is that agent's own, `request#…` belongs to all of them, `conversation#…`, `collection#…`, `document#…`,
+`effect#…` and `vault#…` to those with such a capability. No agent is called like one of these (runtime/topology.py).
 """
 
-from functions.events.envelope import unpack
+from typing import Final
+
+from functions.events.envelope import digest, unpack
 from functions.ports.items import Place
 from functions.ports.state import Part, Task
 
 REQUEST, CONVERSATION, LETTERS = "request", "conversation", "letters"
+COLLECTION: Final = "collection"  # which versions a collection has, who uses collections
+DOCUMENT: Final = "document"  # what was read into a collection
+EFFECT: Final = "effect"  # what servers outside were asked to do
+VAULT: Final = "vault"  # originals of personal data
+PASSAGE, TOKEN = "passage", "token"
+HOLDS, SOURCE = "holds", "source"
 OPEN = "open"  # the group of the requests that are open, by their deadline
 
 
@@ -85,3 +94,73 @@ def stop(scope: str) -> Place:
 def conversation(tenant: str, name: str) -> str:
     """The partition of what was said in a conversation."""
     return joined(CONVERSATION, tenant, name)
+
+
+def holding(tenant: str, conversation: str) -> str:
+    """The partition of what a conversation has outside of its requests and messages: `holds#…` and `effect#…`."""
+    return joined(REQUEST, tenant, CONVERSATION, conversation)
+
+
+def hold(tenant: str, conversation: str, collection: str, passage: str) -> Place:
+    """That a conversation stored a passage; `HOLDS` begins the keys of all of them."""
+    return holding(tenant, conversation), joined(HOLDS, collection, digest(passage))
+
+
+def holders(tenant: str, collection: str, passage: str) -> str:
+    """The partition of the conversations that stored a passage: a key each."""
+    return joined(REQUEST, tenant, PASSAGE, collection, digest(passage))
+
+
+def token_holders(tenant: str, token: str) -> str:
+    """The partition of the conversations that stored a passage with this token: a key each."""
+    return joined(REQUEST, tenant, TOKEN, token)
+
+
+def asked(tenant: str, conversation: str, effect: str) -> Place:
+    """That a conversation asked for an effect; `EFFECT` begins the keys of all of them."""
+    return holding(tenant, conversation), joined(EFFECT, effect)
+
+
+def effect(tenant: str, key: str) -> Place:
+    """What a server outside was asked to do."""
+    return joined(EFFECT, tenant), key
+
+
+def original(tenant: str, token: str) -> Place:
+    """What a token stands for, encrypted."""
+    return joined(VAULT, tenant, token), "original"
+
+
+def entry(place: str, name: str) -> Place:
+    """Which versions a collection has in a vector store."""
+    return joined(COLLECTION, name), joined("entry", place)
+
+
+def filling(place: str, name: str, number: int) -> Place:
+    """How far a version of a collection was filled."""
+    return joined(COLLECTION, name), joined("filling", place, str(number))
+
+
+def names(place: str) -> str:
+    """The partition of the names of all collections in a vector store."""
+    return joined(COLLECTION, "", "names", place)
+
+
+def carriers() -> str:
+    """The partition of those who use collections now."""
+    return joined(COLLECTION, "", "carriers")
+
+
+def documents(collection: str, *corpus: str) -> str:
+    """The partition of what was read into a collection from a corpus."""
+    return joined(DOCUMENT, collection, *corpus)
+
+
+def document(partition: str, source: str) -> Place:
+    """What is known of a document; `SOURCE` begins the keys of all of them."""
+    return partition, joined(SOURCE, digest(source))
+
+
+def reading(partition: str, source: str) -> Place:
+    """Who reads a document now."""
+    return partition, joined("reading", digest(source))

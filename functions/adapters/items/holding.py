@@ -1,0 +1,129 @@
+"""Whose the points of the collections are: recorded before a point is stored, so that an erasure finds every one.
+
+Of each passage there is an item among what its conversation holds, then a mark at the passage and one at each token
+in it, for an erasure to see who else holds these. Nothing spans them, the point and the request, and an erasure
+removes the request first. So whether that is still there is looked at again once the point is stored: what the
+erasure missed is taken out here.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+import msgspec
+
+from functions.adapters.items import keys
+from functions.adapters.items.replacing import replace
+from functions.adapters.items.requests import encoded, read
+from functions.adapters.recorded import recorded
+from functions.events.common import Passage
+from functions.events.envelope import digest
+from functions.ports.blobs import Blobs, prefix_of
+from functions.ports.items import Items, Place
+from functions.ports.personal import TOKEN, Tokenizer
+from functions.ports.vectors import Collection, Upsert
+from functions.runtime.delivery import Binding
+
+INLINE_BYTES = 4 * 1024  # what is larger lies in the blobs, as what a delivery ends with does
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """A passage that a conversation stored.
+
+    Attributes:
+        collection: The collection's key.
+        id: Of the passage.
+        at: When it was stored.
+        passage: As it was stored, without the originals of tokens; null where it lies in `blob`.
+        blob: Its key among the blobs; empty where it is small.
+        tokens: That are in it.
+    """
+
+    collection: str
+    id: str
+    at: datetime
+    passage: msgspec.Raw = msgspec.Raw(b"null")
+    blob: str = ""
+    tokens: tuple[str, ...] = ()
+
+
+class ItemUpsert:
+    """The `Upsert` capability, bound to one delivery: what it stores is held by its conversation.
+
+    Args:
+        items: Of the stack.
+        blobs: For what is too large for an item.
+        upsert: What stores, within the tenant of the delivery.
+        collection: The same collection, to take out what was erased meanwhile.
+        tokenizer: Takes personal data out of what is recorded; without one, it stays.
+    """
+
+    def __init__(  # noqa: PLR0913 - what stores, and what it is recorded with
+        self,
+        items: Items,
+        blobs: Blobs,
+        upsert: Upsert,
+        *,
+        collection: Collection,
+        binding: Binding,
+        now: Callable[[], datetime],
+        tokenizer: Tokenizer | None = None,
+    ) -> None:
+        self._items = items
+        self._blobs = blobs
+        self._upsert = upsert
+        self._collection = collection
+        self._binding = binding
+        self._now = now
+        self._tokenizer = tokenizer
+
+    def upsert(self, passages: Sequence[Passage], *, ttl_s: float | None = None) -> None:
+        """See `Upsert.upsert`; what was erased stores nothing."""
+        if self._is_erased():
+            return
+        held = [self._held(passage) for passage in passages]
+        for each in held:
+            self._record(each)
+        self._upsert.upsert(passages, ttl_s=ttl_s)
+        if self._is_erased():
+            self._take_out(held)
+
+    def _is_erased(self) -> bool:
+        return read(self._items, keys.request(self._binding.tenant, self._binding.request))[0] is None
+
+    def _held(self, passage: Passage) -> Held:
+        tenant, conversation = self._binding.tenant, self._binding.conversation
+        said = recorded(passage, tenant, self._tokenizer)
+        held = Held(
+            collection=self._collection.key,
+            id=passage.id,
+            at=self._now(),
+            passage=msgspec.Raw(said),
+            tokens=tuple(sorted(set(TOKEN.findall(said.decode())))),
+        )
+        if len(said) <= INLINE_BYTES:
+            return held
+        blob = f"{prefix_of(tenant, conversation)}{digest('held', self._collection.key, passage.id)}"
+        self._blobs.put(blob, said)
+        return msgspec.structs.replace(held, passage=msgspec.Raw(b"null"), blob=blob)
+
+    def _record(self, held: Held) -> None:
+        binding = self._binding
+        place = keys.hold(binding.tenant, binding.conversation, held.collection, held.id)
+        replace(self._items, place, encoded(held))
+        for mark in marks(held, binding.tenant, binding.conversation):
+            self._items.put(mark, b"", revision=0)
+
+    def _take_out(self, held: Sequence[Held]) -> None:
+        """What others hold, too, stays; as it is now, since nobody has what it was before."""
+        tenant, conversation = self._binding.tenant, self._binding.conversation
+        mine = [keys.hold(tenant, conversation, each.collection, each.id) for each in held]
+        self._items.delete([*mine, *(mark for each in held for mark in marks(each, tenant, conversation))])
+        unheld = [each.id for each in held if not self._items.query(keys.holders(tenant, each.collection, each.id))]
+        self._collection.erase(unheld, tenant=tenant)
+
+
+def marks(held: Held, tenant: str, conversation: str) -> Iterator[Place]:
+    """Where it is marked that a conversation holds a passage, and each token in it."""
+    yield keys.holders(tenant, held.collection, held.id), conversation
+    for token in held.tokens:
+        yield keys.token_holders(tenant, token), conversation
