@@ -113,7 +113,7 @@ def _reads(settings: Settings) -> Packages:
 
 
 def _api(settings: Settings) -> Packages:
-    """jsonschema says what is wrong with a body."""
+    """Jsonschema says what is wrong with a body."""
     return ("jsonschema", *_personal(settings))
 
 
