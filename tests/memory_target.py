@@ -14,6 +14,7 @@ from memory_items import MemoryItems, Step
 
 from functions.adapters.items import keys
 from functions.adapters.items.conversations import ItemTalk
+from functions.adapters.items.dead_letters import ItemDeadLetters
 from functions.adapters.items.requests import APART, LONG_AGO, ItemRequests, Opened, Record
 from functions.adapters.items.spending import ItemSpending
 from functions.adapters.items.state import ItemState, Letter
@@ -166,6 +167,9 @@ class MemoryTarget:
         for key in [key for key, at in self.blobs.written.items() if at < oldest]:
             del self.blobs.stored[key], self.blobs.written[key]
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def opened(self, event: Event, *, request: str = "r1", deadline_s: float = 60.0, **attributes: Any) -> Envelope:
         """The first envelope of a request, not yet accepted."""
         plan = next(plan for plan in self.plans.values() if plan.workflow.entry is type(event))
@@ -191,6 +195,26 @@ class MemoryTarget:
                 return message
         raise AssertionError(f"no delivery is due for {agent or 'anybody'}")
 
+    def take_due(self) -> Handed | None:
+        """The next message that can be seen, once what is overdue is settled; None where none can."""
+        self.requests.sweep()
+        self.hear()
+        return self.take() if self.bus.due() else None
+
+    def hold(self, agent: str) -> Handed:
+        """The next message of an agent, for a test alone: it delivers it when it will, or never."""
+        message = self.take(agent)
+        self.bus.acknowledge(message)
+        return message
+
+    def give_back(self, message: Handed) -> None:
+        """To whoever takes it next."""
+        self.bus.send(message.agent, message.raw, self.clock())
+
+    def raw(self, message: Handed) -> bytes:
+        """The bytes of a message."""
+        return message.raw
+
     def hide(self, message: Handed) -> None:
         """Whoever takes a message has it alone for as long as its agent may work."""
         leases = [
@@ -202,6 +226,10 @@ class MemoryTarget:
     def state(self) -> ItemState:
         """The state as one delivery sees it."""
         return ItemState(self.items, self.blobs, self.bus, self.clock)
+
+    def dead_letters_port(self) -> ItemDeadLetters:
+        """What redrives what was given up."""
+        return ItemDeadLetters(self.items, self.blobs, self.bus, self.requests, self.plans, self.clock)
 
     def talk(self, binding: Binding) -> ItemTalk:
         """The conversation of one delivery."""

@@ -4,25 +4,30 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness import Harness
+from memory_target import MemoryTarget
 
 from functions.adapters.local.dead_letters import LocalDeadLetters
 from functions.adapters.local.rows import Routes
 from functions.adapters.local.sharing import learn_plans
 from functions.adapters.local.store import Store
-from functions.ports.dead_letters import LetterFilter, LetterView, Redrive
+from functions.ports.dead_letters import DeadLetters, LetterFilter, LetterView, Redrive
+
+Driven = Harness | MemoryTarget  # a target that a test drives by hand
 
 
-def letters_of(troupe: Harness) -> LocalDeadLetters:
+def letters_of(troupe: Driven) -> DeadLetters:
     """The port, with what it publishes held by the process of the harness."""
+    if isinstance(troupe, MemoryTarget):
+        return troupe.dead_letters_port()
     return LocalDeadLetters(troupe.store, troupe.bus.routes, troupe.blobs, troupe.clock, announce=troupe.bus.announce)
 
 
-def find(troupe: Harness, **wanted: Any) -> Sequence[LetterView]:
+def find(troupe: Driven, **wanted: Any) -> Sequence[LetterView]:
     """The letters that are meant."""
     return letters_of(troupe).find(LetterFilter(**wanted))
 
 
-def redrive(troupe: Harness, **wanted: Any) -> Sequence[Redrive]:
+def redrive(troupe: Driven, **wanted: Any) -> Sequence[Redrive]:
     """Redrive the letters that are meant."""
     return letters_of(troupe).redrive(find(troupe, **wanted))
 

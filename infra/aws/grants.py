@@ -35,7 +35,7 @@ from functions.runtime.workflow import Plan, fan_out_scope
 
 READS: Final = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 WRITES: Final = ("dynamodb:PutItem", "dynamodb:UpdateItem")
-REMOVES: Final = "dynamodb:BatchWriteItem"  # how `DynamoItems.delete` does it
+REMOVES: Final = "dynamodb:BatchWriteItem"  # how the table's adapter removes, several at once
 _HELD: Final = f"{REQUEST}#*#{CONVERSATION}#*"  # what a conversation has: a name holds no `#`, so no request begins so
 
 

@@ -130,7 +130,7 @@ def test_connections_are_posted_to_on_the_one_api() -> None:
     for name in SERVICES:
         found = [each for each in allowed(name).values() if "execute-api:ManageConnections" in each.actions]
         assert [each.resources for each in found] == ([(f"{SOCKET}/POST/@connections/*",)] if found else [])
-        assert bool(found) == (name in {"socket", "pusher"})
+        assert bool(found) == (name in {"socket", "pusher", "sweeper"})
 
 
 def test_a_stack_without_a_web_socket_has_nobody_who_answers_one() -> None:
@@ -145,7 +145,7 @@ def test_items_are_removed_by_who_erases_and_connections_by_who_has_them() -> No
         if REMOVES in each.actions
     }
     assert removed.pop("socket") == removed.pop("pusher") == {"socket"}
-    held = {"request", "conversation", "holding", "effect", "vault", *AGENTS}
+    held = {"request", "conversation", "effect", "vault", *AGENTS}
     assert removed == {"api": held, "sweeper": held}
 
 

@@ -16,7 +16,16 @@ import msgspec
 
 from functions.adapters.aws.credentials import CredentialsOfEnvironment
 from functions.adapters.aws.signing import UNRESERVED, Request, Scope, query_of, signed
-from functions.adapters.rest import AGAIN, REDIRECTS, SHOWN_CHARACTERS, AgainError, Patience, Reply, Rest
+from functions.adapters.rest import (
+    AGAIN,
+    REDIRECTS,
+    SHOWN_CHARACTERS,
+    AgainError,
+    Patience,
+    Reply,
+    Rest,
+    RestError,
+)
 from functions.errors import TroupeError
 from functions.events.decoding import decoder
 
@@ -58,6 +67,7 @@ class Service(msgspec.Struct, frozen=True):
         target: What the header of an operation begins with, where the service has operations of JSON.
         json: The version of AWS's JSON.
         signed_as: In the signature; empty where that is its name.
+        patience: How long it is waited for.
     """
 
     name: str
@@ -65,13 +75,19 @@ class Service(msgspec.Struct, frozen=True):
     target: str = ""
     json: str = ""
     signed_as: str = ""
+    patience: Patience = PATIENCE
 
 
 DYNAMODB: Final = Service("dynamodb", "DYNAMODB", "DynamoDB_20120810", "1.0")
 EVENTS: Final = Service("events", "EVENTBRIDGE", "AWSEvents", "1.1")
 SQS: Final = Service("sqs", "SQS", "AmazonSQS", "1.0")
 SECRETS: Final = Service("secretsmanager", "SECRETS_MANAGER", "secretsmanager", "1.1")
-BEDROCK: Final = Service("bedrock-runtime", "BEDROCK_RUNTIME", signed_as="bedrock")
+BEDROCK: Final = Service(
+    "bedrock-runtime",
+    "BEDROCK_RUNTIME",
+    signed_as="bedrock",
+    patience=Patience(call=600.0, answer=600.0, connect=3.0),  # models write for long: the caller says how long
+)
 S3: Final = Service("s3", "S3")
 
 
@@ -80,7 +96,8 @@ class AwsError(TroupeError):
 
     Attributes:
         service: As its host names it.
-        code: Of the error, e.g. `AccessDeniedException`; empty where nothing was answered in time.
+        code: Of the error, e.g. `AccessDeniedException`; empty where nothing was answered in time, or nothing
+            with a code.
         status: The HTTP status; 0 where nothing was answered in time.
         said: What the service said, without credentials.
         answer: The JSON that it answered; empty where that is none.
@@ -97,13 +114,22 @@ class AwsError(TroupeError):
         self.answer = answer or {}
 
 
+class _LaterError(AgainError):
+    """A service that says "later"."""
+
+    def __init__(self, code: str, status: int, said: str) -> None:
+        super().__init__(f"answered {status} {code}: {said}")
+        self.code = code
+        self.status = status
+
+
 class Aws:
     """Calls to AWS's services in one region, over connections that are kept open. Safe to use from several threads.
 
     Args:
         environment: Region, credentials and, for an emulator, endpoints, by the names that AWS's own SDKs read.
         left_s: How many seconds whoever calls has left; a call is given up before.
-        patience: How long a service is waited for.
+        patience: How long any service is waited for, in the place of what each says itself.
         now: The time, in UTC.
 
     Raises:
@@ -115,7 +141,7 @@ class Aws:
         environment: Mapping[str, str],
         *,
         left_s: Callable[[], float] | None = None,
-        patience: Patience = PATIENCE,
+        patience: Patience | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._environment = environment
@@ -230,9 +256,9 @@ class Aws:
         opened = Rest(
             url,
             product=service.name,
-            patience=self._patience,
+            patience=self._patience or service.patience,
             judge=lambda reply: self._judge(service.name, reply),
-            raises=lambda error: AwsError(service.name, "", self._shown(str(error))),
+            raises=lambda error: self._unanswered(service.name, error),
         )
         return self._rests.setdefault(url, opened)
 
@@ -243,8 +269,17 @@ class Aws:
         code, said = _code(reply, answer), str(answer.get("message") or answer.get("Message") or "")
         shown = self._shown(said) or "nothing"
         if code in LATER or reply.status in AGAIN:
-            raise AgainError(f"answered {reply.status} {code}: {shown}")
+            raise _LaterError(code, reply.status, shown)
         raise AwsError(service, code or f"status {reply.status}", shown, reply.status, answer)
+
+    def _unanswered(self, service: str, error: RestError) -> AwsError:
+        """The last that was heard, where the time was over before anything else was."""
+        last, said = error.__cause__, self._shown(str(error))
+        return (
+            AwsError(service, last.code, said, last.status)
+            if isinstance(last, _LaterError)
+            else AwsError(service, "", said)
+        )
 
     def _shown(self, text: str) -> str:
         """On one line, cut, without what a service repeats of the credentials."""

@@ -6,6 +6,7 @@ removes the request first. So whether that is still there is looked at again onc
 erasure missed is taken out here.
 """
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
@@ -15,15 +16,13 @@ from functions.adapters.items import keys
 from functions.adapters.items.replacing import replace
 from functions.adapters.items.requests import encoded, read
 from functions.adapters.recorded import recorded
+from functions.errors import PermanentError
 from functions.events.common import Passage
-from functions.events.envelope import digest
-from functions.ports.blobs import Blobs, prefix_of
-from functions.ports.items import Items, Place
+from functions.events.decoding import decoder
+from functions.ports.items import MOST_BYTES, Items, Place
 from functions.ports.personal import TOKEN, Tokenizer
 from functions.ports.vectors import Collection, Upsert
 from functions.runtime.delivery import Binding
-
-INLINE_BYTES = 4 * 1024  # what is larger lies in the blobs, as what a delivery ends with does
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,16 +32,14 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
         collection: The collection's key.
         id: Of the passage.
         at: When it was stored.
-        passage: As it was stored, without the originals of tokens; null where it lies in `blob`.
-        blob: Its key among the blobs; empty where it is small.
+        passage: As it was stored, without the originals of tokens.
         tokens: That are in it.
     """
 
     collection: str
     id: str
     at: datetime
-    passage: msgspec.Raw = msgspec.Raw(b"null")
-    blob: str = ""
+    passage: Passage
     tokens: tuple[str, ...] = ()
 
 
@@ -51,7 +48,6 @@ class ItemUpsert:
 
     Args:
         items: Of the stack.
-        blobs: For what is too large for an item.
         upsert: What stores, within the tenant of the delivery.
         collection: The same collection, to take out what was erased meanwhile.
         tokenizer: Takes personal data out of what is recorded; without one, it stays.
@@ -60,7 +56,6 @@ class ItemUpsert:
     def __init__(  # noqa: PLR0913 - what stores, and what it is recorded with
         self,
         items: Items,
-        blobs: Blobs,
         upsert: Upsert,
         *,
         collection: Collection,
@@ -69,7 +64,6 @@ class ItemUpsert:
         tokenizer: Tokenizer | None = None,
     ) -> None:
         self._items = items
-        self._blobs = blobs
         self._upsert = upsert
         self._collection = collection
         self._binding = binding
@@ -77,12 +71,17 @@ class ItemUpsert:
         self._tokenizer = tokenizer
 
     def upsert(self, passages: Sequence[Passage], *, ttl_s: float | None = None) -> None:
-        """See `Upsert.upsert`; what was erased stores nothing."""
+        """See `Upsert.upsert`; what was erased stores nothing.
+
+        Raises:
+            PermanentError: A passage is too large to be recorded.
+        """
         if self._is_erased():
             return
         held = [self._held(passage) for passage in passages]
-        for each in held:
-            self._record(each)
+        values = [_packed(each) for each in held]
+        for each, value in zip(held, values, strict=True):
+            self._record(each, value)
         self._upsert.upsert(passages, ttl_s=ttl_s)
         if self._is_erased():
             self._take_out(held)
@@ -91,35 +90,46 @@ class ItemUpsert:
         return read(self._items, keys.request(self._binding.tenant, self._binding.request))[0] is None
 
     def _held(self, passage: Passage) -> Held:
-        tenant, conversation = self._binding.tenant, self._binding.conversation
-        said = recorded(passage, tenant, self._tokenizer)
-        held = Held(
+        said = recorded(passage, self._binding.tenant, self._tokenizer)
+        return Held(
             collection=self._collection.key,
             id=passage.id,
             at=self._now(),
-            passage=msgspec.Raw(said),
+            passage=decoder(Passage).decode(said),
             tokens=tuple(sorted(set(TOKEN.findall(said.decode())))),
         )
-        if len(said) <= INLINE_BYTES:
-            return held
-        blob = f"{prefix_of(tenant, conversation)}{digest('held', self._collection.key, passage.id)}"
-        self._blobs.put(blob, said)
-        return msgspec.structs.replace(held, passage=msgspec.Raw(b"null"), blob=blob)
 
-    def _record(self, held: Held) -> None:
+    def _record(self, held: Held, value: bytes) -> None:
         binding = self._binding
         place = keys.hold(binding.tenant, binding.conversation, held.collection, held.id)
-        replace(self._items, place, encoded(held))
+        replace(self._items, place, value)
         for mark in marks(held, binding.tenant, binding.conversation):
             self._items.put(mark, b"", revision=0)
 
     def _take_out(self, held: Sequence[Held]) -> None:
-        """What others hold, too, stays; as it is now, since nobody has what it was before."""
+        """What others hold, too, stays as it is now: nobody has what it was before."""
         tenant, conversation = self._binding.tenant, self._binding.conversation
         mine = [keys.hold(tenant, conversation, each.collection, each.id) for each in held]
         self._items.delete([*mine, *(mark for each in held for mark in marks(each, tenant, conversation))])
         unheld = [each.id for each in held if not self._items.query(keys.holders(tenant, each.collection, each.id))]
         self._collection.erase(unheld, tenant=tenant)
+
+
+def held_by(items: Items, tenant: str, conversation: str) -> list[Held]:
+    """The passages that a conversation stored."""
+    found = items.query(keys.holding(tenant, conversation), keys.joined(keys.HOLDS, ""))
+    return [decoder(Held).decode(zlib.decompress(item.value)) for item in found]
+
+
+def _packed(held: Held) -> bytes:
+    value = zlib.compress(encoded(held))
+    if len(value) > MOST_BYTES:
+        raise PermanentError(
+            f"the passage {held.id} has {len(value) // 1000} KB even when it is packed, and "
+            f"{MOST_BYTES // 1000} can be recorded: split it into several",
+            reason="passage too large",
+        )
+    return value
 
 
 def marks(held: Held, tenant: str, conversation: str) -> Iterator[Place]:

@@ -6,7 +6,7 @@
 
 from typing import Final
 
-from functions.events.envelope import digest, unpack
+from functions.events.envelope import Envelope, digest, unpack
 from functions.ports.items import Place
 from functions.ports.state import Part, Task
 
@@ -48,9 +48,21 @@ def outputs(task: Task) -> Place:
 
 
 def join(part: Part, *names: str) -> Place:
-    """Something about a join, in a partition of the agent that joins: the same one for every redrive of a request."""
-    root = unpack(part.envelope.part)[0].group
-    return joined(part.agent, part.envelope.tenant, root), joined("join", part.join, *names)
+    """Something about a join, in a partition of the agent that joins: the same one for every redrive of a request.
+
+    What closed it and what redrives await begin with `mark`: both are read at once.
+    """
+    return _join(part.agent, part.envelope, part.join, *names)
+
+
+def awaited(agent: str, envelope: Envelope, join_key: str, generation: int, index: int) -> Place:
+    """A part that the redrive with this envelope awaits at a join."""
+    return _join(agent, envelope, join_key, "mark", "awaited", f"{generation:07}", f"{index:05}")
+
+
+def _join(agent: str, envelope: Envelope, join_key: str, *names: str) -> Place:
+    root = unpack(envelope.part)[0].group
+    return joined(agent, envelope.tenant, root), joined("join", join_key, *names)
 
 
 def letters(agent: str) -> str:
@@ -68,9 +80,19 @@ def first(tenant: str, name: str) -> Place:
     return joined(REQUEST, tenant, "request", name), "first"
 
 
-def settlement(tenant: str, name: str) -> Place:
-    """The envelope that a request ended with."""
-    return joined(REQUEST, tenant, "request", name), "settlement"
+def settlement(tenant: str, name: str, envelope_id: str) -> Place:
+    """An envelope that a request may have ended with; the request says which one it was."""
+    return joined(REQUEST, tenant, "request", name), joined("settlement", envelope_id)
+
+
+def redrives(tenant: str, origin: str) -> Place:
+    """What was redriven of a request that somebody asked."""
+    return joined(REQUEST, tenant, "request", origin), "redrives"
+
+
+def begins(tenant: str, name: str, letter: str = "") -> Place:
+    """A letter that a request begins with which redrives another one; without one, how their keys begin."""
+    return joined(REQUEST, tenant, "request", name), joined("begins", letter)
 
 
 def ledger(tenant: str, name: str) -> Place:

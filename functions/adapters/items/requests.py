@@ -11,8 +11,9 @@ from typing import Literal
 import msgspec
 
 from functions.adapters.items import keys
+from functions.adapters.items.redriving import Plans, begin
 from functions.events.decoding import decoder
-from functions.events.envelope import LATEST, Envelope, digest
+from functions.events.envelope import LATEST, MAX_COUNT, Envelope, digest
 from functions.ports.bus import Bus
 from functions.ports.conversations import TTL_DAYS
 from functions.ports.items import Due, Items, Place
@@ -22,6 +23,7 @@ from functions.ports.state import Standing
 from functions.ports.stops import Stop
 from functions.ports.stops import keys as stop_keys
 from functions.runtime.outputs import ended, fork_timer, overdue
+from functions.runtime.redrive import NotRedrivableError
 from functions.runtime.workflow import Plan
 
 STAYS = timedelta(days=TTL_DAYS)
@@ -36,6 +38,9 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         closed: It is settled and its conversation went on: a sweep need not look at it any more.
+        settlement: The id of the envelope that it was settled with; empty before.
+        awaits: The newest generation of a redrive that it awaits: what an older one makes does not settle it.
+        redrives: The newest generation of a redrive that it knows of.
     """
 
     tenant: str
@@ -48,6 +53,63 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["waiting", "running", "settled"] = "waiting"
     settled: datetime | None = None
     closed: bool = False
+    settlement: str = ""
+    awaits: int = 0
+    redrives: int = 0
+
+
+class Redrives(msgspec.Struct, frozen=True, kw_only=True):
+    """What was redriven of a request that somebody asked: one item, so that one redrive of it goes at a time.
+
+    Attributes:
+        generation: The newest one that a redrive opened.
+        linked: The requests that redrive it, the oldest first.
+        led: The letters whose events went again, with the generation and the request that they went under.
+        pending: The redrive that is under way, or that a crash cut off; None between two.
+    """
+
+    generation: int = 0
+    linked: tuple[str, ...] = ()
+    led: tuple["Led", ...] = ()
+    pending: "Pending | None" = None
+
+
+class Led(msgspec.Struct, frozen=True, kw_only=True):
+    """A letter whose event went again."""
+
+    key: str
+    agent: str
+    generation: int
+    request: str
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """A redrive that was decided: whoever finds it can do all of it, again or for the first time.
+
+    Attributes:
+        at: When.
+        letters: All of them: agent and key.
+        leaders: Of those that lead to the answer, the keys of those whose events go again.
+        request: The one that carries on; empty where there are side branches alone.
+        status: Of that request: it runs, it waits, it is new, or the work was done before.
+        since: The generation in which that request began.
+    """
+
+    generation: int
+    at: datetime
+    letters: tuple[tuple[str, str], ...]
+    leaders: tuple[str, ...] = ()
+    request: str = ""
+    status: Literal["", "running", "waiting", "linked", "settled"] = ""
+    since: int = 0
+
+    def led(self, key: str, agent: str) -> Led:
+        """A leader of it, as it is remembered."""
+        generation = self.since if self.status == "waiting" else self.generation
+        return Led(key=key, agent=agent, generation=generation, request=self.request)
+
+
+Start = Callable[["Opened", int], bool]  # starts a request of this revision; whether it may be looked at again
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -99,7 +161,7 @@ class ItemRequests:
         self._items = items
         self._apart = apart
         self._bus = bus
-        self._plans = {plan.version: plan for plan in plans.values()}
+        self._plans = Plans({plan.version: plan for plan in plans.values()})
         self._now = now
 
     def accept(self, envelope: Envelope, *, limits: Limits | None = None) -> bool:
@@ -113,8 +175,15 @@ class ItemRequests:
         if not is_new and (found := self._read(place)[0]) is not None and found.status == "settled":
             return False
         self._queue(tenant, conversation, envelope.request)
-        self._start_next(tenant, conversation)
+        self._start_next(tenant, conversation, self._start_asked)
         return is_new
+
+    def link(self, first: Envelope) -> None:
+        """Take a request that redrives another one; again, it does nothing."""
+        if self._read(keys.request(first.tenant, first.request))[0] is None:
+            self._open(first)
+        self._queue(first.tenant, first.conversation, first.request)
+        self._start_next(first.tenant, first.conversation, self._start)
 
     def first(self, request: str, *, tenant: str) -> Envelope | None:
         """See `Requests.first`."""
@@ -136,8 +205,11 @@ class ItemRequests:
         found, _ = self._read(keys.request(tenant, request))
         if found is None:
             return None
-        settlement = None if found.status != "settled" else _envelope(self._items, keys.settlement(tenant, request))
-        return _view(found, settlement, spent(self._items, tenant, request))
+        settled = found.status == "settled"
+        settlement = _envelope(self._items, keys.settlement(tenant, request, found.settlement)) if settled else None
+        (redrives,) = self._items.get([keys.redrives(tenant, request)])
+        linked = decoder(Redrives).decode(redrives.value).linked if redrives else ()
+        return _view(found, settlement, spent(self._items, tenant, request), linked[-1] if linked else "")
 
     def deliveries(self, request: str, *, tenant: str) -> Sequence[DeliveryView]:
         """See `Requests.deliveries`."""
@@ -161,13 +233,13 @@ class ItemRequests:
 
     def go_on(self, settlement: Envelope) -> None:
         """Start the next request of a conversation, if this envelope settled the one before; again, it does nothing."""
-        self._close(keys.request(settlement.tenant, settlement.request))
+        self._close(keys.request(settlement.tenant, settlement.request), self._start)
 
     def settle_overdue(self, request: str, *, tenant: str) -> None:
         """Settle a request whose deadline is over: for whoever is about to show it."""
         found, _ = self._read(keys.request(tenant, request))
         if found is not None and found.status != "settled" and found.deadline <= self._now():
-            self._expire(found)
+            self._expire(found, self._start_asked)
 
     def sweep(self) -> int:
         """Settle what is past its deadline, and go on where nobody did after settling; how many there were."""
@@ -175,8 +247,8 @@ class ItemRequests:
         for place in places:
             found, _ = self._read(place)
             if found is not None and found.status != "settled":
-                self._expire(found)
-            self._close(place)
+                self._expire(found, self._start)
+            self._close(place, self._start)
         return len(places)
 
     def _open(self, envelope: Envelope) -> bool:
@@ -194,18 +266,18 @@ class ItemRequests:
         )
         return self._write(opened, 0)
 
-    def _expire(self, opened: Opened) -> None:
+    def _expire(self, opened: Opened, start: Start) -> None:
         first = self.first(opened.request, tenant=opened.tenant)
         if first is not None:
             settle(self._items, overdue(first, self._now()), self._now())
-            self._close(keys.request(opened.tenant, opened.request))
+            self._close(keys.request(opened.tenant, opened.request), start)
 
-    def _close(self, place: Place) -> None:
+    def _close(self, place: Place, start: Start) -> None:
         found, revision = self._read(place)
         if found is None or found.closed or found.status != "settled":
             return
-        self._start_next(found.tenant, found.conversation)
-        self._write(msgspec.structs.replace(found, closed=True), revision)
+        if self._start_next(found.tenant, found.conversation, start):
+            self._write(msgspec.structs.replace(found, closed=True), revision)
 
     def _queue(self, tenant: str, conversation: str, request: str) -> None:
         place = keys.waiting(tenant, conversation)
@@ -216,37 +288,56 @@ class ItemRequests:
             if self._items.put(place, encoded(Waiting((*waiting.requests, request))), revision=revision):
                 return
 
-    def _start_next(self, tenant: str, conversation: str) -> None:
+    def _start_next(self, tenant: str, conversation: str, start: Start) -> bool:
+        """Start the oldest open request of a conversation, if there is one; whether it runs then."""
         while True:
             waiting, revision = self._waiting(tenant, conversation)
             if not waiting.requests:
-                return
+                return True
             head, at = self._read(keys.request(tenant, waiting.requests[0]))
             if head is not None and head.status != "settled":
-                if head.status == "waiting":
-                    self._start(head, at)
-                return
+                if head.status == "running":
+                    return True
+                if not start(head, at):
+                    return False
+                continue
             rest = encoded(Waiting(waiting.requests[1:]))
             self._items.put(keys.waiting(tenant, conversation), rest, revision=revision, expires_at=self._now() + STAYS)
 
-    def _start(self, head: Opened, revision: int) -> None:
+    def _start_asked(self, head: Opened, revision: int) -> bool:
+        """Start what somebody asked; what redrives is for whoever may publish what agents make: desk and sweep."""
+        return not head.origin and self._start(head, revision)
+
+    def _start(self, head: Opened, revision: int) -> bool:
         """Publish, then mark: between the two somebody may publish it again, and nobody forgets it."""
         first = self.first(head.request, tenant=head.tenant)
         if first is None:  # it was erased
-            return
-        plan = self._plans.get(first.planversion)
-        if not first.target and (plan is None or first.name not in plan.routes):
-            reason = "it began under an older deployment, which is not carried here: ask again"
+            return False
+        if reason := self._publish_first(first):
             settle(self._items, ended(first, reason, self._now()), self._now())
-            self._close(keys.request(first.tenant, first.request))
-            return
+            self._close(keys.request(first.tenant, first.request), self._start)
+            return True
+        self._write(msgspec.structs.replace(head, status="running"), revision)
+        return True
+
+    def _publish_first(self, first: Envelope) -> str:
+        """Why nothing was published; empty where something was."""
+        plan = self._plans.of(first)
+        if first.generation:
+            try:
+                begin(self._items, self._bus, self._plans, first, self._now())
+            except NotRedrivableError as error:  # a deploy came between
+                return str(error)
+            return ""
+        if not first.target and (plan is None or first.name not in plan.routes):
+            return "it began under an older deployment, which is not carried here: ask again"
         self._bus.publish([first])
         if plan is not None and first.name in plan.forks:
             self._bus.publish_later(fork_timer(plan, first))
-        self._write(msgspec.structs.replace(head, status="running"), revision)
+        return ""
 
     def _records(self, request: str, tenant: str) -> Iterator[Record]:
-        agents = sorted({agent for plan in self._plans.values() for agent in plan.nodes})
+        agents = sorted({agent for plan in self._plans.by_version.values() for agent in plan.nodes})
         for agent in agents:
             for item in self._items.query(keys.deliveries(agent, tenant, request), keys.joined("record", "")):
                 yield decoder(Record).decode(item.value)
@@ -262,17 +353,28 @@ class ItemRequests:
         return write(self._items, opened, revision, self._now())
 
 
-def settle(items: Items, settlement: Envelope, now: datetime) -> None:
-    """End a request with this envelope, unless it has ended; the first one that is stored is how it ends."""
+def settle(items: Items, settlement: Envelope, now: datetime, *, generation: int = MAX_COUNT) -> None:
+    """End a request with this envelope, unless it has ended; the first one that is stored of an id is what counts.
+
+    Args:
+        items: Where.
+        settlement: With what.
+        now: The time.
+        generation: In which it was made; of what the runtime ends a request with, the newest.
+    """
     tenant, request = settlement.tenant, settlement.request
-    found, revision = read(items, keys.request(tenant, request))
-    if found is None or found.status == "settled":
-        return
-    expires_at = max(now, found.deadline) + STAYS
-    items.put(keys.settlement(tenant, request), encoded(settlement), revision=0, expires_at=expires_at)
-    while not write(items, msgspec.structs.replace(found, status="settled", settled=now), revision, now):
+    while True:
         found, revision = read(items, keys.request(tenant, request))
-        if found is None or found.status == "settled":
+        if found is None or found.status == "settled" or found.awaits > generation:
+            return
+        place, expires_at = keys.settlement(tenant, request, settlement.id), max(now, found.deadline) + STAYS
+        items.put(place, encoded(settlement), revision=0, expires_at=expires_at)
+        if write(
+            items,
+            msgspec.structs.replace(found, status="settled", settled=now, settlement=settlement.id),
+            revision,
+            now,
+        ):
             return
 
 
@@ -357,7 +459,7 @@ def _with_one_more(depth: Depth) -> Depth:
     )
 
 
-def _view(found: Opened, settlement: Envelope | None, used: Spent) -> RequestView:
+def _view(found: Opened, settlement: Envelope | None, used: Spent, redriven_as: str) -> RequestView:
     return RequestView(
         request=found.request,
         conversation=found.conversation,
@@ -370,4 +472,5 @@ def _view(found: Opened, settlement: Envelope | None, used: Spent) -> RequestVie
         tokens=used.tokens,
         micros=used.micros,
         origin=found.origin,
+        redriven_as=redriven_as,
     )

@@ -5,12 +5,13 @@ pace comes beside these. A part of a join is an item and a count, so that only w
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
 from functions.adapters.items import keys
+from functions.adapters.items.redriving import Awaited
 from functions.adapters.items.requests import LONG_AGO, Record, encoded, settle, standing, written
 from functions.events.decoding import decoder
 from functions.events.envelope import Envelope
@@ -36,10 +37,19 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter; its event is in `blob`, where it is large."""
+    """A dead letter; its event is in `blob`, where it is large.
+
+    Attributes:
+        redriven: When it was; None before.
+        redriven_as: The request that carries on.
+        generation: That its last redrive opened, whether or not its own event went again; 0 before any.
+    """
 
     letter: DeadLetter
     blob: str = ""
+    redriven: datetime | None = None
+    redriven_as: str = ""
+    generation: int = 0
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -49,8 +59,29 @@ class Joined(msgspec.Struct, frozen=True):
     parts: tuple[tuple[int, int], ...]
 
 
+class Marks(msgspec.Struct, frozen=True):
+    """What is known of a join beside its parts: as it was closed, by generation, and what redrives await."""
+
+    closed: Mapping[int, Joined]
+    awaited: Sequence[Awaited]
+
+    def newest(self, *generations: int) -> int:
+        """In which generation the join stands, with parts of these."""
+        return max([*generations, *self.closed, *(each.generation for each in self.awaited)])
+
+    def is_awaiting(self, arrived: Iterable[tuple[int, int]]) -> bool:
+        """Whether a redrive still awaits a part, after these of a generation and an index."""
+        newest = {index: generation for generation, index in sorted(arrived)}
+        # what was not there when a later generation was closed will not come, nor what a request awaits that ended
+        over = max([*(generation + 1 for generation in self.closed), *(each.since for each in self.awaited)], default=0)
+        return any(each.generation >= over and newest.get(each.index, -1) < each.generation for each in self.awaited)
+
+
+UNMARKED = Marks({}, ())
+
+
 class ItemState:
-    """One delivery's view of the state; nothing here awaits what is redriven.
+    """One delivery's view of the state.
 
     Args:
         items: Of the stack.
@@ -70,36 +101,44 @@ class ItemState:
 
     def gather(self, part: Part) -> Gathered | None:
         """See `State.gather`."""
-        closed = self._closed(part)
-        if part.total and part.generation > max(closed, default=-1):
+        marks = self._marks(part)
+        if part.total and marks.newest(part.generation) not in marks.closed:
             self._put(keys.join(part, "part", f"{part.generation:07}", f"{part.index:05}"), part)
             arrived = self._items.count(keys.join(part, "count"), {"parts": 1}, expires_at=self._now() + STAYS)
-            if not closed and (arrived or {})["parts"] < part.total:
+            if marks == UNMARKED and (arrived or {})["parts"] < part.total:
                 return None
         parts = self._parts(part)
-        generation = max([part.generation, *closed, *(generation for generation, _ in parts)])
-        newest = {index: (generation, index) for generation, index in sorted(parts)}
-        if not closed and not self._is_complete(part, newest):
-            return None  # a part was counted twice
-        return self._gathered(part, generation, newest, parts)
+        generation = marks.newest(part.generation, *(generation for generation, _ in parts))
+        if generation not in marks.closed:
+            newest = _newest(parts)
+            if marks.is_awaiting([*parts, (part.generation, part.index)]):
+                return None
+            if not marks.closed and not self._is_complete(part, newest):
+                return None  # a part was counted twice
+        return self._gathered(part, generation, parts)
 
     def close(self, part: Part) -> Gathered | None:
         """See `State.close`."""
         parts = self._parts(part)
-        if max([*self._closed(part), *(generation for generation, _ in parts)], default=0) > part.generation:
+        if self._marks(part).newest(0, *(generation for generation, _ in parts)) > part.generation:
             return None
-        newest = {index: (generation, index) for generation, index in sorted(parts)}
-        return self._gathered(part, part.generation, newest, parts)
+        return self._gathered(part, part.generation, parts)
 
     @staticmethod
     def _is_complete(part: Part, newest: Mapping[int, object]) -> bool:
         return len(newest) >= part.total
 
-    def _closed(self, part: Part) -> dict[int, Joined]:
-        """The join as it was closed, by generation."""
-        partition, prefix = keys.join(part, "closed", "")
-        found = [decoder(Joined).decode(item.value) for item in self._items.query(partition, prefix)]
-        return {each.generation: each for each in found}
+    def _marks(self, part: Part) -> Marks:
+        partition, prefix = keys.join(part, "mark", "")
+        closed, awaited = {}, []
+        _, closing = keys.join(part, "mark", "closed", "")
+        for item in self._items.query(partition, prefix):
+            if item.key.startswith(closing):
+                joined = decoder(Joined).decode(item.value)
+                closed[joined.generation] = joined
+            else:
+                awaited.append(decoder(Awaited).decode(item.value))
+        return Marks(closed, tuple(awaited))
 
     def _parts(self, part: Part) -> dict[tuple[int, int], Envelope]:
         """What arrived, by generation and index."""
@@ -107,18 +146,12 @@ class ItemState:
         found = [decoder(Part).decode(item.value) for item in self._items.query(partition, prefix)]
         return {(each.generation, each.index): each.envelope for each in found}
 
-    def _gathered(
-        self,
-        part: Part,
-        generation: int,
-        newest: Mapping[int, tuple[int, int]],
-        parts: Mapping[tuple[int, int], Envelope],
-    ) -> Gathered:
+    def _gathered(self, part: Part, generation: int, parts: Mapping[tuple[int, int], Envelope]) -> Gathered:
         """Close the join with the newest part of each index, unless somebody has; its parts then."""
-        place = keys.join(part, "closed", f"{generation:07}")
+        place, newest = keys.join(part, "mark", "closed", f"{generation:07}"), _newest(parts)
         closed = Joined(generation, tuple(newest[index] for index in sorted(newest)))
         if not self._put(place, closed):
-            closed = self._closed(part)[generation]
+            closed = self._marks(part).closed[generation]
         missing = [each for each in closed.parts if each not in parts]  # they came after `parts` was read
         found = parts if not missing else self._parts(part)
         return Gathered(generation=generation, parts=[found[each] for each in closed.parts])
@@ -164,7 +197,7 @@ class ItemState:
         if ended.letter:
             self.park(ended.letter)
         if ended.settlement:
-            settle(self._items, ended.settlement, self._now())
+            settle(self._items, ended.settlement, self._now(), generation=ended.settlement.generation)
         self._bus.publish(ended.outputs)
         for timer in ended.timers:  # no bus takes a message back: one that is of no use any more finds its join done
             self._bus.publish_later(timer)
@@ -240,6 +273,11 @@ class ItemState:
         key = f"{prefix_of(tenant, conversation)}{hashlib.sha256(data).hexdigest()}"
         self._blobs.put(key, data)
         return key
+
+
+def _newest(parts: Iterable[tuple[int, int]]) -> dict[int, tuple[int, int]]:
+    """Of each index, the part of the newest generation."""
+    return {index: (generation, index) for generation, index in sorted(parts)}
 
 
 def _leased(task: Task, record: Record | None, now: datetime) -> Record:

@@ -1,6 +1,7 @@
 """The function of an agent: a message of its queue is an event, and Lambda is told which messages are to come again.
 
-Which agent it is stands in the environment. It is put together while Lambda starts the function, before the first event.
+Which agent it is stands in the environment. It is put together while Lambda starts the function,
+before the first event.
 """
 
 import os
@@ -23,6 +24,7 @@ from functions.runtime.delivery import Binding, Outcome, Ports, deliver
 
 SPARE: Final = 0.1  # of the time of an invocation, kept to write down what came of it
 MOST_SPARE_S: Final = 3.0
+TELL_S: Final = 0.2
 
 
 class LambdaContext(Protocol):
@@ -49,7 +51,7 @@ class AgentFunction:
     ) -> None:
         self._ends = float("inf")
         self._now = now
-        self._stack = Stack(environment, now=now, left_s=lambda: self._ends - time.monotonic())
+        self._stack = Stack(environment, now=now, left_s=self._left_s)
         self._agent = self._stack.deployed.function
         self._queue = _queue_of(self._agent, self._stack)
         self._capabilities = Capabilities(self._stack)
@@ -65,6 +67,10 @@ class AgentFunction:
         """
         self._ends = time.monotonic() + left_s
         return handled(event, aws=self._stack.aws, queue=self._queue, deliver=self._deliver, now=self._now)
+
+    def _left_s(self) -> float:
+        """For a call, so that an error of it can still be told."""
+        return self._ends - time.monotonic() - TELL_S
 
     def _deliver(self, raw: bytes) -> Outcome:
         stack = self._stack

@@ -1,6 +1,7 @@
 """The HTTP API behind API Gateway: the same calls as on one machine, each answered whole."""
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,8 +17,11 @@ from functions.api.http import HttpResponse
 from functions.api.problems import ProblemError
 from functions.api.whole import whole
 from functions.entry_points.aws import gateway
+from functions.entry_points.aws.invocation import LambdaContext
+from functions.entry_points.aws.services import services
 from functions.errors import TroupeError
 
+BASE_PATH: Final = "TROUPE_BASE_PATH"  # what a custom domain maps to this API
 MARGIN_S: Final = 2.0  # of the function's time, for the answer itself
 LONGEST_S: Final = 27.0  # API Gateway waits for 30
 
@@ -74,3 +78,10 @@ def _response(event: Mapping[str, Any], at: Gateway, known: str, left_s: float) 
         megabytes = gateway.MOST_ANSWERED // 1024**2
         raise ProblemError(500, f"the answer has more than the {megabytes} MiB that one call can bring: ask for less")
     return response
+
+
+def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """What Lambda calls."""
+    found = services().begun(context)
+    at = Gateway(found.api, found.stack.deployed.tenant_claim, os.environ.get(BASE_PATH, ""))
+    return answered(event, at, found.left_s)

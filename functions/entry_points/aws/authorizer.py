@@ -9,10 +9,14 @@ import binascii
 from collections.abc import Mapping
 from typing import Any, Final
 
-from functions.api.callers import Keys
+from functions.adapters.aws.secrets import SecretSettings
+from functions.api.callers import Keys, read_keys
 from functions.api.problems import ProblemError
 from functions.entry_points.aws.gateway import headers_of
+from functions.entry_points.aws.invocation import LambdaContext
+from functions.entry_points.aws.services import services
 
+SETTING: Final = "TROUPE_API_KEYS"
 SUBPROTOCOL: Final = "troupe"
 KEY_SUBPROTOCOL: Final = "troupe.key."
 
@@ -56,3 +60,17 @@ def _policy(arn: str, tenant: str) -> dict[str, Any]:
         "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
         "context": {"tenant": tenant},
     }
+
+
+def let_in(event: Mapping[str, Any], settings: SecretSettings) -> dict[str, Any]:
+    """See `authorized`; a key that is not known may be a new one, so the keys are read again before it is refused."""
+    answer = authorized(event, read_keys(settings))
+    if answer["context"]["tenant"]:
+        return answer
+    settings.refused(SETTING)
+    return authorized(event, read_keys(settings))
+
+
+def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """What Lambda calls."""
+    return let_in(event, services().begun(context).stack.settings)

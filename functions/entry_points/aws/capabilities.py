@@ -12,9 +12,11 @@ from functions.adapters.items.conversations import STAYS, ItemTalk
 from functions.adapters.items.stops import ItemStops
 from functions.adapters.vectors.bound import TenantLookup, TenantRemove, TenantSearch, TenantUpsert, Time
 from functions.entry_points.aws.stack import Stack
+from functions.events.ingest import DocumentOutcome, SentDocument
 from functions.ports.actions import ActionNames, Invoke
 from functions.ports.conversations import Append, History
 from functions.ports.documents import Ingest
+from functions.ports.ledger import Ledger
 from functions.ports.models import LanguageModel
 from functions.ports.personal import Reveal
 from functions.ports.stops import Stop
@@ -82,17 +84,17 @@ class Capabilities:
         )
 
     def _ingest(self, resource: str, binding: Binding) -> Ingest:
-        from functions.adapters.items.uploads import ItemIngest  # noqa: PLC0415 - slow, and not for all
+        from functions.adapters.items.uploads import ItemIngest, uploads  # noqa: PLC0415 - not for all
+        from functions.documents.uploads import ingest  # noqa: PLC0415 - slow, and not for all
 
-        stack = self._stack
-        return ItemIngest(
-            stack.items,
-            stack.collection(resource),
-            self._parser,
-            resource=resource,
-            binding=binding,
-            now=stack.now,
-        )
+        stack, collection = self._stack, self._stack.collection(resource)
+
+        def bring(sent: SentDocument, ledger: Ledger) -> DocumentOutcome:
+            (outcome,) = ingest([sent], collection, ledger, self._parser, tenant=binding.tenant)
+            return outcome
+
+        partition = uploads(resource, collection.key, binding.tenant)
+        return ItemIngest(stack.items, partition, bring, binding=binding, now=stack.now)
 
     def _reveal(self, binding: Binding) -> Reveal | None:
         if self._stack.tokenizer is None:

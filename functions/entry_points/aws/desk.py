@@ -8,6 +8,8 @@ from typing import Any
 
 from functions.adapters.items.requests import ItemRequests
 from functions.entry_points.aws.batch import Border, each
+from functions.entry_points.aws.invocation import LambdaContext
+from functions.entry_points.aws.services import services
 
 
 def heard(event: Mapping[str, Any], requests: ItemRequests, border: Border) -> dict[str, Any]:
@@ -19,3 +21,9 @@ def heard(event: Mapping[str, Any], requests: ItemRequests, border: Border) -> d
             requests.go_on(envelope)
 
     return each(event, go_on)
+
+
+def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """What Lambda calls."""
+    found = services().begun(context)
+    return heard(event, found.requests, found.border)

@@ -13,6 +13,8 @@ import msgspec
 
 from functions.collections.opening import current_of, ensured
 from functions.entry_points.aws.environment import Declared
+from functions.entry_points.aws.invocation import LambdaContext
+from functions.entry_points.aws.services import services
 from functions.errors import TroupeError
 from functions.ports.catalog import Catalog, Entry
 from functions.ports.vector_stores import VectorStore
@@ -136,3 +138,16 @@ class _Model(msgspec.Struct, frozen=True, kw_only=True):
 
     version: str
     dimension: int
+
+
+def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """What Lambda calls."""
+    stack = services().begun(context).stack
+    shelf = Shelf(
+        declared=stack.deployed.collections,
+        catalog=stack.catalog,
+        store=stack.vectors,
+        opened=stack.collection,
+        now=stack.now,
+    )
+    return kept(event, shelf)

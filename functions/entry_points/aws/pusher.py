@@ -6,6 +6,8 @@ from typing import Any
 from functions.api.pushing import Post, push
 from functions.api.target import Target
 from functions.entry_points.aws.batch import Border, each
+from functions.entry_points.aws.invocation import LambdaContext
+from functions.entry_points.aws.services import services
 from functions.ports.sockets import Sockets
 
 
@@ -26,3 +28,9 @@ def heard(event: Mapping[str, Any], target: Target, sockets: Sockets, post: Post
             raise failed[0]
 
     return each(event, tell)
+
+
+def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """What Lambda calls."""
+    found = services().begun(context)
+    return heard(event, found.pushed, found.sockets, found.connections.post, found.border)

@@ -24,6 +24,8 @@ from functions.api.target import Target
 from functions.api.views import existing
 from functions.entry_points.aws import gateway
 from functions.entry_points.aws.authorizer import SUBPROTOCOL, offered
+from functions.entry_points.aws.invocation import LambdaContext
+from functions.entry_points.aws.services import services
 from functions.errors import TroupeError
 from functions.events.decoding import decoder
 from functions.ports.sockets import Connection, ConnectionGoneError, Sockets, TooManyWatchedError, Watch
@@ -199,3 +201,17 @@ def _tell_problem(name: str, heard: Said, problem: Problem, at: Switchboard) -> 
 
 def _tell(name: str, message: Message, at: Switchboard) -> None:
     at.post(name, said(message))
+
+
+def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """What Lambda calls."""
+    found = services().begun(context)
+    at = Switchboard(
+        api=found.api,
+        target=found.target,
+        sockets=found.sockets,
+        post=found.connections.post,
+        tenant_claim=found.stack.deployed.tenant_claim,
+        now=found.stack.now,
+    )
+    return handled(event, at)

@@ -9,16 +9,20 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from functions.adapters.aws.nets import Fallen, Net
+from functions.api.pushing import push
+from functions.entry_points.aws.invocation import LambdaContext
+from functions.entry_points.aws.services import Services, services
 from functions.errors import TroupeError
 from functions.ports.state import DeadLetter
 from functions.runtime.dead_letters import unreadable
 from functions.runtime.delivery import Lost, Ports, give_up
 
+MOST_TOLD: Final = 100  # connections, in one round
 MARGIN_S: Final = 15.0  # of the function's time, for the message that it is at
 
 log = logging.getLogger("troupe.sweeper")
@@ -121,3 +125,28 @@ def _letter(name: str, message: Fallen, lost: Lost, now: datetime) -> DeadLetter
     """Of a service's message: what it was about is mended by the other steps."""
     letter = unreadable(name, message.body, SweepError(lost.error), now)
     return msgspec.structs.replace(letter, reason=lost.reason, attempt=lost.attempts)
+
+
+def _told(found: Services) -> int:
+    """Tell connections what became of requests past their deadline; how many there were."""
+    watches = found.sockets.overdue(MOST_TOLD)
+    for watch in watches:
+        push(found.pushed, found.sockets, found.connections.post, watch)
+    return len(watches)
+
+
+def handler(_event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
+    """What Lambda calls."""
+    found = services().begun(context)
+    stack = found.stack
+    steps: dict[str, Callable[[], int]] = {"overdue": found.requests.sweep}
+    if stack.deployed.socket_url:
+        steps["told"] = lambda: _told(found)
+    round_ = Round(
+        steps=steps,
+        nets={name: Net(stack.aws, url) for name, url in stack.deployed.dead_letter_queues.items()},
+        ports=found.ports,
+        agents=frozenset(name for plan in stack.current.values() for name in plan.nodes),
+        now=stack.now,
+    )
+    return swept(round_, found.left_s)

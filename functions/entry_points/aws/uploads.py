@@ -16,7 +16,10 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
+from functions.adapters.aws.objects import Objects
 from functions.api.documents import conversation_of, filled_by_users
+from functions.entry_points.aws.invocation import LambdaContext
+from functions.entry_points.aws.services import services
 from functions.errors import TroupeError
 from functions.events.envelope import digest, open_request
 from functions.events.ingest import DocumentName, DocumentsReceived, Format, SentDocument
@@ -161,3 +164,20 @@ def _document(name: str, kind: Format, data: bytes) -> SentDocument:
         except UnicodeDecodeError:
             pass
     return SentDocument(name=name, text=base64.b64encode(data).decode(), format=kind, base64=True)
+
+
+def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
+    """What Lambda calls."""
+    found = services().begun(context)
+    stack = found.stack
+    objects = Objects(stack.aws, stack.deployed.bucket)
+    desk = Desk(
+        bucket=stack.deployed.bucket,
+        plans=stack.current,
+        requests=found.requests,
+        blobs=stack.blobs,
+        fetch=objects.fetch,
+        park=found.state.park,
+        now=stack.now,
+    )
+    return received(event, desk)

@@ -34,7 +34,6 @@ class Posted:
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, Json]] = []
-        self.sizes: list[int] = []
         self.gone: set[str] = set()
         self.before: Callable[[], None] = lambda: None
 
@@ -42,7 +41,6 @@ class Posted:
         self.before()
         if name in self.gone:
             raise ConnectionGoneError(f"{name} is closed")
-        self.sizes.append(len(message))
         self.messages.append((name, msgspec.json.decode(message)))
 
     def to(self, name: str) -> list[Json]:
@@ -111,5 +109,3 @@ class Stack:
 def body(answer: Json) -> Any:  # noqa: ANN401 - whatever was answered
     """The JSON of an answer."""
     return msgspec.json.decode(answer["body"])
-
-
