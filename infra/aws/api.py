@@ -196,18 +196,17 @@ def open_routes(origins: tuple[str, ...]) -> list[str]:
     return [f"{route.method} {route.path}" for route in ROUTES if route.open] + ["OPTIONS /{proxy+}"] * bool(origins)
 
 
-def _throttled(args: ApiArgs | SocketAddressArgs) -> dict[str, Any]:
-    return {
-        "throttling_rate_limit": args.settings.requests_per_second,
-        "throttling_burst_limit": args.settings.burst,
-    }
+def _throttled(args: ApiArgs | SocketAddressArgs) -> aws.apigatewayv2.StageDefaultRouteSettingsArgs:
+    return aws.apigatewayv2.StageDefaultRouteSettingsArgs(
+        throttling_rate_limit=args.settings.requests_per_second, throttling_burst_limit=args.settings.burst
+    )
 
 
-def _cors(origins: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "allow_origins": list(origins),
-        "allow_methods": ["GET", "POST", "PUT", "DELETE"],
-        "allow_headers": ["authorization", "content-type", "idempotency-key", "last-event-id", "x-request-id"],
-        "expose_headers": ["location", "retry-after", "x-request-id"],
-        "max_age": 3600,
-    }
+def _cors(origins: tuple[str, ...]) -> aws.apigatewayv2.ApiCorsConfigurationArgs:
+    return aws.apigatewayv2.ApiCorsConfigurationArgs(
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id", "x-request-id"],
+        expose_headers=["location", "retry-after", "x-request-id"],
+        max_age=3600,
+    )

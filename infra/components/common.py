@@ -27,21 +27,6 @@ class Common:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bundle:
-    """The code of a function.
-
-    Attributes:
-        code: What is uploaded.
-        digest: Of its contents: where it stays the same, nothing is deployed.
-        handler: The entry point in it.
-    """
-
-    code: pulumi.Archive
-    digest: str
-    handler: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Platform:
     """What the functions of a stack run on.
 

@@ -17,7 +17,7 @@ class VectorServerArgs:
 
     Attributes:
         settings: How large.
-        key: The reference of the key that it asks for.
+        key: The reference of the key that it asks for; None for one that it makes itself.
         permissions_boundary: The ARN of a policy that bounds every role; empty for none.
     """
 
@@ -25,11 +25,12 @@ class VectorServerArgs:
     settings: VectorSettings
     network: Network
     blobs: BlobStore
-    key: str
+    key: str | None = None
     permissions_boundary: str = ""
 
 
 class VectorServer(Protocol):
-    """Where it is, for whoever stands in the network."""
+    """Where it is, for whoever stands in the network, and the reference of its key."""
 
     url: pulumi.Output[str]
+    key: pulumi.Output[str]

@@ -5,16 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
-import pulumi
 from pulumi.runtime import rpc
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.stack import wait_for_rpcs
 
 from functions.runtime.topology import topology
-from functions.runtime.workflow import Workflow
+from functions.runtime.workflow import Plan, Workflow
 from functions.workflows.catalog import WORKFLOWS
-from infra.components.common import Bundle
+from infra.bundle import Bundle, Zip
+from infra.components.service_function import deployed_services
 from infra.naming import Names
 from infra.program import declare
 from infra.settings import Settings
@@ -148,10 +147,14 @@ class _Monitor(MockMonitor):
         return super().RegisterResourceOutputs(request)
 
 
-def bundle(function: str) -> Bundle:
-    """A bundle that is only named."""
-    archive = pulumi.AssetArchive({"function.txt": pulumi.StringAsset(function)})
-    return Bundle(code=archive, digest=f"digest of {function}", handler="entry.handler")
+def bundled(plans: Sequence[Plan], settings: Settings) -> dict[str, Bundle]:
+    """Bundles that are only named: agents share a zip, as agents that need the same do, and a layer."""
+    code, layer = (Zip(file=name, sha256=2 * f"{number:032x}", size=1, parts={}) for number, name in enumerate("cl"))
+    agents = {name for plan in plans for name in plan.nodes}
+    return {
+        name: Bundle(handler=f"{name}.handler", code=code, layers=(layer,) if name in agents else ())
+        for name in (*sorted(agents), *deployed_services(settings))
+    }
 
 
 def recorded(
@@ -159,7 +162,6 @@ def recorded(
     *,
     workflows: Sequence[Workflow] = tuple(WORKFLOWS.values()),
     versions: dict[str, str] | None = None,
-    bundles: Callable[[str], Bundle] = bundle,
     before: Callable[[], None] = lambda: None,
 ) -> Recorded:
     """What the program registers.
@@ -168,7 +170,6 @@ def recorded(
         settings: Of the stack.
         workflows: Where the test has its own.
         versions: Which version the alias of each function points at that was deployed before.
-        bundles: What code functions get.
         before: Called once Pulumi is there.
     """
     answers = _Answers(versions or {})
@@ -178,7 +179,7 @@ def recorded(
     async def run() -> None:
         set_mocks(answers, project="troupe", stack="dev", preview=False, monitor=_Monitor(answers))
         before()
-        outputs = declare(settings, Names(project="troupe", stack="dev"), plans, bundles)
+        outputs = declare(settings, Names(project="troupe", stack="dev"), plans, bundled(plans, settings))
         for name, value in outputs.items():
             value.apply(lambda found, name=name: answers.recorded.outputs.update({name: found}))
         await wait_for_rpcs()

@@ -1,6 +1,6 @@
 """A stack file is read whole or refused whole, with everything that is wrong with it at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from functions.errors import TroupeError
 from infra.naming import Names
-from infra.settings import Settings, SettingsError, key_of, read, schema
+from infra.settings import Settings, SettingsError, read, schema
 
 NAMES = Names(project="troupe", stack="dev")
 #: What every stack has to say: who may ask, and where vectors are reached.

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from functions.adapters.aws.blobs import S3Blobs
+from functions.adapters.aws.blobs import DELIVERIES, TEXTS, S3Blobs
 from functions.adapters.aws.bus import EventBridgeBus
 from functions.adapters.aws.client import Aws
 from functions.adapters.aws.items import DynamoItems
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 #: Settings that name the one that holds a key, as `env:NAME`: their secrets are given a name of their own.
 REFERENCES: Final = ("TROUPE_VECTOR_KEY", "TROUPE_PERSONAL_DATA_KEY")
-BLOBS: Final = "blobs/"
-TEXTS: Final = "blobs/texts/"  # of passages that are too long for a payload: they stay as long as those
 SCRATCH: Final = Path("/tmp/troupe")  # noqa: S108 - all that a function may write to, and its own alone
 
 
@@ -51,7 +49,7 @@ class Stack:
         self.aws = Aws(environment, left_s=left_s, now=now)
         self.settings = _settings(environment, self.deployed, self.aws)
         self.items = DynamoItems(self.aws, self.deployed.table, now)
-        self.blobs = S3Blobs(self.aws, self.deployed.bucket, BLOBS)
+        self.blobs = S3Blobs(self.aws, self.deployed.bucket, DELIVERIES)
         self.bus = EventBridgeBus(
             self.aws, name=self.deployed.bus, source=self.deployed.source, queues=self.deployed.queues, now=now
         )
