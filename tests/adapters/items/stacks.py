@@ -1,13 +1,19 @@
 """What the ports of these tests stand on: the store of one machine, and items."""
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from aws_stack import make_table
 from harness import Clock
 from memory_items import MemoryItems
+from ministack import Emulator
 
+from functions.adapters.aws.client import Aws
+from functions.adapters.aws.items import DynamoItems
 from functions.adapters.items import keys
 from functions.adapters.items.catalog import ItemCatalog
 from functions.adapters.items.effects import ItemEffects
@@ -119,11 +125,15 @@ class ItemStack:
     def erase(self, request: str, tenant: str = "t") -> None:
         self.items.delete([keys.request(tenant, request)])
 
-    def close(self) -> None:
-        """Nothing is held."""
+
+def dynamo_stack(emulator: Emulator, clock: Clock) -> Iterator[ItemStack]:
+    """Items in a table of an emulator, each time a new one."""
+    table = f"table-{uuid.uuid4().hex}"
+    make_table(emulator, table)
+    with closing(Aws(emulator.environment)) as aws:
+        yield ItemStack(DynamoItems(aws, table, clock), clock)
 
 
-def memory_stack(folder: Path) -> ItemStack:
+def memory_stack() -> ItemStack:
     """Items in memory."""
-    del folder
     return ItemStack(MemoryItems(), Clock())
