@@ -5,6 +5,7 @@ Order comes from what one component hands to the next.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 import pulumi
 
@@ -57,6 +58,9 @@ from infra.components.vector_server import VectorServerArgs
 from infra.naming import Names
 from infra.settings import AgentSettings, Settings, settings
 
+#: How often the keeper does what. A server that starts with the first deploy is not ready when that calls the keeper.
+KEPT: Final = {"ensure": "10 minutes", "expire": "1 hour"}
+
 
 def deploy() -> None:
     """The stack that is selected.
@@ -95,7 +99,8 @@ def declare(
     secrets = secret_references(
         SecretReferencesArgs(common=common, references=chosen.secrets), pulumi.InvokeOptions(parent=stack)
     )
-    server = _server(chosen, common, network, blobs, secrets, inside)
+    serving = _server(chosen, common, network, blobs, secrets.get("vectors"))
+    server = VectorServer("vectors", serving, inside) if serving else None
     around = Surroundings(
         plans=plans,
         bus=bus,
@@ -147,15 +152,15 @@ def declare(
 
     # what calls them
     keeper = services["keeper"]
-    hourly = ScheduleArgs(
-        common=common,
-        called="keeper",
-        function=keeper,
-        every="1 hour",
-        says='{"do": "expire"}',
-        permissions_boundary=chosen.permissions_boundary,
-    )
-    Schedule("keeper", hourly, inside)
+    for done, every in KEPT.items():
+        often = ScheduleArgs(
+            common=common,
+            called=f"keeper-{done}",
+            function=keeper,
+            every=every,
+            says=f'{{"do": "{done}"}}',
+        )
+        Schedule(f"keeper-{done}", often, inside)
     for name, collection in around.collections.items():
         ready = (keeper, *([server] if server else []))
         args = VectorCollectionArgs(collection=name, declared=collection, keeper=keeper, after=ready)
@@ -195,6 +200,7 @@ def _stack(chosen: Settings, names: Names) -> StackArgs:
         workflows=chosen.workflows,
         cost_centre=chosen.cost_centre,
         protect=chosen.protect,
+        permissions_boundary=chosen.permissions_boundary,
     )
 
 
@@ -218,25 +224,18 @@ def _address(chosen: Settings, common: Common, inside: pulumi.ResourceOptions) -
     return SocketAddress("socket", SocketAddressArgs(common=common, settings=chosen.api), inside)
 
 
-def _server(  # noqa: PLR0913 - it stands in the network, and is fetched from the bucket with a secret
-    chosen: Settings,
-    common: Common,
-    network: Network | None,
-    blobs: BlobStore,
-    secrets: dict[str, str],
-    inside: pulumi.ResourceOptions,
-) -> VectorServer | None:
+def _server(
+    chosen: Settings, common: Common, network: Network | None, blobs: BlobStore, key: str | None
+) -> VectorServerArgs | None:
     if chosen.vectors.kind != "self-hosted" or network is None:
         return None
-    args = VectorServerArgs(
+    return VectorServerArgs(
         common=common,
         settings=chosen.vectors,
         network=network,
         blobs=blobs,
-        key=secrets.get("vectors"),
-        permissions_boundary=chosen.permissions_boundary,
+        key=key,
     )
-    return VectorServer("vectors", args, inside)
 
 
 def _platform(chosen: Settings, network: Network | None) -> Platform:
@@ -246,7 +245,6 @@ def _platform(chosen: Settings, network: Network | None) -> Platform:
         log_level=chosen.log_level,
         log_retention_days=chosen.log_retention_days,
         canary_percent=chosen.canary.percent,
-        permissions_boundary=chosen.permissions_boundary,
         subnets=network.subnets if network else (),
         security_groups=(network.functions,) if network else (),
     )

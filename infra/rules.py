@@ -21,7 +21,7 @@ from infra.naming import Names
 from infra.problem import Problem, may_be_secret, shown
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
+    from infra.settings import ApiSettings, Settings
 
 ROOT: Final = Path(__file__).parents[1]
 _NAME: Final = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")  # of a secret, as Secrets Manager takes them
@@ -182,17 +182,7 @@ def _api(settings: "Settings") -> Iterator[Problem]:
             "is not set, and callers of the API are known by their keys (api.auth): name the secret that holds them",
             ("api.auth",),
         )
-    if api.auth == "jwt":
-        if not api.issuer:
-            yield Problem("api.issuer", "is not set, and api.auth is jwt: give the https URL of whoever issues tokens")
-        if not api.audience:
-            yield Problem("api.audience", "is not set, and api.auth is jwt: give what tokens for this API name there")
-    else:
-        for key, given in (("issuer", api.issuer), ("audience", api.audience)):
-            if given:
-                yield Problem(
-                    f"api.{key}", f"is set, and api.auth is {api.auth}: leave it out, or choose jwt", ("api.auth",)
-                )
+    yield from _tokens(api)
     if api.issuer and (urlsplit(api.issuer).scheme != "https" or not urlsplit(api.issuer).hostname):
         yield Problem("api.issuer", "is no https URL: give one, e.g. https://login.example.com/")
     for origin in api.origins:
@@ -202,6 +192,26 @@ def _api(settings: "Settings") -> Iterator[Problem]:
                 f"has {shown(origin)}, which is no page's origin: give scheme and host only, e.g. "
                 "https://app.example.com, and http for localhost alone",
             )
+
+
+def _tokens(api: "ApiSettings") -> Iterator[Problem]:
+    if api.auth == "jwt":
+        if not api.issuer:
+            yield Problem("api.issuer", "is not set, and api.auth is jwt: give the https URL of whoever issues tokens")
+        if not api.audience:
+            yield Problem("api.audience", "is not set, and api.auth is jwt: give what tokens for this API name there")
+        if api.websocket:
+            yield Problem(
+                "api.websocket",
+                "is true, and a WebSocket API knows no tokens (api.auth is jwt): give false, or another auth",
+                ("api.auth",),
+            )
+    else:
+        for key, given in (("issuer", api.issuer), ("audience", api.audience)):
+            if given:
+                yield Problem(
+                    f"api.{key}", f"is set, and api.auth is {api.auth}: leave it out, or choose jwt", ("api.auth",)
+                )
 
 
 def _is_origin(origin: str) -> bool:

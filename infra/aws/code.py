@@ -1,4 +1,4 @@
-"""Zips in the bucket, from where Lambda takes them: a call takes 50 MB at most, and several functions are the same zip."""
+"""Zips in the bucket, from where Lambda takes them: a call takes 50 MB at most, and several functions share a zip."""
 
 import pulumi
 import pulumi_aws as aws

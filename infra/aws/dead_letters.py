@@ -23,7 +23,6 @@ class DeadLetters(pulumi.ComponentResource):
                 called=called,
                 function=self.sweeper,
                 every=args.every,
-                permissions_boundary=args.sweeper.platform.permissions_boundary,
             ),
             opts=child,
         )

@@ -46,7 +46,7 @@ def function(args: FunctionArgs, granted: Granted, group: aws.cloudwatch.LogGrou
         args.function,
         name=name,
         assume_role_policy=trust(LAMBDA),
-        permissions_boundary=args.platform.permissions_boundary or None,
+        permissions_boundary=args.common.permissions_boundary or None,
         tags=tags,
         opts=child,
     )

@@ -1,7 +1,8 @@
-"""A VPC with a private subnet in each zone. Tables and buckets are reached by gateway endpoints, which are free; other
-services by interface endpoints, which are not; everything else through a NAT gateway, where the stack wants one.
+"""A VPC with a private subnet in each zone.
 
-There is one NAT gateway for all zones: what needs the internet waits when its zone fails. There are no flow logs.
+Tables and buckets are reached by gateway endpoints, which are free; other services by interface endpoints, which are
+not; everything else through a NAT gateway, where the stack wants one. It is one for all zones: what needs
+the internet waits when its zone fails. There are no flow logs.
 """
 
 import ipaddress

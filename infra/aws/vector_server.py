@@ -2,8 +2,8 @@
 
 Whoever deploys downloads the pinned release, and Pulumi puts it into the bucket, from where the instance takes it
 through the gateway endpoint: so the server needs no internet. Its key is fetched at each start, through the instance's
-role, into memory; it is in no user data, no state and on no disk. A key that nobody gave is made by the instance. Between
-functions and server there is no TLS: both stand in the network.
+role, into memory; it is in no user data, no state and on no disk. A key that nobody gave is made by the instance.
+Between functions and server there is no TLS: both stand in the network.
 """
 
 import json
@@ -191,7 +191,7 @@ class VectorServer(pulumi.ComponentResource):
             name,
             name=args.common.names.of("vectors"),
             assume_role_policy=trust("ec2.amazonaws.com"),
-            permissions_boundary=args.permissions_boundary or None,
+            permissions_boundary=args.common.permissions_boundary or None,
             opts=self._child,
         )
         aws.iam.RolePolicy(

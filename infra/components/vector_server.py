@@ -18,7 +18,6 @@ class VectorServerArgs:
     Attributes:
         settings: How large.
         key: The reference of the key that it asks for; None for one that it makes itself.
-        permissions_boundary: The ARN of a policy that bounds every role; empty for none.
     """
 
     common: Common
@@ -26,7 +25,6 @@ class VectorServerArgs:
     network: Network
     blobs: BlobStore
     key: str | None = None
-    permissions_boundary: str = ""
 
 
 class VectorServer(Protocol):
