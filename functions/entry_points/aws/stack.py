@@ -1,5 +1,6 @@
 """What the functions of a stack stand on, each made when it is first asked for: a function pays for what it uses."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 #: Settings that name the one that holds a key, as `env:NAME`: their secrets are given a name of their own.
 REFERENCES: Final = ("TROUPE_VECTOR_KEY", "TROUPE_PERSONAL_DATA_KEY")
-SCRATCH: Final = Path("/tmp/troupe")  # noqa: S108 - all that a function may write to, and its own alone
+SCRATCH: Final = Path(os.environ.get("TMPDIR", "/tmp")) / "troupe"  # noqa: S108 - all that a function may write to
 
 
 class Stack:
