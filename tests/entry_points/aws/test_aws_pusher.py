@@ -13,10 +13,11 @@ from functions.events.envelope import Envelope, encode
 def answered(stack: Stack) -> Envelope:
     """The answer to what was asked, once it is settled."""
     stack.memory.run()
-    ((_, items),) = [each for each in stack.items.partitions.items() if "settlement" in each[1]]
-    item = items["settlement"].item
-    assert item is not None
-    return msgspec.json.decode(item.value, type=Envelope)
+    _, accepted = stack.posted.messages[0]
+    view = stack.requests.view(accepted["request"], tenant="default")
+    assert view is not None
+    assert view.settlement is not None
+    return view.settlement
 
 
 # ------------------------------------------------------------------------------------------------- the pusher
