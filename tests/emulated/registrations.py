@@ -6,6 +6,7 @@ page takes the stack, the logical name and the inputs as the provider would, and
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -15,6 +16,8 @@ from emulated.gate import Gate
 from emulated.permissions import statements
 from emulated.service_links import Links
 from ministack import ACCOUNT, REGION
+
+ACTIVE_S: Final = 60.0
 
 Inputs = Mapping[str, Any]
 Made = tuple[str, dict[str, Any]]
@@ -185,9 +188,18 @@ def _function(stack: Stack, _name: str, given: Inputs) -> Made:
     client.create_function(
         FunctionName=name, Role=given["role"], Code=_code(given), **_configured(stack, given)
     )
-    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    _await_active(client, name)
     stack.links.function(name, role, given)
     return name, _function_outputs(name, client.publish_version(FunctionName=name)["Version"])
+
+
+def _await_active(client: Any, name: str) -> None:  # noqa: ANN401 - boto3's
+    """As the provider does; boto3's own waiter looks once a second."""
+    until = time.monotonic() + ACTIVE_S
+    while client.get_function_configuration(FunctionName=name)["State"] != "Active":
+        if time.monotonic() > until:
+            raise TimeoutError(f"{name} is not active after {ACTIVE_S:.0f} s")
+        time.sleep(0.05)
 
 
 def _update_function(stack: Stack, _name: str, given: Inputs) -> Made:

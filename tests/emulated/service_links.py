@@ -131,6 +131,7 @@ class Links:
         """
         bucket = f"arn:aws:s3:::{given['bucket']}"
         for each in given["lambdaFunctions"]:
+            self._invoked.append((S3, each["lambdaFunctionArn"], bucket))
             self._must(self._invocation(S3, each["lambdaFunctionArn"], bucket))
 
     def scheduled(self, given: Mapping[str, Any]) -> None:
