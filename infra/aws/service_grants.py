@@ -122,7 +122,7 @@ def _keeper(_plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     yield from _versions(place, *READS, *WRITES, because="each deploy: declared collections are there; hourly: expiry")
 
 
-def _intake(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
+def _uploads(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     ingests = [plan for plan in plans if plan.workflow.entry is DocumentsReceived]
     yield Statement(
         sid="Documents",
@@ -143,7 +143,7 @@ _SERVICES: Final[Mapping[str, Callable[[Sequence[Plan], Place], Iterator[Stateme
     "pusher": _pusher,
     "sweeper": _sweeper,
     "keeper": _keeper,
-    "intake": _intake,
+    "uploads": _uploads,
 }
 SERVICES: Final = tuple(_SERVICES)
 

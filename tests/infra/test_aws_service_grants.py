@@ -98,7 +98,7 @@ def test_who_takes_messages_emits_entry_events_alone(name: str) -> None:
 
 
 def test_who_takes_documents_emits_their_entry_event_alone() -> None:
-    assert set(emitted("intake")) == {("troupe-dev.ingest", "DocumentsReceived.v1")}
+    assert set(emitted("uploads")) == {("troupe-dev.ingest", "DocumentsReceived.v1")}
 
 
 def test_who_tells_and_who_lets_in_emit_nothing() -> None:
@@ -157,4 +157,4 @@ def test_only_who_reaches_a_vector_store_stands_in_the_network() -> None:
 def test_documents_are_read_by_who_takes_them_in_and_nobody_else() -> None:
     documents = f"{place().bucket}/documents/*"
     reads = {name for name in SERVICES if any(documents in each.resources for each in allowed(name).values())}
-    assert reads == {"intake"}
+    assert reads == {"uploads"}

@@ -23,7 +23,7 @@ from functions.ports.conversations import TTL_DAYS
 from functions.ports.dead_letters import LetterFilter, LetterView, Redrive
 from functions.ports.items import Item, Items
 from functions.ports.state import DeadLetter
-from functions.runtime.redrive import Candidate, NotRedrivableError, candidate, leading, outdoes, redriven
+from functions.runtime.redrive import Candidate, NotRedrivableError, Redriven, candidate, leading, outdoes, redriven
 from functions.runtime.workflow import Plan
 
 STAYS = timedelta(days=TTL_DAYS)
@@ -282,22 +282,15 @@ class ItemDeadLetters:
         return True
 
     def _publish(self, first: Envelope, pending: Pending, letters: Sequence[tuple[Letter, Candidate]]) -> None:
-        for _, letter in letters:
-            if letter.node.side:
-                deadline = pending.at + timedelta(seconds=letter.plan.workflow.deadline_s)
-                self._send(letter, letter.envelope.request, deadline, pending)
+        wanted = [_aside(letter, pending) for _, letter in letters if letter.node.side]
+        opened, _ = read(self._items, keys.request(first.tenant, pending.request))
+        if pending.status == "running" and opened is not None:
+            leaders = [letter for _, letter in letters if letter.key in pending.leaders]
+            wanted += [_redriven(letter, pending.request, opened.deadline, pending) for letter in leaders]
+        publish(self._items, self._bus, wanted, since=pending.since, now=self._now())
         if pending.status == "linked":
             self._keep_beginnings(first, pending)
             self._requests.link(self._linked(first, pending, letters))
-        elif pending.status == "running":
-            opened, _ = read(self._items, keys.request(first.tenant, pending.request))
-            for _, letter in letters:
-                if opened is not None and letter.key in pending.leaders:
-                    self._send(letter, pending.request, opened.deadline, pending)
-
-    def _send(self, letter: Candidate, request: str, deadline: datetime, pending: Pending) -> None:
-        wanted = redriven(letter, request=request, generation=pending.generation, deadline=deadline, now=pending.at)
-        publish(self._items, self._bus, wanted, since=pending.since, now=self._now())
 
     def _keep_beginnings(self, first: Envelope, pending: Pending) -> None:
         for kept, letter in self._pending_letters(pending):
@@ -345,6 +338,16 @@ class ItemDeadLetters:
     def _write(self, first: Envelope, redrives: Redrives, revision: int) -> bool:
         place = keys.redrives(first.tenant, first.request)
         return self._items.put(place, encoded(redrives), revision=revision, expires_at=self._now() + 2 * STAYS)
+
+
+def _aside(letter: Candidate, pending: Pending) -> Redriven:
+    """A side branch goes on under its own request, which nobody waits for."""
+    deadline = pending.at + timedelta(seconds=letter.plan.workflow.deadline_s)
+    return _redriven(letter, letter.envelope.request, deadline, pending)
+
+
+def _redriven(letter: Candidate, request: str, deadline: datetime, pending: Pending) -> Redriven:
+    return redriven(letter, request=request, generation=pending.generation, deadline=deadline, now=pending.at)
 
 
 class _Carrier(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 Every write here may be made again, and is then the same.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -50,16 +51,21 @@ class Plans(msgspec.Struct, frozen=True):
         return self.by_version.get(envelope.planversion)
 
 
-def publish(items: Items, bus: Bus, wanted: Redriven, *, since: int, now: datetime) -> None:
-    """Let every join around a redriven event await it, then publish it and its timers."""
+def publish(items: Items, bus: Bus, wanted: Sequence[Redriven], *, since: int, now: datetime) -> None:
+    """Let every join await all of what is redriven together, then publish these events and their timers."""
+    for each in wanted:
+        _let_await(items, each, since, now + STAYS)
+    bus.publish([each.envelope for each in wanted])
+    for timer in (timer for each in wanted for timer in each.timers):
+        bus.publish_later(timer)
+
+
+def _let_await(items: Items, wanted: Redriven, since: int, expires_at: datetime) -> None:
     envelope = wanted.envelope
     for join, index, closer in wanted.awaited[1:]:  # the first is the request, which notes it itself
-        place = keys.awaited(closer, envelope, join, envelope.generation, index)
         note = Awaited(generation=envelope.generation, index=index, since=since)
-        items.put(place, _ENCODER.encode(note), revision=0, expires_at=now + STAYS)
-    bus.publish([envelope])
-    for timer in wanted.timers:
-        bus.publish_later(timer)
+        place = keys.awaited(closer, envelope, join, envelope.generation, index)
+        items.put(place, _ENCODER.encode(note), revision=0, expires_at=expires_at)
 
 
 def begin(items: Items, bus: Bus, plans: Plans, first: Envelope, now: datetime) -> None:
@@ -71,9 +77,11 @@ def begin(items: Items, bus: Bus, plans: Plans, first: Envelope, now: datetime) 
     partition, prefix = keys.begins(first.tenant, first.request)
     found = [decoder(Beginning).decode(item.value) for item in items.query(partition, prefix)]
     letters = [candidate(each.key, each.agent, each.event, plans.of) for each in found]
-    for letter in leading(letters) if letters else ():
-        wanted = redriven(letter, request=first.request, generation=first.generation, deadline=first.deadline, now=now)
-        publish(items, bus, wanted, since=first.generation, now=now)
+    wanted = [
+        redriven(letter, request=first.request, generation=first.generation, deadline=first.deadline, now=now)
+        for letter in (leading(letters) if letters else ())
+    ]
+    publish(items, bus, wanted, since=first.generation, now=now)
 
 
 def keep_beginning(  # noqa: PLR0913, PLR0917 - whose it is, what, and how long

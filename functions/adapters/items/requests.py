@@ -12,6 +12,7 @@ import msgspec
 
 from functions.adapters.items import keys
 from functions.adapters.items.redriving import Plans, begin
+from functions.adapters.items.replacing import replace
 from functions.events.decoding import decoder
 from functions.events.envelope import LATEST, MAX_COUNT, Envelope, digest
 from functions.ports.bus import Bus
@@ -29,6 +30,7 @@ from functions.runtime.workflow import Plan
 STAYS = timedelta(days=TTL_DAYS)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 APART = timedelta(seconds=1)
+SETTLES = timedelta(minutes=10)  # longer than any attempt: whatever was at work during an erasure has ended
 SWEPT = 100  # of the requests that are past their deadline, in one pass
 _ENCODER = msgspec.json.Encoder()
 
@@ -252,9 +254,13 @@ class ItemRequests:
         return len(places)
 
     def _open(self, envelope: Envelope) -> bool:
-        first = keys.first(envelope.tenant, envelope.request)
+        tenant, conversation, request = envelope.tenant, envelope.conversation, envelope.request
         expires_at = envelope.deadline + 2 * STAYS  # longer than the request, which a sweep settles at its deadline
-        self._items.put(first, encoded(envelope), revision=0, expires_at=expires_at)
+        unerase(self._items, tenant, conversation, request)
+        replace(self._items, (keys.conversations(tenant), conversation), b"", expires_at=expires_at)
+        named = keys.of_conversation(tenant, conversation, request)  # before the request: what there is can be found
+        self._items.put(named, b"", revision=0, expires_at=expires_at)
+        self._items.put(keys.first(tenant, request), encoded(envelope), revision=0, expires_at=expires_at)
         opened = Opened(
             tenant=envelope.tenant,
             request=envelope.request,
@@ -295,9 +301,9 @@ class ItemRequests:
             if not waiting.requests:
                 return True
             head, at = self._read(keys.request(tenant, waiting.requests[0]))
-            if head is not None and head.status == "running":
-                return True
             if head is not None and head.status != "settled":
+                if head.status == "running":
+                    return True
                 if not start(head, at):
                     return False
                 continue
@@ -363,23 +369,28 @@ def settle(items: Items, settlement: Envelope, now: datetime, *, generation: int
         generation: In which it was made; of what the runtime ends a request with, the newest.
     """
     tenant, request = settlement.tenant, settlement.request
-    found, revision = read(items, keys.request(tenant, request))
-    if found is None or found.status == "settled" or found.awaits > generation:
-        return
-    expires_at = max(now, found.deadline) + STAYS
-    items.put(keys.settlement(tenant, request, settlement.id), encoded(settlement), revision=0, expires_at=expires_at)
-    while found is not None and found.status != "settled" and found.awaits <= generation:
-        ended_ = msgspec.structs.replace(found, status="settled", settled=now, settlement=settlement.id)
-        if write(items, ended_, revision, now):
-            return
+    while True:
         found, revision = read(items, keys.request(tenant, request))
+        if found is None or found.status == "settled" or found.awaits > generation:
+            return
+        place, expires_at = keys.settlement(tenant, request, settlement.id), max(now, found.deadline) + STAYS
+        items.put(place, encoded(settlement), revision=0, expires_at=expires_at)
+        if write(
+            items,
+            msgspec.structs.replace(found, status="settled", settled=now, settlement=settlement.id),
+            revision,
+            now,
+        ):
+            return
 
 
-def standing(items: Items, envelope: Envelope, now: datetime) -> Standing:
-    """How the request of an envelope stands, one more delivery of its conversation counted."""
-    tenant, conversation = envelope.tenant, envelope.conversation
+def standing(items: Items, envelope: Envelope, now: datetime) -> Standing | None:
+    """How the request of an envelope stands, one more delivery of its conversation counted; None once it is erased."""
+    tenant, conversation, request = envelope.tenant, envelope.conversation, envelope.request
     scopes = [keys.stop(scope) for scope in stop_keys(tenant, conversation, envelope.workflow)]
-    found, *stops = items.get([keys.request(tenant, envelope.request), *scopes])
+    erased, found, *stops = items.get([keys.erased(tenant, request), keys.request(tenant, request), *scopes])
+    if erased is not None:
+        return None
     stopped = next((str(decoder(Stop).decode(stop.value)) for stop in stops if stop is not None), "")
     opened = decoder(Opened).decode(found.value) if found else None
     used = spent(items, tenant, envelope.request)
@@ -392,6 +403,46 @@ def standing(items: Items, envelope: Envelope, now: datetime) -> Standing:
         micros=used.micros,
         events=(events or {})["events"],
     )
+
+
+def is_erased(items: Items, tenant: str, request: str) -> bool:
+    """Whether a request was erased: whoever works on it leaves nothing behind."""
+    return items.get([keys.erased(tenant, request)])[0] is not None
+
+
+class Erasing(msgspec.Struct, frozen=True, kw_only=True):
+    """An erasure that is not finished.
+
+    Attributes:
+        at: When it was asked for.
+        requests: That the conversation had.
+        removed: All of it was removed once; what was at work meanwhile may have left something.
+    """
+
+    tenant: str
+    conversation: str
+    at: datetime
+    requests: tuple[str, ...]
+    removed: bool = False
+
+
+def unerase(items: Items, tenant: str, conversation: str, request: str) -> None:
+    """Let a request of a name begin that was erased: what the erasure still removes is not this one."""
+    place = keys.erasing(tenant, conversation)
+    while is_erased(items, tenant, request):
+        (item,) = items.get([place])
+        erasing = decoder(Erasing).decode(item.value) if item else None
+        if erasing is None or item is None or request not in erasing.requests:
+            items.delete([keys.erased(tenant, request)])
+            continue
+        left = tuple(each for each in erasing.requests if each != request)
+        write_erasing(items, msgspec.structs.replace(erasing, requests=left), item.revision)
+
+
+def write_erasing(items: Items, erasing: Erasing, revision: int) -> bool:
+    """Write an erasure in the place of the one of this revision; a sweep finds it, once it has something to do."""
+    due = Due(keys.ERASING, erasing.at + SETTLES if erasing.removed else erasing.at)
+    return items.put(keys.erasing(erasing.tenant, erasing.conversation), encoded(erasing), revision=revision, due=due)
 
 
 def spent(items: Items, tenant: str, request: str) -> Spent:
