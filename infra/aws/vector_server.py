@@ -167,12 +167,23 @@ class VectorServer(pulumi.ComponentResource):
             description="The vector server",
             opts=self._child,
         )
-        functions, port = args.network.functions, {"ip_protocol": "tcp", "from_port": PORT, "to_port": PORT}
         aws.vpc.SecurityGroupIngressRule(
-            name, security_group_id=group.id, referenced_security_group_id=functions, **port, opts=self._child
+            name,
+            security_group_id=group.id,
+            referenced_security_group_id=args.network.functions,
+            ip_protocol="tcp",
+            from_port=PORT,
+            to_port=PORT,
+            opts=self._child,
         )
         aws.vpc.SecurityGroupEgressRule(
-            name, security_group_id=functions, referenced_security_group_id=group.id, **port, opts=self._child
+            name,
+            security_group_id=args.network.functions,
+            referenced_security_group_id=group.id,
+            ip_protocol="tcp",
+            from_port=PORT,
+            to_port=PORT,
+            opts=self._child,
         )
         aws.vpc.SecurityGroupEgressRule(
             f"{name}-services",

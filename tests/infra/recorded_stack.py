@@ -1,13 +1,19 @@
 """A whole stack, declared on Pulumi's mocks: what the program registers, as the engine would be asked for it."""
 
 import asyncio
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
+import pulumi
+import yaml
 from pulumi.runtime import rpc
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.stack import wait_for_rpcs
+from pulumi.runtime.sync_await import _sync_await
 
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan, Workflow
@@ -15,9 +21,13 @@ from functions.workflows.catalog import WORKFLOWS
 from infra.bundle import Bundle, Zip
 from infra.components.service_function import deployed_services
 from infra.naming import Names
-from infra.program import declare
-from infra.settings import Settings
+from infra.settings import Settings, read
 
+with warnings.catch_warnings():  # modules of the provider that it replaced by others say so whenever it is loaded
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from infra.program import declare
+
+ROOT: Final = Path(__file__).parents[2]
 ACCOUNT: Final = "123456789012"
 ARN: Final = f"arn:aws:any:eu-central-1:{ACCOUNT}:"
 #: Where a resource's ARN is not simply made of its type and name.
@@ -64,18 +74,32 @@ class Recorded:
         """Those whose type ends so, e.g. `Queue`."""
         return [each for each in self.registered if each.kind.rpartition(":")[2] == kind]
 
+    def asked_for(self) -> dict[str, tuple[Any, ...]]:
+        """What each resource is, by its URN: two stacks are compared by it."""
+        return {each.urn: (_plain(each.inputs), each.protect, each.kept) for each in self.registered}
+
     def one(self, kind: str, name: str) -> Registered:
         """The one of this type and name."""
         (found,) = [each for each in self.of(kind) if each.name == name]
         return found
 
 
+def _plain(value: object) -> object:
+    """With what a file is instead of an object that stands for it."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return getattr(value, "path", None) or getattr(value, "uri", None) or value
+
+
 class _Answers(Mocks):
     """What AWS would answer, as far as the program reads it."""
 
-    def __init__(self, versions: dict[str, str]) -> None:
+    def __init__(self, versions: dict[str, str], missing: frozenset[str]) -> None:
         self.recorded = Recorded()
         self.versions = versions
+        self.missing = missing
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         known = args.inputs
@@ -95,25 +119,23 @@ class _Answers(Mocks):
         }
         return f"{args.name}-id", given | known
 
-    def call(self, args: MockCallArgs) -> dict[str, Any]:
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         self.recorded.asked.append((args.token, args.args))
-        match args.token.rpartition(":")[2]:
-            case "getCallerIdentity":
-                return {"accountId": ACCOUNT}
-            case "getAvailabilityZones":
-                return {"names": ["eu-central-1a", "eu-central-1b", "eu-central-1c"]}
-            case "getSecret":
-                return {"arn": args.args.get("arn") or f"{ARN}secret:{args.args['name']}-AbCdEf"}
-            case "getInstanceType":
-                return {"supportedArchitectures": ["arm64"]}
-            case "getParameter":
-                return {"value": "ami-1"}
-            case "getFunctions":
-                return {"functionNames": sorted(self.versions)}
-            case "getAlias":
-                return {"functionVersion": self.versions[args.args["functionName"]]}
-            case other:
-                raise NotImplementedError(other)
+        answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "getCallerIdentity": lambda _: {"accountId": ACCOUNT},
+            "getAvailabilityZones": lambda _: {"names": ["eu-central-1c", "eu-central-1a", "eu-central-1b"]},
+            "getSecret": self._secret,
+            "getInstanceType": lambda _: {"supportedArchitectures": ["arm64"]},
+            "getParameter": lambda _: {"value": "ami-1"},
+            "getFunctions": lambda _: {"functionNames": sorted(self.versions)},
+            "getAlias": lambda asked: {"functionVersion": self.versions[asked["functionName"]]},
+        }
+        return answers[args.token.rpartition(":")[2]](args.args), None
+
+    def _secret(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if asked.get("name") in self.missing:
+            raise LookupError("ResourceNotFoundException")
+        return {"arn": asked.get("arn") or f"{ARN}secret:{asked['name']}-AbCdEf"}
 
 
 class _Monitor(MockMonitor):
@@ -121,8 +143,10 @@ class _Monitor(MockMonitor):
 
     mocks: _Answers
 
-    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name of the call
-        answer = super().RegisterResource(request)
+    def RegisterResource(self, request: Any) -> Any:  # noqa: ANN401, N802 - as the SDK names and types it
+        if not request.type.startswith("pulumi:pulumi:"):
+            self._transform(request)
+        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         if not request.type.startswith("pulumi:pulumi:"):
             self.mocks.recorded.registered.append(
                 Registered(
@@ -142,9 +166,24 @@ class _Monitor(MockMonitor):
             )
         return answer
 
-    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: ANN401, N802 - as the SDK names and types it
         self.mocks.recorded.done.add(request.urn)
-        return super().RegisterResourceOutputs(request)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
+
+    def _transform(self, request: Any) -> None:  # noqa: ANN401 - as the SDK types it
+        """What the engine does with transforms of the stack."""
+        for transform in self._stack_transforms:
+            props = rpc.deserialize_properties(request.object)
+            args = pulumi.ResourceTransformArgs(
+                custom=request.custom,
+                type_=request.type,
+                name=request.name,
+                props=props,
+                opts=pulumi.ResourceOptions(),
+            )
+            changed = transform(args)
+            if isinstance(changed, pulumi.ResourceTransformResult):
+                request.object.CopyFrom(_sync_await(rpc.serialize_properties(dict(changed.props), {})))
 
 
 def bundled(plans: Sequence[Plan], settings: Settings) -> dict[str, Bundle]:
@@ -160,29 +199,51 @@ def bundled(plans: Sequence[Plan], settings: Settings) -> dict[str, Bundle]:
 def recorded(
     settings: Settings,
     *,
+    stack: str = "dev",
     workflows: Sequence[Workflow] = tuple(WORKFLOWS.values()),
     versions: dict[str, str] | None = None,
+    missing: frozenset[str] = frozenset(),
     before: Callable[[], None] = lambda: None,
 ) -> Recorded:
     """What the program registers.
 
     Args:
         settings: Of the stack.
+        stack: Its name.
         workflows: Where the test has its own.
         versions: Which version the alias of each function points at that was deployed before.
+        missing: Names of secrets that are not there.
         before: Called once Pulumi is there.
     """
-    answers = _Answers(versions or {})
+    answers = _Answers(versions or {}, missing)
     chosen = [each for each in workflows if each.name in settings.workflows]
     plans = list(topology(*chosen).values())
 
     async def run() -> None:
-        set_mocks(answers, project="troupe", stack="dev", preview=False, monitor=_Monitor(answers))
+        set_mocks(answers, project="troupe", stack=stack, preview=False, monitor=_Monitor(answers))
         before()
-        outputs = declare(settings, Names(project="troupe", stack="dev"), plans, bundled(plans, settings))
-        for name, value in outputs.items():
-            value.apply(lambda found, name=name: answers.recorded.outputs.update({name: found}))
+        outputs = declare(settings, Names(project="troupe", stack=stack), plans, bundled(plans, settings))
         await wait_for_rpcs()
+        answers.recorded.outputs = {name: await value.future() for name, value in outputs.items()}
 
     asyncio.run(run())
     return answers.recorded
+
+
+def stack_file(stack: str) -> Settings:
+    """The settings in a stack file of the project."""
+    given = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    values = {key.removeprefix("troupe:"): value for key, value in given.items()}
+    return read(values, Names(project="troupe", stack=stack))
+
+
+@cache
+def dev() -> Recorded:
+    """All of the development stack."""
+    return recorded(stack_file("dev"))
+
+
+@cache
+def prod() -> Recorded:
+    """All of the production stack."""
+    return recorded(stack_file("prod"), stack="prod")
