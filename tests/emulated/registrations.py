@@ -218,8 +218,12 @@ def _code(given: Inputs) -> dict[str, Any]:
 
 def _configured(stack: Stack, given: Inputs) -> dict[str, Any]:
     role = given["role"].rpartition("/")[2]
-    variables = dict(given.get("environment", {}).get("variables", {}))
-    here = {"AWS_ENDPOINT_URL": stack.gate.endpoint(given["name"], role)}
+    door, connections = stack.gate.endpoint(given["name"], role), "/_aws/execute-api/"
+    variables = {
+        key: value.replace(stack.url + connections, door + connections)  # posts to connections pass the gate, too
+        for key, value in given.get("environment", {}).get("variables", {}).items()
+    }
+    here = {"AWS_ENDPOINT_URL": door}
     return {
         "Runtime": given["runtime"],
         "Handler": given["handler"],
