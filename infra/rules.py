@@ -174,34 +174,43 @@ def _personal_data(settings: "Settings") -> Iterator[Problem]:
         )
 
 
-def _api(settings: "Settings") -> Iterator[Problem]:
-    api = settings.api
-    if api.auth == "api-key" and "api-keys" not in settings.secrets:
+def _callers(settings: "Settings") -> Iterator[Problem]:
+    if settings.api.auth == "api-key" and "api-keys" not in settings.secrets:
         yield Problem(
             "secrets.api-keys",
             "is not set, and callers of the API are known by their keys (api.auth): name the secret that holds them",
             ("api.auth",),
         )
-    if api.auth == "jwt":
-        if not api.issuer:
-            yield Problem("api.issuer", "is not set, and api.auth is jwt: give the https URL of whoever issues tokens")
-        if not api.audience:
-            yield Problem("api.audience", "is not set, and api.auth is jwt: give what tokens for this API name there")
-    else:
-        for key, given in (("issuer", api.issuer), ("audience", api.audience)):
-            if given:
-                yield Problem(
-                    f"api.{key}", f"is set, and api.auth is {api.auth}: leave it out, or choose jwt", ("api.auth",)
-                )
-    if api.issuer and (urlsplit(api.issuer).scheme != "https" or not urlsplit(api.issuer).hostname):
-        yield Problem("api.issuer", "is no https URL: give one, e.g. https://login.example.com/")
-    for origin in api.origins:
+    for origin in settings.api.origins:
         if not _is_origin(origin):
             yield Problem(
                 "api.origins",
                 f"has {shown(origin)}, which is no page's origin: give scheme and host only, e.g. "
                 "https://app.example.com, and http for localhost alone",
             )
+
+
+def _tokens(settings: "Settings") -> Iterator[Problem]:
+    api = settings.api
+    if api.auth != "jwt":
+        for key, given in (("issuer", api.issuer), ("audience", api.audience)):
+            if given:
+                what = f"is set, and api.auth is {api.auth}: leave it out, or choose jwt"
+                yield Problem(f"api.{key}", what, ("api.auth",))
+        return
+    if not api.audience:
+        yield Problem("api.audience", "is not set, and api.auth is jwt: give what tokens for this API name there")
+    if not api.issuer:
+        yield Problem("api.issuer", "is not set, and api.auth is jwt: give the https URL of whoever issues tokens")
+    elif _parts(api.issuer).scheme != "https" or not _parts(api.issuer).hostname:
+        yield Problem("api.issuer", "is no https URL: give one, e.g. https://login.example.com/")
+    if api.websocket and "api-keys" not in settings.secrets:
+        yield Problem(
+            "api.websocket",
+            "is true, and API Gateway reads tokens for the HTTP API alone, so that nobody could connect: give "
+            "false, or name the secret api-keys, whose keys are read there",
+            ("api.auth", "secrets"),
+        )
 
 
 def _is_origin(origin: str) -> bool:
@@ -253,6 +262,12 @@ def _vectors(settings: "Settings") -> Iterator[Problem]:
             yield Problem(
                 "vectors.store",
                 f"is {vectors.store}, and the stack's own server is Qdrant: choose it, or give kind url",
+                ("vectors.kind",),
+            )
+        if "vectors" not in settings.secrets:
+            yield Problem(
+                "secrets.vectors",
+                "is not set, and the stack's own vector server lets nobody in without a key: name its secret",
                 ("vectors.kind",),
             )
         if vectors.url:
@@ -381,7 +396,7 @@ def _choice(given: str, known: Iterable[str]) -> str:
 
 _RULES: Final[tuple[Callable[["Settings"], Iterator[Problem]], ...]] = (
     *(_region, _workflows, _agents, _delivery, _collections),
-    *(_encryption, _secrets, _personal_data, _api),
+    *(_encryption, _secrets, _personal_data, _callers, _tokens),
     *(_network, _vectors, _model, _actions),
     _budget,
 )

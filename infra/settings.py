@@ -103,7 +103,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Whether functions stand in a network of their own.
 
     Attributes:
-        vpc: Those that search stand in a network of the stack; a self-hosted vector store needs it.
+        vpc: Agents stand in a network of the stack's own; a self-hosted vector store needs it.
         cidr: The addresses of the network.
         zones: In how many availability zones it is.
         endpoints: AWS's services are reached without the internet, at a monthly price each; needed without `nat`.
