@@ -12,6 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from functions.adapters.models.prices import UnknownPriceError, listed_price
 from functions.adapters.models.settings import is_near, url_problems
+from functions.events.answer import UserMessage
+from functions.ports.actions import Invoke
+from functions.runtime.agent import AgentSpec
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Node, Plan
 from functions.workflows.catalog import WORKFLOWS
@@ -21,6 +24,7 @@ from infra.naming import Names
 from infra.problem import Problem, may_be_secret, shown
 
 if TYPE_CHECKING:
+    from functions.events.event import Event
     from infra.settings import Settings
 
 ROOT: Final = Path(__file__).parents[1]
@@ -41,6 +45,28 @@ def problems(settings: "Settings", names: Names) -> list[Problem]:
 def plans(settings: "Settings") -> dict[str, Plan]:
     """The plans of the workflows that are deployed, by name."""
     return {name: plan for name, plan in _all_plans().items() if name in settings.workflows}
+
+
+def answering(settings: "Settings") -> set[str]:
+    """The agents between a question and its answer, for which somebody waits."""
+    return {
+        name for plan in plans(settings).values() if plan.workflow.entry is UserMessage for name in _way(plan, settings)
+    }
+
+
+def _way(plan: Plan, settings: "Settings") -> set[str]:
+    specs = {name: node.spec for name, node in plan.nodes.items() if settings.actions or not _calls(node.spec)}
+    found: set[str] = set()
+    wanted: set[type[Event]] = {plan.workflow.answer}
+    while more := {name for name, spec in specs.items() if wanted & {*spec.emits, *spec.fans_out}} - found:
+        found |= more
+        wanted |= {event for name in more for event in specs[name].consumes}
+    return found
+
+
+def _calls(spec: AgentSpec) -> bool:
+    """Whether it only calls declared actions, so that nobody asks it where there are none."""
+    return any(grant.capability is Invoke for grant in spec.grants)
 
 
 @cache

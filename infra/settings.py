@@ -58,7 +58,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         memory_mb: How much memory its function has.
         timeout_s: How long one attempt may take.
         concurrency: How many events it works on at once.
-        warm: How many environments stay ready (provisioned concurrency), at a monthly price each.
+        warm: How many environments stay ready (provisioned concurrency), at a monthly price each; left out, what the
+            stack's own `warm` says of those that somebody waits for.
         snap_start: An environment starts from a snapshot of one that was ready (SnapStart) instead.
     """
 
@@ -229,6 +230,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         orchestration: How agents are chained: by events on a bus.
         workflows: Which workflows are deployed.
         agents: What the stack changes for an agent, by its name.
+        warm: How many environments of every agent between a question and its answer stay ready.
         architecture: Which processors functions run on.
         runtime: Which Python functions run on.
         delivery: What the stack changes for every route.
@@ -259,6 +261,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     orchestration: Literal["events"] = "events"
     workflows: Annotated[tuple[str, ...], Meta(min_length=1)] = ("answer", "research", "ingest")
     agents: Mapping[str, AgentSettings] = {}
+    warm: Annotated[int, Meta(ge=0, le=100)] = 0
     architecture: Literal["arm64", "x86_64"] = "arm64"
     runtime: Literal["python3.11", "python3.12", "python3.13"] = "python3.13"
     delivery: DeliverySettings = DeliverySettings()
@@ -311,12 +314,22 @@ def read(given: Mapping[str, object], names: "Names") -> Settings:
         SettingsError: With everything that is wrong.
     """
     usable, found = shapes.checked(given, schema())
-    read = msgspec.convert(usable, Settings)
+    read = _kept_warm(msgspec.convert(usable, Settings), usable.get("agents", {}))
     wrong = [each.key for each in found]
     found += [each for each in rules.problems(read, names) if not each.follows(wrong)]
     if found:
         raise SettingsError([each.sentence for each in sorted(found)])
     return read
+
+
+def _kept_warm(settings: Settings, given: Mapping[str, Mapping[str, object]]) -> Settings:
+    """With what the stack keeps warm of each agent, where the agent's own settings do not say."""
+    asked = [name for name in rules.answering(settings) if not given.get(name, {}).keys() & {"warm", "snapStart"}]
+    kept = {
+        name: msgspec.structs.replace(settings.agents.get(name, AgentSettings()), warm=settings.warm)
+        for name in sorted(asked)
+    }
+    return msgspec.structs.replace(settings, agents={**settings.agents, **kept}) if settings.warm else settings
 
 
 @cache

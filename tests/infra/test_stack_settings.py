@@ -63,6 +63,22 @@ def test_every_setting_of_a_file_is_read() -> None:
     assert found.model.usd_per_million == (0.1, 0.4)
 
 
+def test_what_is_kept_warm_is_what_somebody_waits_for_unless_an_agent_says_otherwise() -> None:
+    found = reading(
+        warm=1, agents={"planner": {"warm": 0}, "validator": {"snapStart": True}, "editor": {"memoryMb": 256}}
+    )
+    warm = {name for name, agent in found.agents.items() if agent.warm}
+    assert {"retriever", "editor", "response_builder"} <= warm
+    assert not {"planner", "validator", "ingester", "caller"} & warm
+    assert found.agents["editor"].memory_mb == 256
+    assert not reading(warm=1, workflows=["ingest"]).agents
+
+
+def test_what_calls_actions_is_kept_warm_where_there_are_any(root: Path) -> None:
+    (root / "actions.toml").write_text('[actions.note]\nurl = "http://10.0.0.5/notes"\n')
+    assert reading(warm=1, actions="actions.toml").agents["caller"].warm == 1
+
+
 def test_keys_are_written_in_one_style() -> None:
     assert [key_of(each) for each in ("memory_mb", "timeout_s", "vpc")] == ["memoryMb", "timeoutSeconds", "vpc"]
 
