@@ -302,7 +302,8 @@ def settings(config: "pulumi.Config") -> Settings:
     every = {**(given.get_config_env() or {}), **given.CONFIG.get()}
     begin = f"{config.name}:"
     texts = {key.removeprefix(begin): text for key, text in every.items() if key.startswith(begin)}
-    hidden = {key for key in texts if given.is_config_secret(begin + key)}
+    encrypted = given.get_config_secret_keys_env()
+    hidden = {key for key in texts if given.is_config_secret(begin + key) or begin + key in encrypted}
     values = {key: shapes.ENCRYPTED if key in hidden else _value(key, text) for key, text in texts.items()}
     return read(values, Names(project=pulumi.get_project(), stack=pulumi.get_stack()))
 

@@ -1,5 +1,6 @@
 """A stack file is read whole or refused whole, with everything that is wrong with it at once."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -431,6 +432,16 @@ def test_every_problem_of_what_pulumi_hands_on_is_told_and_what_it_decrypted_is_
     reigon, secrets = caught.value.problems
     assert "troupe:reigon is unknown" in reigon
     assert "troupe:secrets holds a value that Pulumi encrypted" in secrets
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.usefixtures("pulumi_runs")
+def test_what_pulumi_hands_on_in_the_environment_is_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG", json.dumps({**GIVEN, "troupe:model": f'{{"kind":"openai","url":"{KEY}"}}'}))
+    monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", '["troupe:model"]')
+    with pytest.raises(SettingsError) as caught:
+        infra.settings.settings(pulumi.Config("troupe"))
+    assert ["troupe:model holds a value that Pulumi encrypted" in each for each in caught.value.problems] == [True]
     assert KEY not in str(caught.value)
 
 
