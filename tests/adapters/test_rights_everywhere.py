@@ -12,7 +12,7 @@ from harness import Harness
 from memory_collection import MemoryCollection
 from memory_target import MemoryTarget
 from redriving import Driven, find, redrive
-from sample_workflows import FANNED_WITH_SIDE, FORKED, SINGLE, Asked, ListAsked, Looked
+from sample_workflows import FANNED_WITH_SIDE, FORKED, SINGLE, Answered, Asked, ListAsked, Looked
 
 from functions.adapters.items.holding import ItemUpsert
 from functions.adapters.items.requests import SETTLES
@@ -309,6 +309,7 @@ def test_an_agent_still_at_work_says_and_stores_nothing(holds: Holds) -> None:
     held.upsert(binding(held)).upsert([FACT])
     assert held.memories.points == {}
     held.finish()
+    held.talk(binding(held)).append("user", "later still")
     assert held.left() == []
 
 
@@ -318,11 +319,12 @@ def test_the_same_conversation_may_begin_again_and_is_no_part_of_the_erasure(hol
     held.rights.erase("c1", tenant="default")
     held.troupe.clock.advance(1.0)
     for request in ("r1", "r2"):
-        held.troupe.start(ListAsked(texts=("anew",)), request=request)
+        held.troupe.start(ListAsked(texts=(LARGE,)), request=request)
     held.troupe.run()
     held.talk(binding(held, request="r2")).append("user", "anew")
     held.finish()
     assert held.troupe.view("r1").status == held.troupe.view("r2").status == "settled"
+    assert held.troupe.settlement("r2") == Answered(texts=(LARGE.upper(),))
     found = held.rights.holdings("c1", tenant="default")
     assert found is not None
     assert (found.items["requests"], found.items["messages"]) == (2, 1)
@@ -373,6 +375,15 @@ def test_a_repeat_says_that_it_was_erased_until_all_is_clean_and_then_that_nothi
     assert again == Holdings(conversation="c1", items={})
     held.finish()
     assert held.rights.erase("c1", tenant="default") is None
+
+
+def test_over_items_a_request_goes_first_so_that_whoever_stores_for_it_sees_it_gone(tmp_path: Path) -> None:
+    steps: list[str] = []
+    held = CloudHeld(tmp_path, FANNED_WITH_SIDE, step=steps.append)
+    fill(held)
+    before = len(steps)
+    held.rights.erase("c1", tenant="default")
+    assert next(step for step in steps[before:] if step.startswith("before delete")) == "before delete request"
 
 
 class CrashError(BaseException):
