@@ -53,8 +53,10 @@ def _exported() -> dict[Pinned, frozenset[str]]:
 
 
 def _locked() -> dict[Pinned, frozenset[str]]:
-    """The hashes of each package that Troupe itself depends on, however far away."""
-    return _closure(_troupe()["dependencies"])
+    """The hashes of each package that what runs and what deploys depends on, however far away."""
+    troupe = _troupe()
+    groups = troupe["dev-dependencies"]
+    return _closure([*troupe["dependencies"], *groups["infra"], *groups["aws"]])
 
 
 def _closure(dependencies: Iterable[Mapping[str, Any]]) -> dict[Pinned, frozenset[str]]:

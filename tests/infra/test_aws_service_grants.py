@@ -130,7 +130,7 @@ def test_connections_are_posted_to_on_the_one_api() -> None:
     for name in SERVICES:
         found = [each for each in allowed(name).values() if "execute-api:ManageConnections" in each.actions]
         assert [each.resources for each in found] == ([(f"{SOCKET}/POST/@connections/*",)] if found else [])
-        assert bool(found) == (name in {"socket", "pusher"})
+        assert bool(found) == (name in {"socket", "pusher", "sweeper"})
 
 
 def test_a_stack_without_a_web_socket_has_nobody_who_answers_one() -> None:

@@ -1,0 +1,157 @@
+"""What a stack costs in a month while nobody asks anything: all that is kept ready or stays on. Use comes on top.
+
+The list prices are those of us-east-1. AWS's own pages load theirs by script, so that no stored copy of them has the
+numbers: each was found alike in several public sources that quote the page named beside it, on the day that it says.
+Another region's differ, most by less than a fifth: look yours up.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from typing import Final
+
+import msgspec
+
+from functions.runtime.workflow import Plan
+from infra.aws.endpoints import interface_endpoints
+from infra.aws.limits import SERVICES
+from infra.settings import Settings
+
+REGION: Final = "us-east-1"
+HOURS: Final = 730  # of a month, as AWS counts
+_SECONDS: Final = HOURS * 3600
+_MB: Final = 1024
+#: Dead letters, age of the oldest message, errors and throttles of an agent; the last two of a service.
+_ALARMS_OF_AGENT: Final = 4
+_ALARMS_OF_SERVICE: Final = 2
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A list price.
+
+    Attributes:
+        usd: For one unit, in US dollars.
+        unit: What that is.
+        seen: The day of the newest source that has it.
+        source: AWS's page, by its title.
+    """
+
+    usd: float
+    unit: str
+    seen: date
+    source: str
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """What one thing costs in a month.
+
+    Attributes:
+        usd: In US dollars; None where no list price is known.
+    """
+
+    what: str
+    usd: float | None
+
+
+_JUNE: Final = date(2026, 6, 13)
+_LAMBDA, _VPC, _EC2 = "AWS Lambda pricing", "Amazon VPC pricing", "Amazon EC2 On-Demand pricing"
+
+WARM: Final[Mapping[str, Listed]] = {
+    "arm64": Listed(usd=0.0000033334, unit="GB and second", seen=_JUNE, source=_LAMBDA),
+    "x86_64": Listed(usd=0.0000041667, unit="GB and second", seen=_JUNE, source=_LAMBDA),
+}
+ENDPOINT: Final = Listed(usd=0.01, unit="zone and hour", seen=_JUNE, source="AWS PrivateLink pricing")
+NAT: Final = Listed(usd=0.045, unit="hour", seen=_JUNE, source=_VPC)
+ADDRESS: Final = Listed(usd=0.005, unit="hour", seen=_JUNE, source=_VPC)
+VOLUME: Final = Listed(usd=0.08, unit="GB and month", seen=_JUNE, source="Amazon EBS pricing")  # gp3
+KEY: Final = Listed(usd=1.00, unit="month", seen=date(2026, 3, 14), source="AWS KMS pricing")
+SECRET: Final = Listed(usd=0.40, unit="month", seen=_JUNE, source="AWS Secrets Manager pricing")
+ALARM: Final = Listed(usd=0.10, unit="month", seen=_JUNE, source="Amazon CloudWatch pricing")
+SERVERS: Final[Mapping[str, Listed]] = {
+    name: Listed(usd=usd, unit="hour", seen=_JUNE, source=_EC2)
+    for name, usd in {
+        "t4g.micro": 0.0084,
+        "t4g.small": 0.0168,
+        "t4g.medium": 0.0336,
+        "t4g.large": 0.0672,
+        "t4g.xlarge": 0.1344,
+        "t4g.2xlarge": 0.2688,
+        "t3.micro": 0.0104,
+        "t3.small": 0.0208,
+        "t3.medium": 0.0416,
+        "t3.large": 0.0832,
+        "t3.xlarge": 0.1664,
+        "t3.2xlarge": 0.3328,
+        "m7g.large": 0.0816,
+    }.items()
+}
+
+
+def warm(settings: Settings, plans: Mapping[str, Plan]) -> list[Line]:
+    """What stays ready or on, a line each."""
+    return [*_agents(settings, plans), *_server(settings), *_network(settings), *_rest(settings, plans)]
+
+
+def total(lines: Iterable[Line]) -> float:
+    """Of all lines with a price."""
+    return sum(line.usd for line in lines if line.usd is not None)
+
+
+def told(settings: Settings, plans: Mapping[str, Plan]) -> str:
+    """How a preview ends."""
+    lines = warm(settings, plans)
+    width = max((len(line.what) for line in lines), default=0)
+    said = [f"  {line.what:<{width}}  {'not known' if line.usd is None else f'{line.usd:9.2f}'}" for line in lines]
+    unknown = "" if all(line.usd is not None for line in lines) else ", and what is not known"
+    newest = max(listed.seen for listed in (*WARM.values(), ENDPOINT, NAT, VOLUME, KEY, SECRET, ALARM))
+    return "\n".join(
+        [
+            "What stays on costs, in US dollars a month:",
+            *said,
+            f"  {'together':<{width}}  {total(lines):9.2f}{unknown}",
+            f"List prices of {REGION} as of {newest}; your region's may differ. What requests use comes on top.",
+        ]
+    )
+
+
+def _agents(settings: Settings, plans: Mapping[str, Plan]) -> Iterator[Line]:
+    specs = {name: node.spec for plan in plans.values() for name, node in plan.nodes.items()}
+    for name, agent in sorted(settings.agents.items()):
+        if agent.warm:
+            memory = agent.memory_mb or specs[name].memory_mb
+            cost = WARM[settings.architecture].usd * agent.warm * memory / _MB * _SECONDS
+            yield Line(what=f"{name}: {agent.warm} warm with {memory:,} MB", usd=cost)
+
+
+def _server(settings: Settings) -> Iterator[Line]:
+    vectors = settings.vectors
+    if vectors.kind == "self-hosted":
+        listed = SERVERS.get(vectors.instance)
+        yield Line(what=f"vector server {vectors.instance}", usd=listed.usd * HOURS if listed else None)
+        yield Line(what=f"its volume of {vectors.volume_gb:,} GB", usd=VOLUME.usd * vectors.volume_gb)
+
+
+def _network(settings: Settings) -> Iterator[Line]:
+    network = settings.network
+    names = interface_endpoints(settings)
+    if names:
+        cost = ENDPOINT.usd * HOURS * len(names) * network.zones
+        yield Line(what=f"endpoints in {_zones(network.zones)}: {', '.join(names)}", usd=cost)
+    if network.vpc and network.nat:
+        cost = (NAT.usd + ADDRESS.usd) * HOURS * network.zones
+        yield Line(what=f"NAT gateway and its address in {_zones(network.zones)}", usd=cost)
+
+
+def _rest(settings: Settings, plans: Mapping[str, Plan]) -> Iterator[Line]:
+    if settings.encryption == "stack":
+        yield Line(what="key of the stack", usd=KEY.usd)
+    secrets = len(set(settings.secrets.values()))
+    if secrets:
+        yield Line(what=f"secrets: {secrets}", usd=SECRET.usd * secrets)
+    if settings.alarms:
+        agents = len({name for plan in plans.values() for name in plan.nodes})
+        alarms = _ALARMS_OF_AGENT * agents + _ALARMS_OF_SERVICE * len(SERVICES)
+        yield Line(what=f"alarms: {alarms}", usd=ALARM.usd * alarms)
+
+
+def _zones(count: int) -> str:
+    return "1 zone" if count == 1 else f"{count} zones"
