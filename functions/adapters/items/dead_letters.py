@@ -12,12 +12,22 @@ import msgspec
 
 from functions.adapters.items import keys
 from functions.adapters.items.redriving import Plans, keep_beginning, publish
-from functions.adapters.items.requests import ItemRequests, Led, Opened, Pending, Redrives, encoded, read, write
+from functions.adapters.items.requests import (
+    ItemRequests,
+    Led,
+    Opened,
+    Pending,
+    Redrives,
+    encoded,
+    is_erased,
+    read,
+    write,
+)
 from functions.adapters.items.state import Letter
 from functions.adapters.items.stops import ItemStops
 from functions.events.decoding import decoder
 from functions.events.envelope import Envelope, digest, pack, unpack
-from functions.ports.blobs import Blobs
+from functions.ports.blobs import KeptBlobs
 from functions.ports.bus import Bus
 from functions.ports.conversations import TTL_DAYS
 from functions.ports.dead_letters import LetterFilter, LetterView, Redrive
@@ -49,7 +59,7 @@ class ItemDeadLetters:
     def __init__(  # noqa: PLR0913, PLR0917 - what a redrive needs of its stack
         self,
         items: Items,
-        blobs: Blobs,
+        blobs: KeptBlobs,
         bus: Bus,
         requests: ItemRequests,
         plans: Mapping[str, Plan],
@@ -173,11 +183,18 @@ class ItemDeadLetters:
         if self._in_doubt(view.tenant, view.request):
             raise NotRedrivableError(_IN_DOUBT)
         if event.dataref:
-            try:
-                self._blobs.put(event.dataref, self._blobs.get(event.dataref))  # it is kept as long as the redrive
-            except KeyError as error:
-                raise NotRedrivableError("the data of its event is no longer kept: ask again") from error
+            self._keep_data(event)
         return found
+
+    def _keep_data(self, event: Envelope) -> None:
+        """Keep it as long as the redrive, unless its conversation is erased meanwhile."""
+        try:
+            self._blobs.put(event.dataref, self._blobs.get(event.dataref))
+        except KeyError as error:
+            raise NotRedrivableError("the data of its event is no longer kept: ask again") from error
+        if is_erased(self._items, event.tenant, event.request):
+            self._blobs.remove([event.dataref])
+            raise NotRedrivableError(_CHANGED)
 
     def _read(self, kept: Letter) -> Candidate:
         letter = self._whole(kept)

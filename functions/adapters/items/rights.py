@@ -7,7 +7,7 @@ that was at work in that moment has its end by then.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -21,10 +21,12 @@ from functions.events.decoding import decoder
 from functions.events.envelope import root_group
 from functions.ports.blobs import KeptBlobs, prefix_of
 from functions.ports.conversations import TTL_DAYS
-from functions.ports.effects import Effect
 from functions.ports.items import Items, Place
 from functions.ports.rights import Export, Holdings, Row
-from functions.ports.stops import conversation_scope, key_of
+from functions.ports.stops import conversation_scope
+
+if TYPE_CHECKING:
+    from functions.ports.effects import Effect
 
 STAYS = timedelta(days=TTL_DAYS)
 SWEPT = 20  # erasures in one pass
@@ -150,7 +152,7 @@ class ItemRights:
             yield Found("memories", place, "", held.at, held)
         yield from self._letters(tenant, conversation)
         yield from self._effects(tenant, conversation)
-        stop = keys.stop(key_of(conversation_scope(tenant, conversation)))
+        stop = keys.stop(conversation_scope(tenant, conversation))
         for item in filter(None, self._items.get([stop])):
             yield Found("stops", stop, "", None, _shown(item.value))
 
@@ -256,12 +258,9 @@ class ItemRights:
 
 def _is_erased(found: Found, erasing: Erasing) -> bool:
     """Whether an item is of what was erased, and not of a conversation of the same name that began since."""
-    return found.request in erasing.requests or (found.at or erasing.at) <= erasing.at and not _is_new(found, erasing)
-
-
-def _is_new(found: Found, erasing: Erasing) -> bool:
-    """Whether an item without a time is of a request that was not erased."""
-    return found.at is None and bool(found.request) and found.request not in erasing.requests
+    if found.request in erasing.requests:
+        return True
+    return not found.request if found.at is None else found.at <= erasing.at
 
 
 def _with_counters(found: Found) -> Iterator[Place]:

@@ -74,7 +74,6 @@ class Capabilities:
         stack, collection = self._stack, self._stack.collection(resource)
         return ItemUpsert(
             stack.items,
-            stack.blobs,
             TenantUpsert(collection, binding.tenant, self._time(binding)),
             collection=collection,
             binding=binding,

@@ -88,10 +88,17 @@ class Stack:
 
     @cached_property
     def catalog(self) -> "ItemCatalog":
-        """Which versions each collection has."""
-        from functions.adapters.items.catalog import ItemCatalog  # noqa: PLC0415 - not for all
+        """Which versions each collection has; what this function carries is said there, if it carries encoders.
 
-        return ItemCatalog(self.items, self.vector_settings.place, self.now)
+        All environments of one version of a function carry the same, and so say it under one name.
+        """
+        from functions.adapters.items.catalog import ItemCatalog  # noqa: PLC0415 - not for all
+        from functions.ports.catalog import Carrier  # noqa: PLC0415 - beside it
+
+        name = f"{self.deployed.function} {self.settings.get('AWS_LAMBDA_FUNCTION_VERSION', '$LATEST')}"
+        versions = self.encoders.versions
+        carrier = Carrier(name=name, encoders=versions) if versions else None
+        return ItemCatalog(self.items, self.vector_settings.place, self.now, carrier)
 
     @cached_property
     def encoders(self) -> "CarriedEncoders":

@@ -5,8 +5,8 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
+from aws_stack import make_table
 from memory_items import MemoryItems
-from stack import make_table
 
 from functions.adapters.aws.client import Aws
 from functions.adapters.aws.items import DynamoItems
