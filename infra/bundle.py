@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
@@ -162,7 +162,7 @@ class _Making:
         unzipped = {name: sum(file.stat().st_size for file in part.values()) for name, part in parts.items()}
         return Zip(file=str(zipped), sha256=sha256, size=size, parts=unzipped)
 
-    def _parts(self, contents: _Contents) -> dict[str, Files]:
+    def _parts(self, contents: _Contents) -> Mapping[str, Files]:
         chosen = wheels(contents.packages, self._locked, self._target)
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             folders = list(pool.map(partial(trees.tree, target=self._target, kept=self._kept / "wheels"), chosen))

@@ -3,11 +3,11 @@
     python bench/bundle/run.py [--rounds 9] [--peer <python>]
 
 The bundles are made for this machine and unzipped; each start is a process of its own that can import what is in them
-and the standard library, nothing else. In each round everybody starts once, in an order that changes. The first round is
-not counted: it brings files into memory, and the peer's bytecode into a folder. The peer is sentence-transformers,
-qdrant-client and boto3 behind one handler (`peer/`), one thread like the others. Its environment is made of uv.lock by uv
-at the first run (torch comes with it: 5.6 GB), what that lacks is taken from `.venv`; `--peer` names the interpreter of
-one that is there.
+and the standard library, nothing else. In each round everybody starts once, in an order that changes. The first round
+is not counted: it brings files into memory, and the peer's bytecode into a folder. The peer is sentence-transformers,
+qdrant-client and boto3 behind one handler (`peer/`), with one thread like the others. Its environment is made of
+uv.lock by uv at the first run (torch comes with it: 5.6 GB), what that lacks is taken from `.venv`; `--peer` names the
+interpreter of one that is there.
 """
 
 import argparse

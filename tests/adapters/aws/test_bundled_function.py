@@ -83,7 +83,7 @@ def unzipped(bundle: Bundle, folder: Path) -> list[str]:
     return [str(folder / "0"), str(folder / "1" / "python")]
 
 
-def run(script: str, path: list[str], environment: Mapping[str, str], given: object) -> Any:
+def run(script: str, path: list[str], environment: Mapping[str, str], given: object) -> object:
     """In an interpreter that has its standard library and the bundle, and nothing else."""
     python = Path(sys.base_prefix) / "bin" / Path(sys.executable).name
     done = subprocess.run(  # noqa: S603 - this Python
@@ -154,4 +154,5 @@ def test_what_a_function_imports_late_is_in_its_bundle(agent: str, found: Bundle
     loaded = run(
         IMPORT, unzipped(found.agents[agent], tmp_path), {}, ["functions.entry_points.aws.agent", *LATE[agent]]
     )
+    assert isinstance(loaded, list)
     assert not {"boto3", "infra", "local", "ops", "tests"} & set(loaded)
