@@ -18,7 +18,6 @@ from typing import Final
 
 import msgspec
 
-from functions.adapters.encoders.minilm import built_encoder
 from functions.adapters.encoders.minilm_artefact import PRECISIONS, check_folder, verify_folder
 from functions.errors import TroupeError
 from functions.ports.encoders import EncoderError
@@ -32,7 +31,6 @@ from infra.bundling.bytecode import compiled_with
 from infra.bundling.keeping import digest, made_file
 from infra.bundling.lock import Architecture, Locked, Target, read_lock, wheels
 from infra.bundling.needs import ENCODING, Needs
-from infra.bundling.report import print_sizes
 from infra.settings import Settings
 
 ROOT: Final = Path(__file__).parents[1]
@@ -187,6 +185,8 @@ class _Making:
         try:
             check_folder(folder, version)
         except EncoderError:
+            from functions.adapters.encoders.minilm import built_encoder  # noqa: PLC0415 - slow, and needed once
+
             built_encoder(folder.parent, precision=next(each for each in PRECISIONS if each.version == version))
         verify_folder(folder, version)
         return folder
@@ -194,6 +194,8 @@ class _Making:
 
 def main() -> None:
     """Make the bundles of all workflows under the settings that a stack has by default; print their sizes."""
+    from infra.bundling.report import print_sizes  # noqa: PLC0415 - a preview prints no table
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--host", action="store_true", help="for this machine, as on an emulator")
     given = parser.parse_args()
