@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,7 +18,6 @@ from typing import Final
 
 import msgspec
 
-from functions.adapters.encoders.minilm import built_encoder
 from functions.adapters.encoders.minilm_artefact import PRECISIONS, check_folder, verify_folder
 from functions.errors import TroupeError
 from functions.ports.encoders import EncoderError
@@ -32,7 +31,6 @@ from infra.bundling.bytecode import compiled_with
 from infra.bundling.keeping import digest, made_file
 from infra.bundling.lock import Architecture, Locked, Target, read_lock, wheels
 from infra.bundling.needs import ENCODING, Needs
-from infra.bundling.report import print_sizes
 from infra.settings import Settings
 
 ROOT: Final = Path(__file__).parents[1]
@@ -162,7 +160,7 @@ class _Making:
         unzipped = {name: sum(file.stat().st_size for file in part.values()) for name, part in parts.items()}
         return Zip(file=str(zipped), sha256=sha256, size=size, parts=unzipped)
 
-    def _parts(self, contents: _Contents) -> dict[str, Files]:
+    def _parts(self, contents: _Contents) -> Mapping[str, Files]:
         chosen = wheels(contents.packages, self._locked, self._target)
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             folders = list(pool.map(partial(trees.tree, target=self._target, kept=self._kept / "wheels"), chosen))
@@ -187,6 +185,8 @@ class _Making:
         try:
             check_folder(folder, version)
         except EncoderError:
+            from functions.adapters.encoders.minilm import built_encoder  # noqa: PLC0415 - slow, and needed once
+
             built_encoder(folder.parent, precision=next(each for each in PRECISIONS if each.version == version))
         verify_folder(folder, version)
         return folder
@@ -194,6 +194,8 @@ class _Making:
 
 def main() -> None:
     """Make the bundles of all workflows under the settings that a stack has by default; print their sizes."""
+    from infra.bundling.report import print_sizes  # noqa: PLC0415 - a preview prints no table
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--host", action="store_true", help="for this machine, as on an emulator")
     given = parser.parse_args()

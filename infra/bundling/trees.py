@@ -42,7 +42,8 @@ _NEVER_LOADED: Final = (
     "*.pyx",
 )
 _NEVER_LOADED_OF: Final[Mapping[str, tuple[str, ...]]] = {
-    "numpy": ("numpy/_pyinstaller/*", "numpy/f2py/*"),
+    "numpy": ("numpy/_pyinstaller/*", "numpy/f2py/*", "numpy/polynomial/*", "numpy/random/*", "numpy/testing/*"),
+    "phonenumbers": ("phonenumbers/carrierdata/*", "phonenumbers/geodata/*", "phonenumbers/tzdata/*"),
     "onnxruntime": ("onnxruntime/quantization/*", "onnxruntime/tools/*", "onnxruntime/transformers/*"),
 }
 
