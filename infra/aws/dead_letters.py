@@ -17,7 +17,7 @@ class DeadLetters(pulumi.ComponentResource):
         called = args.sweeper.function
         self.sweeper = ServiceFunction(called, args.sweeper, opts=child)
         Schedule(
-            called,
+            f"{called}-schedule",
             ScheduleArgs(
                 common=args.sweeper.common,
                 called=called,

@@ -2,11 +2,13 @@
 
 import asyncio
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 import pulumi
 import yaml
@@ -71,8 +73,8 @@ class Recorded:
     outputs: dict[str, Any] = field(default_factory=dict)
 
     def of(self, kind: str) -> list[Registered]:
-        """Those whose type ends so, e.g. `Queue`."""
-        return [each for each in self.registered if each.kind.rpartition(":")[2] == kind]
+        """Those whose type ends so, e.g. `Queue`; components are none of them."""
+        return [each for each in self.registered if each.custom and each.kind.rpartition(":")[2] == kind]
 
     def asked_for(self) -> dict[str, tuple[Any, ...]]:
         """What each resource is, by its URN: two stacks are compared by it."""
@@ -130,7 +132,7 @@ class _Answers(Mocks):
             "getFunctions": lambda _: {"functionNames": sorted(self.versions)},
             "getAlias": lambda asked: {"functionVersion": self.versions[asked["functionName"]]},
         }
-        return answers[args.token.rpartition(":")[2]](args.args), None
+        return answers[args.token.rpartition(":")[2]](args.args), []
 
     def _secret(self, asked: dict[str, Any]) -> dict[str, Any]:
         if asked.get("name") in self.missing:
@@ -196,7 +198,7 @@ def bundled(plans: Sequence[Plan], settings: Settings) -> dict[str, Bundle]:
     }
 
 
-def recorded(
+def recorded(  # noqa: PLR0913 - what a test may change of a stack
     settings: Settings,
     *,
     stack: str = "dev",
@@ -226,8 +228,24 @@ def recorded(
         await wait_for_rpcs()
         answers.recorded.outputs = {name: await value.future() for name, value in outputs.items()}
 
-    asyncio.run(run())
+    with _loops_closed():
+        asyncio.run(run())
     return answers.recorded
+
+
+@contextmanager
+def _loops_closed() -> Iterator[None]:
+    """Pulumi makes an event loop for each of its threads, and leaves them open once the threads are gone."""
+    made, make = [], asyncio.new_event_loop
+
+    def kept() -> asyncio.AbstractEventLoop:
+        made.append(make())
+        return made[-1]
+
+    with mock.patch.object(asyncio, "new_event_loop", kept):
+        yield
+    for loop in made:
+        loop.close()
 
 
 def stack_file(stack: str) -> Settings:

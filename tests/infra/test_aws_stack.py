@@ -1,6 +1,7 @@
 """What the whole of a development and of a production stack would be on AWS."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from infra.naming import problems
 
 PLANS = topology(*WORKFLOWS.values())
 AGENTS = sorted({name for plan in PLANS.values() for name in plan.nodes})
+Stack = Callable[[], Recorded]
 NOBODY = [{"exists": False}]
 STACKS = [pytest.param(dev, id="dev"), pytest.param(prod, id="prod")]
 both = pytest.mark.parametrize("stack", STACKS)
@@ -35,7 +37,7 @@ def statement(of: str, sid: str) -> dict[str, Any]:
 
 
 @both
-def test_every_queue_is_encrypted(stack: Any) -> None:
+def test_every_queue_is_encrypted(stack: Stack) -> None:
     queues = stack().of("Queue")
     assert len(queues) == 2 * (len(AGENTS) + 2)
     for queue in queues:
@@ -43,8 +45,8 @@ def test_every_queue_is_encrypted(stack: Any) -> None:
 
 
 @both
-def test_every_route_has_both_nets(stack: Any) -> None:
-    found: Recorded = stack()
+def test_every_route_has_both_nets(stack: Stack) -> None:
+    found = stack()
     for agent in (*AGENTS, "desk", "pusher"):
         queue, dead = found.one("Queue", agent), found.one("Queue", f"{agent}-dead")
         name = dead.inputs["name"]
@@ -63,16 +65,16 @@ def test_every_route_has_both_nets(stack: Any) -> None:
 
 
 @both
-def test_a_queue_hides_a_message_longer_than_its_function_runs(stack: Any) -> None:
-    found: Recorded = stack()
+def test_a_queue_hides_a_message_longer_than_its_function_runs(stack: Stack) -> None:
+    found = stack()
     for agent in (*AGENTS, "desk", "pusher"):
         timeout = found.one("Function", agent).inputs["timeout"]
         assert found.one("Queue", agent).inputs["visibilityTimeoutSeconds"] == timeout + 30
 
 
 @both
-def test_only_a_queues_own_rules_send_to_it_and_nobody_without_tls(stack: Any) -> None:
-    found: Recorded = stack()
+def test_only_a_queues_own_rules_send_to_it_and_nobody_without_tls(stack: Stack) -> None:
+    found = stack()
     for each in found.of("QueuePolicy"):
         consumer = each.name.removesuffix("-dead")
         rules = {
@@ -117,8 +119,8 @@ def test_the_desk_hears_every_end_of_a_request_and_nothing_that_a_join_takes() -
 
 
 @both
-def test_every_function_has_its_own_role_and_log_group_with_retention(stack: Any) -> None:
-    found: Recorded = stack()
+def test_every_function_has_its_own_role_and_log_group_with_retention(stack: Stack) -> None:
+    found = stack()
     functions = found.of("Function")
     assert {each.name for each in functions} >= {*AGENTS, "api", "authorizer", "desk", "sweeper", "keeper", "uploads"}
     assert len({each.inputs["role"] for each in functions}) == len(functions)
@@ -132,7 +134,7 @@ def test_every_function_has_its_own_role_and_log_group_with_retention(stack: Any
 
 
 @both
-def test_no_policy_of_a_role_has_a_wildcard_for_an_action(stack: Any) -> None:
+def test_no_policy_of_a_role_has_a_wildcard_for_an_action(stack: Stack) -> None:
     for each in stack().of("RolePolicy"):
         for allowed in json.loads(each.inputs["policy"])["Statement"]:
             actions = allowed["Action"] if isinstance(allowed["Action"], list) else [allowed["Action"]]
@@ -140,8 +142,8 @@ def test_no_policy_of_a_role_has_a_wildcard_for_an_action(stack: Any) -> None:
 
 
 @both
-def test_whoever_calls_a_function_calls_its_alias(stack: Any) -> None:
-    found: Recorded = stack()
+def test_whoever_calls_a_function_calls_its_alias(stack: Stack) -> None:
+    found = stack()
     aliases = {
         f"function:{each.inputs['functionName']}:live" for each in found.of("Alias") if "functionName" in each.inputs
     }
@@ -152,13 +154,13 @@ def test_whoever_calls_a_function_calls_its_alias(stack: Any) -> None:
     assert all(is_alias(each.inputs["functionName"]) for each in found.of("EventSourceMapping"))
     assert all(is_alias(each.inputs["integrationUri"]) for each in found.of("Integration"))
     assert all(is_alias(each.inputs["authorizerUri"]) for each in found.of("Authorizer"))
-    assert all(is_alias(each.inputs["target"]["arn"]) for each in found.of("Schedule") if each.custom)
+    assert all(is_alias(each.inputs["target"]["arn"]) for each in found.of("Schedule"))
     assert all(each.inputs["qualifier"] == "live" for each in (*found.of("Permission"), *found.of("Invocation")))
 
 
 @both
-def test_a_mapping_takes_one_message_at_a_time_once_its_role_may_receive(stack: Any) -> None:
-    found: Recorded = stack()
+def test_a_mapping_takes_one_message_at_a_time_once_its_role_may_receive(stack: Stack) -> None:
+    found = stack()
     mappings = found.of("EventSourceMapping")
     assert {each.name for each in mappings} == {*AGENTS, "desk", "pusher"}
     for mapping in mappings:
@@ -168,7 +170,7 @@ def test_a_mapping_takes_one_message_at_a_time_once_its_role_may_receive(stack: 
 
 
 @both
-def test_no_secret_is_in_anything_that_is_registered(stack: Any) -> None:
+def test_no_secret_is_in_anything_that_is_registered(stack: Stack) -> None:
     for function in stack().of("Function"):
         told = function.inputs["environment"]["variables"]
         assert not {"TROUPE_API_KEYS", "TROUPE_VECTOR_KEY", "TROUPE_MODEL_KEY"} & told.keys()
@@ -190,8 +192,8 @@ def test_a_function_is_told_of_the_secrets_and_queues_that_its_role_may_use() ->
 
 
 @both
-def test_the_bucket_is_closed_to_everybody_outside(stack: Any) -> None:
-    found: Recorded = stack()
+def test_the_bucket_is_closed_to_everybody_outside(stack: Stack) -> None:
+    found = stack()
     (block,) = found.of("BucketPublicAccessBlock")
     assert {key: value for key, value in block.inputs.items() if key != "bucket"} == dict.fromkeys(
         ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"), True
@@ -203,15 +205,15 @@ def test_the_bucket_is_closed_to_everybody_outside(stack: Any) -> None:
 
 
 @both
-def test_only_what_deliveries_left_expires(stack: Any) -> None:
+def test_only_what_deliveries_left_expires(stack: Stack) -> None:
     (rules,) = stack().of("BucketLifecycleConfiguration")
     expiring = [rule["filter"]["prefix"] for rule in rules.inputs["rules"] if "expiration" in rule]
     assert expiring == ["blobs/deliveries/"]
 
 
 @both
-def test_every_plan_is_kept_for_the_deployments_after_it(stack: Any) -> None:
-    found: Recorded = stack()
+def test_every_plan_is_kept_for_the_deployments_after_it(stack: Stack) -> None:
+    found = stack()
     for name, plan in PLANS.items():
         (kept,) = [each for each in found.of("BucketObjectv2") if each.inputs["key"] == f"plans/{name}/{plan.version}"]
         assert kept.inputs["content"] == frozen(plan).decode()
@@ -240,7 +242,7 @@ def test_with_a_key_of_its_own_everything_is_encrypted_with_it() -> None:
     key = found.one("Key", "key").urn
     for kind in ("Queue", "Table", "LogGroup", "EventBus", "Volume", "Instance", "Secret"):
         for each in found.of(kind):
-            assert not each.custom or any(key in urns for urns in each.told.values()), each.name
+            assert any(key in urns for urns in each.told.values()), each.name
     functions = found.of("Function")
     assert all(each.inputs["kmsKeyArn"].endswith("Key/key") for each in functions)
     services = {each["Principal"].get("Service") for each in policy(found.one("Key", "key").inputs["policy"])}
@@ -257,8 +259,8 @@ def test_with_a_key_of_its_own_everything_is_encrypted_with_it() -> None:
 
 
 @both
-def test_nothing_but_the_api_is_public(stack: Any) -> None:
-    found: Recorded = stack()
+def test_nothing_but_the_api_is_public(stack: Stack) -> None:
+    found = stack()
     principals = {
         each.inputs["principal"]: (each.inputs["sourceArn"], each.inputs.get("sourceAccount"))
         for each in found.of("Permission")
@@ -278,22 +280,22 @@ def test_nothing_but_the_api_is_public(stack: Any) -> None:
 
 
 @both
-def test_every_route_of_the_api_asks_who_calls_but_for_health(stack: Any) -> None:
-    found: Recorded = stack()
+def test_every_route_of_the_api_asks_who_calls_but_for_health(stack: Stack) -> None:
+    found = stack()
     routes = {
         each.inputs["routeKey"]: each.inputs["authorizationType"]
         for each in found.of("Route")
-        if "routeKey" in each.inputs and each.name.startswith("api") and not each.name.startswith("api-socket")
+        if each.name.startswith("api") and not each.name.startswith("api-socket")
     }
     assert routes.pop("$default") == "CUSTOM"
-    assert routes.keys() == {"GET /health"}
+    assert routes.keys() == {"GET /healthz"}
     connect = found.one("Route", "api-socket-connect").inputs
     assert connect["authorizationType"] == "CUSTOM"
 
 
 @both
-def test_the_vector_server_stands_inside_and_its_volume_outlives_it(stack: Any) -> None:
-    found: Recorded = stack()
+def test_the_vector_server_stands_inside_and_its_volume_outlives_it(stack: Stack) -> None:
+    found = stack()
     instance = found.one("Instance", "vectors")
     assert instance.inputs["metadataOptions"]["httpTokens"] == "required"
     assert instance.inputs["rootBlockDevice"]["encrypted"]
@@ -309,8 +311,8 @@ def test_the_vector_server_stands_inside_and_its_volume_outlives_it(stack: Any) 
 
 
 @both
-def test_a_collection_is_made_by_the_keeper_and_dropped_by_nothing(stack: Any) -> None:
-    found: Recorded = stack()
+def test_a_collection_is_made_by_the_keeper_and_dropped_by_nothing(stack: Stack) -> None:
+    found = stack()
     calls = found.of("Invocation")
     assert {each.name for each in calls} == {"documents", "memories"}
     for call in calls:
@@ -323,8 +325,8 @@ def test_a_collection_is_made_by_the_keeper_and_dropped_by_nothing(stack: Any) -
 
 
 @both
-def test_every_resource_of_aws_carries_the_tags_of_the_stack(stack: Any) -> None:
-    found: Recorded = stack()
+def test_every_resource_of_aws_carries_the_tags_of_the_stack(stack: Stack) -> None:
+    found = stack()
     provider = found.one("aws", "aws")
     tags = (
         json.loads(provider.inputs["defaultTags"])["tags"]
@@ -340,13 +342,13 @@ def test_every_resource_of_aws_carries_the_tags_of_the_stack(stack: Any) -> None
 def test_what_is_an_agents_says_so_in_a_tag() -> None:
     found = prod()
     for kind in ("Queue", "EventRule", "Function", "Role", "LogGroup", "EventSourceMapping"):
-        tagged = {each.inputs.get("tags", {}).get("agent") for each in found.of(kind) if each.custom}
+        tagged = {each.inputs.get("tags", {}).get("agent") for each in found.of(kind)}
         assert tagged >= set(AGENTS), kind
 
 
 @both
-def test_every_resource_has_a_component_for_a_parent_and_every_component_says_when_it_is_done(stack: Any) -> None:
-    found: Recorded = stack()
+def test_every_resource_has_a_component_for_a_parent_and_every_component_says_when_it_is_done(stack: Stack) -> None:
+    found = stack()
     components = {each.urn for each in found.registered if not each.custom}
     for each in found.registered:
         if each.kind not in {"pulumi:providers:aws", "troupe:aws:Stack"}:
@@ -355,7 +357,7 @@ def test_every_resource_has_a_component_for_a_parent_and_every_component_says_wh
 
 
 @both
-def test_names_are_within_what_aws_takes(stack: Any) -> None:
+def test_names_are_within_what_aws_takes(stack: Stack) -> None:
     kinds = {
         "Queue": limits.QUEUE,
         "Function": limits.FUNCTION,
@@ -365,7 +367,7 @@ def test_names_are_within_what_aws_takes(stack: Any) -> None:
         "Schedule": limits.SCHEDULE,
         "Table": limits.TABLE,
     }
-    named = [(limit, each.inputs["name"]) for kind, limit in kinds.items() for each in stack().of(kind) if each.custom]
+    named = [(limit, each.inputs["name"]) for kind, limit in kinds.items() for each in stack().of(kind)]
     assert problems(named) == []
     assert len(set(named)) == len(named)
 
