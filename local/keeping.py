@@ -11,11 +11,12 @@ from functions.adapters.encoders.registry import CarriedEncoders, registered
 from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.members import LockedError, locked
 from functions.adapters.local.store import Store
+from functions.adapters.personal_settings import personal_settings
 from functions.adapters.vectors.settings import vector_settings
 from functions.collections.opening import made
 from functions.errors import TroupeError
 from local.comparing import Kept, kept_on
-from local.personal import opened_tokenizer, personal_settings
+from local.personal import opened_tokenizer
 from local.shelf import Shelf
 
 

@@ -17,6 +17,7 @@ from functions.adapters.local.store import Store
 from functions.adapters.models.bound import Chat
 from functions.adapters.models.breaker import Breaker
 from functions.adapters.models.settings import ModelSettings, model_settings
+from functions.adapters.personal_settings import personal_settings
 from functions.adapters.vectors.settings import vector_settings
 from functions.documents.document import Document
 from functions.documents.folder import open_folder
@@ -26,7 +27,7 @@ from functions.errors import TroupeError
 from functions.events.common import Passage
 from functions.events.envelope import digest
 from functions.workflows.catalog import WORKFLOWS
-from local.personal import opened_tokenizer, personal_settings
+from local.personal import opened_tokenizer
 from local.process import LocalProcess
 from local.shelf import Shelf
 from local.uploads import upload_ledger

@@ -276,11 +276,15 @@ def show_topology(
 
 @app.command()
 def explain(
-    agent: Annotated[str, typer.Argument(help="An agent's name.")],
+    agent: Annotated[str, typer.Argument(help="An agent's name; with --aws, also a service's.")],
     workflow: WorkflowName = "answer",
+    on_aws: Annotated[bool, typer.Option("--aws", help="Its policy on AWS, under example names.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show what an agent consumes, emits and may do, and which part of its signature says so."""
+    if on_aws:
+        _explain_on_aws(agent, as_json=as_json)
+        return
     plan = _plan(workflow)
     if agent not in plan.nodes:
         raise UsageError(f"{workflow} has no agent {agent!r}: use one of {', '.join(sorted(plan.nodes))}")
@@ -292,6 +296,20 @@ def explain(
         print_json(explanation)
     else:
         show.show_explanation(show.console(), explanation)
+
+
+def _explain_on_aws(function: str, *, as_json: bool) -> None:
+    from infra.aws.grants import policy
+    from ops import aws_policy, show
+
+    known = aws_policy.names()
+    if function not in known:
+        raise UsageError(f"no agent and no service is called {function!r}: use one of {', '.join(known)}")
+    found = aws_policy.policy_of(function)
+    if as_json:
+        print_json(policy(found.allowed))
+    else:
+        show.show_policy(show.console(), found)
 
 
 app.add_typer(stopping.app)

@@ -1,7 +1,8 @@
 """What the commands print for a person."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.padding import Padding
@@ -17,6 +18,9 @@ from functions.events.common import Passage
 from functions.ports.effects import UNSETTLED, Effect
 from functions.runtime.workflow import Plan
 from ops.explain import Explanation
+
+if TYPE_CHECKING:
+    from ops.aws_policy import Policy
 
 BAR_WIDTH = 28
 NARROW = 50  # columns of a terminal in which short headings are used
@@ -230,6 +234,28 @@ def show_explanation(console: Console, explanation: Explanation) -> None:
     for line in explanation.lines:
         table.add_row(line.topic, Text(line.says), Text(line.because, style="dim"))
     console.print(table)
+
+
+def show_policy(console: Console, policy: "Policy") -> None:
+    """What a function may do on AWS, with what asks for each statement."""
+    console.print(Text(policy.function, style="bold"), f"in {policy.file}", highlight=False)
+    for each in policy.allowed:
+        console.print(Text(f"\n{each.sid}", style="bold"))
+        lines = [("may", each.actions), ("on", each.resources), ("where", tuple(_narrowed(each.conditions)))]
+        for topic, said in lines:
+            for line in said:
+                console.print(Text(f"  {topic:7} {line}"), soft_wrap=True)
+        console.print(Text(f"  because {each.because}", style="dim"), soft_wrap=True)
+        if each.wildcard:
+            console.print(Text(f"  *       {each.wildcard}", style="dim"), soft_wrap=True)
+
+
+def _narrowed(conditions: Mapping[str, Mapping[str, str | tuple[str, ...]]]) -> Iterator[str]:
+    """What a statement's conditions demand, but for that the key is there at all."""
+    for operator, demanded in conditions.items():
+        for key, value in demanded.items() if operator != "Null" else ():
+            values = (value,) if isinstance(value, str) else value
+            yield f"{key.partition(':')[2]} is {' or '.join(values)}"
 
 
 def _plain(text: str, style: str = "") -> Text:

@@ -14,6 +14,7 @@ from functions.adapters.local.due import Entry
 from functions.adapters.local.requests import LocalRequests
 from functions.adapters.local.rows import DEADLINE, enqueue
 from functions.adapters.local.state import LocalState
+from functions.adapters.local.stops import LocalStops
 from functions.adapters.local.store import Store
 from functions.events.envelope import Envelope, decode, open_request
 from functions.events.event import Event
@@ -121,12 +122,17 @@ class Harness:
         self.bus = Bus(self.store, self.plans.values(), self.clock, places)
         self.requests = LocalRequests(self.bus)
         self.blobs = LocalBlobs(folder / "blobs")
+        self.stops = LocalStops(self.store)
 
     def restarted(self, *workflows: Workflow) -> "Harness":
         """Another process on the same folder, after this one is gone."""
         self.store.close()
         chosen = workflows or tuple(plan.workflow for plan in self.plans.values())
         return Harness(self.folder, *chosen, clock=self.clock, places=self.places)
+
+    def close(self) -> None:
+        """Leave nothing open."""
+        self.store.close()
 
     def opened(self, event: Event, *, request: str = "r1", deadline_s: float = 60.0, **attributes: Any) -> Envelope:
         """The first envelope of a request, not yet accepted."""
@@ -157,6 +163,18 @@ class Harness:
         finally:
             self.bus.announce(held)
         raise AssertionError(f"no delivery is due for {agent or 'anybody'}")
+
+    def take_due(self) -> Entry | None:
+        """The next entry that is due now; None where none is."""
+        return self.bus.take_due()
+
+    def hold(self, agent: str) -> Entry:
+        """The next entry of an agent that is due now, for a test alone: it delivers it when it will, or never."""
+        return self.take(agent)
+
+    def give_back(self, entry: Entry) -> None:
+        """To whoever takes it next."""
+        self.bus.announce([entry])
 
     def ports(self, receipt: int, wrap: Callable[[State], State] = lambda state: state) -> Ports:
         """What a delivery is handed; `wrap` comes between it and its state."""

@@ -4,7 +4,7 @@
 at least once and in no order, and shows a message again where nobody acknowledged it in time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,9 +14,10 @@ from memory_items import MemoryItems, Step
 
 from functions.adapters.items import keys
 from functions.adapters.items.conversations import ItemTalk
-from functions.adapters.items.requests import ItemRequests, Opened, Record
+from functions.adapters.items.dead_letters import ItemDeadLetters
+from functions.adapters.items.requests import APART, LONG_AGO, ItemRequests, Opened, Record
 from functions.adapters.items.spending import ItemSpending
-from functions.adapters.items.state import LONG_AGO, ItemState, Letter
+from functions.adapters.items.state import ItemState, Letter
 from functions.adapters.items.stops import ItemStops
 from functions.adapters.local.rows import Routes
 from functions.events.decoding import decoder
@@ -29,7 +30,7 @@ from functions.runtime.agent import Grant
 from functions.runtime.arrival import LEASE_MARGIN_S, claimed
 from functions.runtime.delivery import ACKNOWLEDGED, Binding, Outcome, Ports, deliver
 from functions.runtime.topology import topology
-from functions.runtime.workflow import Workflow
+from functions.runtime.workflow import Plan, Workflow
 
 HIDDEN_S = 1.0  # past the longest lease: until a message that nobody acknowledged is seen again
 DESK = "desk"  # hears what may have settled a request
@@ -111,7 +112,7 @@ class MemoryBus:
 
 
 class MemoryBlobs:
-    """The `Blobs` port."""
+    """The `KeptBlobs` port."""
 
     def __init__(self, now: Callable[[], datetime], step: Step) -> None:
         self._now = now
@@ -130,6 +131,17 @@ class MemoryBlobs:
         self._step("before get blob")
         return self.stored[key]
 
+    def keys(self, *prefixes: str) -> Sequence[str]:
+        """See `KeptBlobs.keys`."""
+        return sorted(key for key in self.stored if key.startswith(prefixes))
+
+    def remove(self, names: Iterable[str]) -> None:
+        """See `KeptBlobs.remove`."""
+        for name in names:
+            self._step("before remove blob")
+            self.stored.pop(name, None)
+            self._step("after remove blob")
+
 
 # ------------------------------------------------------------------------------------------------ the target
 
@@ -141,15 +153,22 @@ class MemoryTarget:
         workflows: What it runs.
         clock: The time, as a test sets it.
         step: Called before and after every write and every message with what it is; may raise.
+        apart: See `ItemRequests`.
     """
 
-    def __init__(self, *workflows: Workflow, clock: Clock | None = None, step: Step = lambda _step: None) -> None:
+    def __init__(
+        self,
+        *workflows: Workflow,
+        clock: Clock | None = None,
+        step: Step = lambda _step: None,
+        apart: timedelta = APART,
+    ) -> None:
         self.clock = clock or Clock()
         self.script = Script()
         self.plans = topology(*workflows)
         self.items = MemoryItems(step)
         self.bus = MemoryBus(Routes(self.plans.values()), self.clock, step)
-        self.requests = ItemRequests(self.items, self.bus, self.plans, self.clock)
+        self.requests = ItemRequests(self.items, self.bus, self.plans, self.clock, apart)
         self.stops = ItemStops(self.items)
         self.blobs = MemoryBlobs(self.clock, step)
 
@@ -158,6 +177,9 @@ class MemoryTarget:
         self.items.expire(self.clock())
         for key in [key for key, at in self.blobs.written.items() if at < oldest]:
             del self.blobs.stored[key], self.blobs.written[key]
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def opened(self, event: Event, *, request: str = "r1", deadline_s: float = 60.0, **attributes: Any) -> Envelope:
         """The first envelope of a request, not yet accepted."""
@@ -184,6 +206,26 @@ class MemoryTarget:
                 return message
         raise AssertionError(f"no delivery is due for {agent or 'anybody'}")
 
+    def take_due(self) -> Handed | None:
+        """The next message that can be seen, once what is overdue is settled; None where none can."""
+        self.requests.sweep()
+        self.hear()
+        return self.take() if self.bus.due() else None
+
+    def hold(self, agent: str) -> Handed:
+        """The next message of an agent, for a test alone: it delivers it when it will, or never."""
+        message = self.take(agent)
+        self.bus.acknowledge(message)
+        return message
+
+    def give_back(self, message: Handed) -> None:
+        """To whoever takes it next."""
+        self.bus.send(message.agent, message.raw, self.clock())
+
+    def raw(self, message: Handed) -> bytes:
+        """The bytes of a message."""
+        return message.raw
+
     def hide(self, message: Handed) -> None:
         """Whoever takes a message has it alone for as long as its agent may work."""
         leases = [
@@ -195,6 +237,16 @@ class MemoryTarget:
     def state(self) -> ItemState:
         """The state as one delivery sees it."""
         return ItemState(self.items, self.blobs, self.bus, self.clock)
+
+    def dead_letters_port(
+        self,
+        *,
+        plans: Sequence[Plan] | None = None,
+        in_doubt: Callable[[str, str], bool] = lambda _tenant, _request: False,
+    ) -> ItemDeadLetters:
+        """What redrives what was given up, of these plans where any are given."""
+        carried = self.plans if plans is None else {plan.workflow.name: plan for plan in plans}
+        return ItemDeadLetters(self.items, self.blobs, self.bus, self.requests, carried, self.clock, in_doubt=in_doubt)
 
     def talk(self, binding: Binding) -> ItemTalk:
         """The conversation of one delivery."""

@@ -98,7 +98,7 @@ class FailedReplyError(Exception):
 
 
 class _Call(msgspec.Struct, frozen=True):
-    """What is sent, and until when, by the clock."""
+    """What is sent, and until when, by the clock: how long it may take in all."""
 
     method: str
     path: str
@@ -106,6 +106,7 @@ class _Call(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     key: str
     ends: float
+    allowed_s: float
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -138,6 +139,8 @@ class Rest:
         most_bytes: Of an answer.
         complaint: What the body of an error says.
         raises: What an error is raised as.
+        judge: Looks at each answer before anything else does; for one to be asked for again it raises `AgainError`,
+            and what else it raises comes out.
         clock: Seconds that only go forward.
         sleep: Waits so many seconds.
         chance: A number of 0 to 1, another one each time.
@@ -157,6 +160,7 @@ class Rest:
         most_bytes: int = MAX_ANSWER_BYTES,
         complaint: Callable[[bytes], str] = lambda body: body.decode("utf-8", "replace"),
         raises: Callable[[RestError], Exception] = lambda error: error,
+        judge: Callable[[Reply], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
@@ -166,7 +170,7 @@ class Rest:
         self._key = key
         self._key_headers = headers
         self._patience = patience or Patience()
-        self._most_bytes, self._complaint, self._raises = most_bytes, complaint, raises
+        self._most_bytes, self._complaint, self._raises, self._judge = most_bytes, complaint, raises, judge
         self._clock, self._sleep, self._chance = clock, sleep, chance
         self._lock = threading.Lock()
         self._idle: list[_Wire] = []
@@ -199,7 +203,7 @@ class Rest:
 
         return self.asked(method, path, body, read=read, headers=headers)
 
-    def asked(
+    def asked(  # noqa: PLR0913 - what a request of HTTP is made of
         self,
         method: str,
         path: str,
@@ -207,6 +211,7 @@ class Rest:
         *,
         read: Callable[[Reply], T],
         headers: Mapping[str, str] | None = None,
+        within_s: float | None = None,
     ) -> T:
         """The same, for answers that say something with their status or their headers too.
 
@@ -217,11 +222,13 @@ class Rest:
             read: What to make of an answer with a status below 300; one that it cannot decode, or for which it raises
                 `AgainError`, is asked for again. For an error under such a status it raises `FailedReplyError`.
             headers: As with `send`.
+            within_s: How long this call may take in all, where that is less than the client's patience.
         """
         content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
-        ends = self._clock() + self._patience.call
+        allowed_s = self._patience.call if within_s is None else min(within_s, self._patience.call)
+        call = _Call(method, path, content, headers or {}, self._key_value(), self._clock() + allowed_s, allowed_s)
         try:
-            return self._answered(_Call(method, path, content, headers or {}, self._key_value(), ends), read)
+            return self._answered(call, read)
         except RestError as error:
             raise self._raises(error) from None  # what it came from may hold the key
 
@@ -247,7 +254,7 @@ class Rest:
                 if self._clock() + wait >= call.ends:
                     raise NoAnswerError(
                         f"{self.named} {self._shown(str(again), call.key)} (tries: {tried + 1}, within "
-                        f"{self._patience.call:g} s): see whether it runs, and try again"
+                        f"{call.allowed_s:.3g} s): see whether it runs, and try again"
                     ) from again
             self._sleep(wait)
         raise AssertionError("the tries only end with an answer or an error")
@@ -256,11 +263,15 @@ class Rest:
         authorized = {**(self._key_headers(call.key) if call.key else {}), **call.headers}
         request = self._at.request(call.method, call.path, call.content, authorized)
         reply = self._exchanged(call.method, request, min(call.ends, self._clock() + self._patience.answer))
+        self._judge(reply)
         if reply.status in AGAIN:
             after_s = _seconds(reply.headers.get("retry-after", ""))
             raise AgainError(f"answered {reply.status}: {self._complaint(reply.body)}", after_s)
         if reply.status >= REDIRECTS:
-            reason = f" to the key {self._key.name}" if self._key and reply.status in KEY_ERRORS else ""
+            reason = ""
+            if self._key and reply.status in KEY_ERRORS:
+                self._key.refused()
+                reason = f" to the key {self._key.name}"
             raise self._refused(call, f"{reply.status}{reason}", reply.status, self._complaint(reply.body))
         try:
             return read(reply)

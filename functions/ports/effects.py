@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from functions.errors import TroupeError
 from functions.ports.actions import ActionResult
 
 Status = Literal["sending", "sending again", "done", "refused", "in doubt", "not done"]
@@ -73,6 +74,18 @@ def renewed(found: Effect | None, intent: Effect, key_lasts_s: float) -> Effect:
         request=intent.request,
         conversation=intent.conversation,
     )
+
+
+def settled(found: Effect | None, key: str, status: Literal["done", "not done"], now: datetime) -> Effect:
+    """How an effect stands once a person found out about it; see `Effects.settle`."""
+    if found is None:
+        raise TroupeError(f"there is no effect {key}: `troupe effects list` has their keys")
+    if found.status not in UNSETTLED:
+        raise TroupeError(f"the effect {key} is {found.status}: only one in doubt can be settled")
+    if found.status != "in doubt" and (now - found.at).total_seconds() < LONGEST_S:
+        raise TroupeError(f"the effect {key} may be being sent right now: settle it in {LONGEST_S / 60:.0f} minutes")
+    received = ActionResult(status=None) if status == "done" else None
+    return msgspec.structs.replace(found, status=status, received=received)
 
 
 class Effects(Protocol):

@@ -6,11 +6,12 @@ two writes cannot hurt.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 Place = tuple[str, str]  # a partition, and a key in it
+MOST_BYTES: Final = 350_000  # of a value: DynamoDB's items end at 400 KB
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +19,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         key: In its partition.
-        value: Bytes, 350 KB at most: DynamoDB's items end at 400.
+        value: `MOST_BYTES` at most.
         revision: 1 when it was first written, one more at each change.
     """
 

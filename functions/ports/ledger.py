@@ -31,7 +31,10 @@ class Ledger(Protocol):
         ...
 
     def put(self, entries: Sequence[Entry]) -> None:
-        """Store entries by source, all or none, durably. The same source again replaces its entry."""
+        """Store entries by source, durably. The same source again replaces its entry.
+
+        Each is stored whole or not at all; cut off by a crash, some may be stored and others not.
+        """
         ...
 
     def remove(self, sources: Iterable[str]) -> None:

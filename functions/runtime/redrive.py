@@ -43,12 +43,13 @@ class Redriven(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         envelope: The event, for its agent alone.
         timers: Of the scopes around it.
-        awaited: The key of each join around it, and which of its parts is to come; the request stands as one, too.
+        awaited: The key of each join around it, which of its parts is to come, and who joins; the request stands as
+            one, too, and comes first.
     """
 
     envelope: Envelope
     timers: tuple[Timer, ...]
-    awaited: tuple[tuple[str, int], ...]
+    awaited: tuple[tuple[str, int, str], ...]
 
 
 def candidate(key: str, agent: str, raw: bytes, plan_of: Callable[[Envelope], Plan | None]) -> Candidate:
@@ -134,7 +135,9 @@ def redriven(letter: Candidate, *, request: str, generation: int, deadline: date
         return Redriven(envelope=envelope, timers=(), awaited=())
     around = list(zip(frames[1:], _closers(plan, node), strict=False))  # a fork's own scope is not in its event
     lineage = unpack(envelope.part)
-    awaited = [(join_key(envelope.tenant, lineage, frame.group, closer), frame.index) for (frame, _), closer in around]
+    awaited = [
+        (join_key(envelope.tenant, lineage, frame.group, closer), frame.index, closer) for (frame, _), closer in around
+    ]
     timers = [
         scope_timer(
             msgspec.structs.replace(envelope, deadline=inside),
@@ -145,9 +148,10 @@ def redriven(letter: Candidate, *, request: str, generation: int, deadline: date
         if frame.total
     ]
     if node.fork:
-        awaited.append((join_key(envelope.tenant, lineage, fork_group(envelope.id), node.closer), node.fork[0]))
+        group = fork_group(envelope.id)
+        awaited.append((join_key(envelope.tenant, lineage, group, node.closer), node.fork[0], node.closer))
         timers.append(fork_timer(plan, envelope))
-    return Redriven(envelope=envelope, timers=tuple(timers), awaited=((frames[0][0].group, 0), *awaited))
+    return Redriven(envelope=envelope, timers=tuple(timers), awaited=((frames[0][0].group, 0, ""), *awaited))
 
 
 def _closers(plan: Plan, node: Node) -> list[str]:

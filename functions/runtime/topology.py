@@ -24,7 +24,9 @@ from functions.runtime.workflow import Node, Plan, Route, Workflow, fan_out_scop
 # the stack's name; Lambda, Pub/Sub and Event Grid allow more.
 NAME = re.compile(r"[a-z][a-z0-9_]{0,23}")
 EVENT_NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,47}")
-RESERVED_AGENTS = ("entry", "request", RUNTIME)
+# What is shared in the state of a cloud begins with these, as what is an agent's own begins with its name.
+SHARED_ITEMS = ("request", "conversation", "collection", "document", "effect", "vault", "socket")
+RESERVED_AGENTS = ("entry", RUNTIME, *SHARED_ITEMS)
 
 Scopes = tuple[str, ...]
 

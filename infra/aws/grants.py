@@ -10,7 +10,18 @@ from typing import Any, Final
 import msgspec
 
 from functions.adapters.aws.items import BY_TIME
-from functions.adapters.items.keys import CONVERSATION, REQUEST, joined
+from functions.adapters.items.keys import (
+    COLLECTION,
+    CONVERSATION,
+    DOCUMENT,
+    EFFECT,
+    PASSAGE,
+    REQUEST,
+    TOKEN,
+    VAULT,
+    carriers,
+    joined,
+)
 from functions.events.envelope import type_of
 from functions.events.event import AgentFailed, Event, PartEnded
 from functions.ports.actions import ActionNames, Invoke
@@ -22,12 +33,10 @@ from functions.ports.vectors import Lookup, Remove, Search, Upsert
 from functions.runtime.agent import AgentSpec, Grant
 from functions.runtime.workflow import Plan, fan_out_scope
 
-COLLECTION: Final = "collection"  # how the partition begins that says which versions a collection has
-VAULT: Final = "vault"  # how the partitions begin that hold originals of personal data
-DOCUMENT: Final = "document"  # how the partitions begin that say what was read into a collection
-
-_READS: Final = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
-_WRITES: Final = ("dynamodb:PutItem", "dynamodb:UpdateItem")
+READS: Final = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
+WRITES: Final = ("dynamodb:PutItem", "dynamodb:UpdateItem")
+REMOVES: Final = "dynamodb:BatchWriteItem"  # how the table's adapter removes, several at once
+_HELD: Final = f"{REQUEST}#*#{CONVERSATION}#*"  # what a conversation has: a name holds no `#`, so no request begins so
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,10 +62,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         source: What the source of every event begins with.
         queues: The ARN of each agent's queue.
         logs: The ARN of each agent's log group.
-        secrets: The ARN of each secret, by what it is for: `vectors`, `model`, `actions`, `personal`.
+        secrets: The ARN of each secret, by what it is for: `vectors`, `model`, `actions`, `personal`, `api-keys`.
         models: ARNs of the models of Bedrock that may be asked; none where a model is reached by URL or left out.
         keys: ARNs of the stack's own keys; none where AWS's keys encrypt.
         in_network: Whether functions stand in the stack's network.
+        dead_letter_queues: The ARN of each agent's dead-letter queue.
+        service_queues: The ARN of the queue of each service that has one: `desk`, `pusher`.
+        service_logs: The ARN of each service's log group.
+        socket: The ARN of the stage of the WebSocket API; empty where the stack has none.
     """
 
     bus: str
@@ -69,6 +82,10 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     in_network: bool = False
+    dead_letter_queues: Mapping[str, str] = {}
+    service_queues: Mapping[str, str] = {}
+    service_logs: Mapping[str, str] = {}
+    socket: str = ""
 
 
 def statements(agent: str, plans: Sequence[Plan], place: Place) -> list[Statement]:
@@ -86,7 +103,8 @@ def statements(agent: str, plans: Sequence[Plan], place: Place) -> list[Statemen
         *_emits(spec, mine, place),
         *_tells_later(spec, mine, place),
         *_keeps(spec, place),
-        *_runs(spec, place),
+        older_plans(mine, place),
+        *runs(place.logs[spec.name], place),
         *granted,
     ]
     return list({statement.sid: statement for statement in found}.values())
@@ -166,16 +184,16 @@ def _tells_later(spec: AgentSpec, plans: Sequence[Plan], place: Place) -> Iterat
 def _keeps(spec: AgentSpec, place: Place) -> Iterator[Statement]:
     yield Statement(
         sid="OwnItems",
-        actions=(*_READS, *_WRITES),
+        actions=(*READS, *WRITES),
         resources=(place.table,),
-        conditions=_leading(f"{joined(spec.name)}#*"),
+        conditions=leading(f"{joined(spec.name)}#*"),
         because="every delivery: its record, its outputs, its joins, its dead letters",
     )
     yield Statement(
         sid="Requests",
-        actions=("dynamodb:GetItem", "dynamodb:BatchGetItem", *_WRITES),
+        actions=("dynamodb:GetItem", "dynamodb:BatchGetItem", *WRITES),
         resources=(place.table,),
-        conditions=_leading(f"{REQUEST}#*"),
+        conditions=leading(f"{REQUEST}#*"),
         because="every delivery: how its request stands, its budget, its pace, its settlement",
     )
     yield Statement(
@@ -187,11 +205,29 @@ def _keeps(spec: AgentSpec, place: Place) -> Iterator[Statement]:
     )
 
 
-def _runs(spec: AgentSpec, place: Place) -> Iterator[Statement]:
+def older_plans(plans: Sequence[Plan], place: Place) -> Statement:
+    """A function that meets an event of an earlier deployment reads the plan that it was made under."""
+    return Statement(
+        sid="OlderPlans",
+        actions=("s3:GetObject",),
+        resources=tuple(f"{place.bucket}/plans/{plan.workflow.name}/*" for plan in plans),
+        because="every event: the plan it was made under, where an earlier deployment made it",
+        wildcard="a plan is named by its version, a digest",
+    )
+
+
+def runs(log: str, place: Place, *, in_network: bool = True) -> Iterator[Statement]:
+    """What every function needs for itself.
+
+    Args:
+        log: The ARN of its log group.
+        place: Where.
+        in_network: Whether it stands in the stack's network, where that has one.
+    """
     yield Statement(
         sid="Log",
         actions=("logs:CreateLogStream", "logs:PutLogEvents"),
-        resources=(f"{place.logs[spec.name]}:*",),
+        resources=(f"{log}:*",),
         because="every function: its own log group",
         wildcard="Lambda names a log stream when it starts an environment",
     )
@@ -202,7 +238,7 @@ def _runs(spec: AgentSpec, place: Place) -> Iterator[Statement]:
             resources=place.keys,
             because="every function: its queue, items, blobs and secrets are encrypted with the stack's key",
         )
-    if place.in_network:
+    if place.in_network and in_network:
         yield Statement(
             sid="Network",
             actions=(
@@ -219,28 +255,64 @@ def _runs(spec: AgentSpec, place: Place) -> Iterator[Statement]:
         )
 
 
-def _collection(*more: str) -> Callable[[Grant, Place], Iterator[Statement]]:
+def _searches(grant: Grant, place: Place) -> Iterator[Statement]:
+    """A question loses its personal data before it is encoded."""
+    yield from _uses(grant, place)
+    yield _secret("personal", grant, place)
+
+
+def _uses(grant: Grant, place: Place) -> Iterator[Statement]:
     """A collection: which versions it has, and the key of the vector store; what a role may do there is the store's."""
+    yield Statement(
+        sid=_sid("Versions", grant.resource),
+        actions=("dynamodb:GetItem",),
+        resources=(place.table,),
+        conditions=leading(joined(COLLECTION, grant.resource)),
+        because=_parameter(grant),
+    )
+    yield Statement(
+        sid="Carries",
+        actions=("dynamodb:GetItem", "dynamodb:PutItem"),
+        resources=(place.table,),
+        conditions=leading(carriers()),
+        because=f"{_parameter(grant)}: it says which encoders it carries",
+    )
+    yield _secret("vectors", grant, place)
 
-    def granted(grant: Grant, place: Place) -> Iterator[Statement]:
-        yield Statement(
-            sid=_sid("Versions", grant.resource),
-            actions=("dynamodb:GetItem",),
-            resources=(place.table,),
-            conditions=_leading(joined(COLLECTION, grant.resource)),
-            because=_parameter(grant),
-        )
-        yield _secret("vectors", grant, place)
-        for kind in more:
-            yield Statement(
-                sid=_sid(kind.title(), grant.resource),
-                actions=(*_READS, *_WRITES, "dynamodb:DeleteItem"),
-                resources=(place.table,),
-                conditions=_leading(f"{joined(kind, grant.resource)}#*"),
-                because=_parameter(grant),
-            )
 
-    return granted
+def _upsert(grant: Grant, place: Place) -> Iterator[Statement]:
+    """What is stored is held by its conversation; what was erased meanwhile is taken out again."""
+    yield from _stores(grant, place)
+    yield Statement(
+        sid="Holds",
+        actions=("dynamodb:Query", REMOVES),
+        resources=(place.table,),
+        conditions=leading(_HELD, f"{REQUEST}#*#{PASSAGE}#*", f"{REQUEST}#*#{TOKEN}#*"),
+        because=_parameter(grant),
+    )
+
+
+def _ingest(grant: Grant, place: Place) -> Iterator[Statement]:
+    yield from _stores(grant, place)
+    yield Statement(
+        sid=_sid("Document", grant.resource),
+        actions=(*READS, "dynamodb:PutItem", REMOVES),
+        resources=(place.table,),
+        conditions=leading(f"{joined(DOCUMENT, grant.resource)}#*"),
+        because=_parameter(grant),
+    )
+
+
+def _stores(grant: Grant, place: Place) -> Iterator[Statement]:
+    """Where personal data becomes tokens, the originals go to the vault."""
+    yield from _searches(grant, place)
+    yield Statement(
+        sid="Seal",
+        actions=("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"),
+        resources=(place.table,) if "personal" in place.secrets else (),
+        conditions=leading(f"{VAULT}#*"),
+        because=_parameter(grant),
+    )
 
 
 def _append(grant: Grant, place: Place) -> Iterator[Statement]:
@@ -248,7 +320,7 @@ def _append(grant: Grant, place: Place) -> Iterator[Statement]:
         sid="Say",
         actions=("dynamodb:PutItem",),
         resources=(place.table,),
-        conditions=_leading(f"{CONVERSATION}#*"),
+        conditions=leading(f"{CONVERSATION}#*"),
         because=_parameter(grant),
     )
 
@@ -258,7 +330,7 @@ def _history(grant: Grant, place: Place) -> Iterator[Statement]:
         sid="Recall",
         actions=("dynamodb:Query",),
         resources=(f"{place.table}/index/{BY_TIME}",),
-        conditions=_leading(f"{CONVERSATION}#*"),
+        conditions=leading(f"{CONVERSATION}#*"),
         because=_parameter(grant),
     )
 
@@ -274,6 +346,14 @@ def _model(grant: Grant, place: Place) -> Iterator[Statement]:
 
 
 def _invoke(grant: Grant, place: Place) -> Iterator[Statement]:
+    """Each effect is put down before its call; what was erased meanwhile is removed again."""
+    yield Statement(
+        sid="Effects",
+        actions=("dynamodb:GetItem", "dynamodb:PutItem", REMOVES),
+        resources=(place.table,),
+        conditions=leading(f"{EFFECT}#*", _HELD),
+        because=_parameter(grant),
+    )
     yield _secret("actions", grant, place)
 
 
@@ -287,7 +367,7 @@ def _reveal(grant: Grant, place: Place) -> Iterator[Statement]:
         sid="Originals",
         actions=("dynamodb:GetItem", "dynamodb:BatchGetItem"),
         resources=(place.table,),
-        conditions=_leading(f"{VAULT}#*"),
+        conditions=leading(f"{VAULT}#*"),
         because=_parameter(grant),
     )
     yield _secret("personal", grant, place)
@@ -303,7 +383,7 @@ def _secret(name: str, grant: Grant, place: Place) -> Statement:
     )
 
 
-def _leading(*partitions: str) -> Mapping[str, Mapping[str, str | tuple[str, ...]]]:
+def leading(*partitions: str) -> Mapping[str, Mapping[str, str | tuple[str, ...]]]:
     """Only items of these partitions; a call that names none is refused, too."""
     return {
         "ForAllValues:StringLike": {"dynamodb:LeadingKeys": partitions},
@@ -332,12 +412,12 @@ _GRANTED: Final[Mapping[type[Any], Callable[[Grant, Place], Iterator[Statement]]
     ActionNames: _names,
     Append: _append,
     History: _history,
-    Ingest: _collection(DOCUMENT),
+    Ingest: _ingest,
     Invoke: _invoke,
     LanguageModel: _model,
-    Lookup: _collection(),
-    Remove: _collection(),
+    Lookup: _uses,
+    Remove: _uses,
     Reveal: _reveal,
-    Search: _collection(),
-    Upsert: _collection(),
+    Search: _searches,
+    Upsert: _upsert,
 }

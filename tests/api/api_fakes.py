@@ -1,25 +1,36 @@
 """Calls to the API as a server makes them, and workflows that take messages."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
 
 import msgspec
-from harness import Harness
+from harness import Clock, Harness
+from memory_target import MemoryTarget
 from sample_workflows import CONTRACT, LOG, Answered
 
+from functions.adapters.items.conversations import ItemConversations
+from functions.adapters.items.rights import ItemRights
 from functions.adapters.local.conversations import LocalConversations
 from functions.adapters.local.rights import LocalRights
 from functions.api.api import Api
 from functions.api.http import Chunk, HttpRequest, HttpResponse, Reply, Stream
 from functions.api.target import Target
 from functions.events.common import Passage
+from functions.events.envelope import LATEST
 from functions.events.event import Event
-from functions.ports.conversations import Append
+from functions.ports.conversations import Append, Conversations
 from functions.ports.requests import Limits
+from functions.ports.rights import Rights
+from functions.ports.stops import Stops
 from functions.runtime.agent import agent
-from functions.runtime.workflow import Workflow
+from functions.runtime.delivery import Binding
+from functions.runtime.workflow import Budget, Workflow
 
 Json = Any  # whatever was sent
+Role = Literal["user", "assistant"]
+_SAID = "INSERT INTO message (tenant, conversation, key, role, text, at) VALUES (?, ?, ?, ?, ?, ?)"
 
 
 class Told(Event):
@@ -34,6 +45,13 @@ def tell(event: Told, *, log: Annotated[Append, "log"]) -> Answered:
 
 TOLD = Workflow(name="answer", agents=(tell,), entry=Told, answer=Answered, resources=LOG)
 PASSAGE = Passage(id="p/1", name="heapq", source="python:heapq", text="A heap.")
+
+
+class NoPoints:
+    """The collections of a stack whose agents store nothing."""
+
+    def erase(self, collection: str, ids: Iterable[str], *, tenant: str) -> None:
+        raise AssertionError(f"nothing was stored in {collection} for {tenant}: {list(ids)}")
 
 
 class OnePassage:
@@ -53,27 +71,92 @@ class Answered202(msgspec.Struct):
     events: str
 
 
+@dataclass(frozen=True)
+class Kept:
+    """The ports that a target makes in its own way."""
+
+    conversations: Conversations
+    rights: Rights
+    stops: Stops
+
+
+def on_one_machine(harness: Harness) -> Kept:
+    """Over its store."""
+    return Kept(
+        LocalConversations(harness.store, harness.clock),
+        LocalRights(harness.store, harness.blobs, harness.clock),
+        harness.bus.stops,
+    )
+
+
+def on_items(target: MemoryTarget) -> Kept:
+    """As on a cloud."""
+    agents = sorted({agent for plan in target.plans.values() for agent in plan.nodes})
+    rights = ItemRights(target.items, target.blobs, NoPoints(), agents, target.clock)
+    return Kept(ItemConversations(target.items, target.clock), rights, target.stops)
+
+
+def bound(tenant: str, conversation: str, key: str) -> Binding:
+    """A delivery of a conversation."""
+    return Binding(
+        tenant=tenant,
+        conversation=conversation,
+        request="r1",
+        key=key,
+        origin=key,
+        agent="tell",
+        attempt=1,
+        until=LATEST,
+        budget=Budget(),
+    )
+
+
+class TickingClock(Clock):
+    """A clock that is later each time it is looked at, as every real one is."""
+
+    def __call__(self) -> datetime:
+        self.time += timedelta(microseconds=1)
+        return self.time
+
+
 class Caller:
     """Somebody who calls, as one tenant."""
 
-    def __init__(self, harness: Harness, limits: Limits, tenant: str = "default") -> None:
+    def __init__(self, harness: Harness | MemoryTarget, limits: Limits, tenant: str = "default") -> None:
         self.harness = harness
         self.limits = limits
         self.tenant = tenant
+        kept = on_one_machine(harness) if isinstance(harness, Harness) else on_items(harness)
+        self.stops = kept.stops
         self.api = Api(
             Target(
                 plans=harness.plans,
                 requests=harness.requests,
-                conversations=LocalConversations(harness.store, harness.clock),
-                rights=LocalRights(harness.store, harness.blobs, harness.clock),
+                conversations=kept.conversations,
+                rights=kept.rights,
                 collections={"documents": OnePassage()},  # type: ignore[dict-item] - what the API reads of one
                 blobs=harness.blobs,
-                stops=harness.bus.stops,
+                stops=kept.stops,
                 now=harness.clock,
                 limits=limits,
                 secured=False,
             )
         )
+
+    @property
+    def machine(self) -> Harness:
+        """The harness over the store of one machine, for a test that looks into that."""
+        assert isinstance(self.harness, Harness)
+        return self.harness
+
+    def tell(self, conversation: str, key: str, role: Role, text: str) -> None:
+        """Have something said in a conversation, by a delivery of this key."""
+        harness = self.harness
+        if isinstance(harness, MemoryTarget):
+            harness.talk(bound(self.tenant, conversation, key)).append(role, text)
+            return
+        row = (self.tenant, conversation, key, role, text, harness.clock().timestamp())
+        harness.store.write(lambda connection: connection.execute(_SAID, row))
 
     def as_tenant(self, tenant: str) -> "Caller":
         """Somebody else."""

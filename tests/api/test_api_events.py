@@ -1,23 +1,38 @@
 """The stream of a request: whatever a client saw before it was cut off, the rest completes its picture."""
 
-from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from api_fakes import TOLD, Caller, Sent, data, events_of
+from api_fakes import TOLD, Caller, Sent, TickingClock, data, events_of
 from harness import Harness
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory_target import MemoryTarget
 from sample_workflows import FANNED, ListAsked
 
 from functions.api.events import MAX_CHANGES
 from functions.api.http import HttpResponse, Stream
 from functions.errors import PermanentError
 from functions.ports.requests import Limits
+from functions.runtime.workflow import Workflow
 
 Picture = dict[str, Any]
+
+
+@pytest.fixture(params=["local", "memory"])
+def caller(request: pytest.FixtureRequest) -> Caller:
+    if request.param == "memory":
+        return Caller(ticking(TOLD, FANNED), Limits())
+    on_machine: Caller = request.getfixturevalue("local_caller")
+    return on_machine
+
+
+def ticking(*workflows: Workflow) -> MemoryTarget:
+    """Items whose changes are told at once, by a clock that goes on."""
+    return MemoryTarget(*workflows, clock=TickingClock(), apart=timedelta(0))
 
 
 def seen(caller: Caller, stream: Stream) -> tuple[list[Sent], Stream, bool]:
@@ -80,12 +95,12 @@ def test_a_delivery_is_sent_when_it_begins_when_an_attempt_fails_and_when_it_is_
     assert states == [(1, False, False), (1, True, False), (2, True, False), (2, True, True)]
 
 
-def test_tokens_are_sent_as_they_were_written(caller: Caller) -> None:
-    request = caller.say("hello").request
-    _, stream, _ = seen(caller, caller.watch(request))
+def test_tokens_are_sent_as_they_were_written(local_caller: Caller) -> None:
+    request = local_caller.say("hello").request
+    _, stream, _ = seen(local_caller, local_caller.watch(request))
     for position, text in ((0, "He"), (2, "\n\nllo")):
-        _write(caller, request, position, text)
-    events, _, _ = seen(caller, stream)
+        _write(local_caller, request, position, text)
+    events, _, _ = seen(local_caller, stream)
     assert [each.name for each in events] == ["tokens", "tokens"]
     assert [each.data for each in events] == [
         {"agent": "tell", "attempt": 1, "position": 0, "text": "He"},
@@ -93,10 +108,12 @@ def test_tokens_are_sent_as_they_were_written(caller: Caller) -> None:
     ]
 
 
-def test_nothing_is_missed_that_happens_while_changes_are_read(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_missed_that_happens_while_changes_are_read(
+    local_caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An id beyond a change that was not sent would lose that change: what is sent is of one moment."""
-    harness, request = caller.harness, caller.say("hello").request
-    stream = seen(caller, caller.watch(request))[1]
+    harness, request = local_caller.machine, local_caller.say("hello").request
+    stream = seen(local_caller, local_caller.watch(request))[1]
     read = harness.store.read
 
     def read_then_something_happens(query: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
@@ -104,13 +121,13 @@ def test_nothing_is_missed_that_happens_while_changes_are_read(caller: Caller, m
         if "changed" in query:
             monkeypatch.undo()
             harness.run()
-            _write(caller, request)
+            _write(local_caller, request)
         return rows
 
     monkeypatch.setattr(harness.store, "read", read_then_something_happens)
     sent = []
     for _ in range(2):
-        events, stream, _ = seen(caller, stream)
+        events, stream, _ = seen(local_caller, stream)
         sent += [each.name for each in events]
     assert sent == ["delivery", "tokens", "settled"]
 
@@ -122,16 +139,16 @@ def _write(caller: Caller, request: str, position: int = 0, text: str = "He") ->
     )
 
 
-def test_much_is_sent_in_parts_each_once_and_in_order(caller: Caller) -> None:
-    request = caller.say("hello").request
-    caller.harness.run()
+def test_much_is_sent_in_parts_each_once_and_in_order(local_caller: Caller) -> None:
+    request = local_caller.say("hello").request
+    local_caller.machine.run()
     rows = [("default", request, number, "tell", 1, number, "x") for number in range(1, 2 * MAX_CHANGES + 10)]
-    caller.harness.store.write(
+    local_caller.machine.store.write(
         lambda connection: connection.executemany("INSERT INTO written VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     )
-    stream, parts, ended = caller.watch(request), [], False
+    stream, parts, ended = local_caller.watch(request), [], False
     while not ended:
-        chunk = caller.follow(stream)
+        chunk = local_caller.follow(stream)
         parts.append(events_of(chunk.body))
         stream, ended = chunk.stream, chunk.ended
         assert chunk.more != ended
@@ -166,8 +183,16 @@ def test_the_events_of_a_request_of_nobody_are_not_found(caller: Caller) -> None
 
 def test_a_request_that_was_removed_meanwhile_ends_its_stream(caller: Caller) -> None:
     stream = caller.watch(caller.say("hello").request)
-    caller.harness.store.write(lambda connection: connection.execute("DELETE FROM request"))
+    remove_all(caller.harness)
     assert caller.follow(stream).ended
+
+
+def remove_all(target: Harness | MemoryTarget) -> None:
+    """Every request, as when it was too old."""
+    if isinstance(target, MemoryTarget):
+        target.items.partitions.clear()
+        return
+    target.store.write(lambda connection: connection.execute("DELETE FROM request"))
 
 
 @settings(max_examples=60)
@@ -180,6 +205,12 @@ def test_whatever_was_seen_before_a_cut_the_rest_completes_the_picture(chosen: s
             _cut_anywhere(Caller(harness, Limits()), chosen)
         finally:
             harness.store.close()
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_over_items_too_the_rest_completes_the_picture(chosen: st.DataObject) -> None:
+    _cut_anywhere(Caller(ticking(TOLD, FANNED), Limits()), chosen)
 
 
 def _cut_anywhere(caller: Caller, chosen: st.DataObject) -> None:
@@ -211,8 +242,7 @@ def _cut_anywhere(caller: Caller, chosen: st.DataObject) -> None:
     }
 
 
-def test_what_comes_after_an_id_is_what_changed_since_and_nothing_twice(process: Callable[..., Harness]) -> None:
-    caller = Caller(process(FANNED), Limits())
+def test_what_comes_after_an_id_is_what_changed_since_and_nothing_twice(caller: Caller) -> None:
     caller.harness.start(ListAsked(texts=("b", "c")))
     caller.harness.step("split")
     events, _, _ = seen(caller, caller.watch("r1"))

@@ -256,17 +256,17 @@ def test_a_repeat_too_large_to_travel_is_never_too_much_either(caller: Caller) -
     assert caller.say(large, idempotency_key="k1") == first
 
 
-def test_what_was_refused_left_nothing(caller: Caller) -> None:
+def test_what_was_refused_left_nothing(local_caller: Caller) -> None:
     for _ in range(3):
-        caller.say("hello")
+        local_caller.say("hello")
     for _ in range(3):
-        assert caller.post(MESSAGES, {"text": "\u4e8b" * 20_000}).status == 429
-    assert caller.harness.store.read("SELECT count(*) FROM request")[0][0] == 3
-    assert list((caller.harness.folder / "blobs").iterdir()) == []
+        assert local_caller.post(MESSAGES, {"text": "\u4e8b" * 20_000}).status == 429
+    assert local_caller.machine.store.read("SELECT count(*) FROM request")[0][0] == 3
+    assert list((local_caller.machine.folder / "blobs").iterdir()) == []
 
 
-def test_counting_what_is_open_looks_at_nothing_else(caller: Caller) -> None:
-    plan = caller.harness.store.read(f"EXPLAIN QUERY PLAN {_COUNT_OPEN}", ("t", "t", "c"))
+def test_counting_what_is_open_looks_at_nothing_else(local_caller: Caller) -> None:
+    plan = local_caller.machine.store.read(f"EXPLAIN QUERY PLAN {_COUNT_OPEN}", ("t", "t", "c"))
     tables = [row[3] for row in plan if "request" in row[3]]
     assert len(tables) == 3
     assert all("INDEX open_request" in each for each in tables)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from api_fakes import PASSAGE, Caller, data
+from api_fakes import PASSAGE, Caller, Role, data
 from harness import START
 from redriving import carried_on, redrive
 
@@ -116,13 +116,9 @@ def test_a_request_of_another_tenant_is_no_other_than_one_that_does_not_exist(ca
 
 def told(caller: Caller, texts: list[str], conversation: str = "c1") -> None:
     for number, text in enumerate(texts):
-        at = caller.harness.clock().timestamp()
-        row = (caller.tenant, conversation, f"{text}{number}", ("user", "assistant")[number % 2], text, at)
-        caller.harness.store.write(
-            lambda connection, row=row: connection.execute(
-                "INSERT INTO message (tenant, conversation, key, role, text, at) VALUES (?, ?, ?, ?, ?, ?)", row
-            )
-        )
+        role: Role = "assistant" if number % 2 else "user"
+        caller.tell(conversation, f"{text}{number}", role, text)
+        caller.harness.clock.advance(1)
 
 
 def test_a_conversation_is_what_was_said_oldest_first(caller: Caller) -> None:

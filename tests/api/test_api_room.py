@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from api_fakes import TOLD, Caller, data
 from harness import Harness
+from memory_target import MemoryTarget
 from sample_workflows import FANNED, ListAsked
 
 from functions.adapters.local.store import Size, Store
@@ -19,8 +20,16 @@ MEGABYTE = 1_000_000
 
 
 @pytest.fixture
-def caller(process: Opens) -> Caller:
+def local_caller(process: Opens) -> Caller:
     return Caller(process(TOLD, FANNED), Limits())
+
+
+@pytest.fixture(params=["local", "memory"])
+def caller(request: pytest.FixtureRequest) -> Caller:
+    if request.param == "memory":
+        return Caller(MemoryTarget(TOLD, FANNED), Limits())
+    on_machine: Caller = request.getfixturevalue("local_caller")
+    return on_machine
 
 
 def limited(caller: Caller, **limits: int) -> Caller:
@@ -29,7 +38,7 @@ def limited(caller: Caller, **limits: int) -> Caller:
 
 def stop(caller: Caller, scope: Scope) -> None:
     at = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-    caller.harness.bus.stops.stop(Stop(scope=scope, reason="a leak", by="sam", at=at))
+    caller.stops.stop(Stop(scope=scope, reason="a leak", by="sam", at=at))
 
 
 @pytest.mark.parametrize(
@@ -47,8 +56,8 @@ def test_a_message_to_what_is_stopped_is_refused_with_who_stopped_what_until_it_
     response = caller.post(MESSAGES, {"text": "hello"})
     assert response.status == 409
     assert data(response)["detail"] == f"{said}: nothing is taken until somebody resumes it"
-    assert caller.harness.store.read("SELECT count(*) FROM request") == [(0,)]
-    assert caller.harness.bus.stops.resume(scope)
+    assert caller.harness.requests.depth("c1", tenant="default").open == 0
+    assert caller.stops.resume(scope)
     caller.say("hello")
 
 
@@ -79,12 +88,12 @@ def test_what_was_taken_before_a_stop_ends_with_who_stopped_what(caller: Caller)
     assert error == {"agent": "tell", "reason": "the workflow answer was stopped by sam: a leak"}
 
 
-def test_while_many_events_wait_no_message_is_taken(caller: Caller) -> None:
-    caller.harness.start(ListAsked(texts=tuple("abcdef")), conversation="fan-out")
-    caller.harness.step("split")
-    few = limited(caller, events=7)
+def test_while_many_events_wait_no_message_is_taken(local_caller: Caller) -> None:
+    local_caller.machine.start(ListAsked(texts=tuple("abcdef")), conversation="fan-out")
+    local_caller.machine.step("split")
+    few = limited(local_caller, events=7)
     assert few.post(MESSAGES, {"text": "hello"}).status == 429, "six parts and the timer that closes them"
-    caller.harness.run_due()
+    local_caller.machine.run_due()
     few.say("hello")
 
 
@@ -102,26 +111,26 @@ def sized(monkeypatch: pytest.MonkeyPatch, *, held_mb: int = 1, free_mb: int = 1
 )
 @pytest.mark.parametrize("text", ["hello", "\u4e8b" * 20_000])
 def test_what_there_is_no_room_for_is_refused_and_leaves_nothing(
-    caller: Caller, monkeypatch: pytest.MonkeyPatch, full: dict[str, int], said: str, text: str
+    local_caller: Caller, monkeypatch: pytest.MonkeyPatch, full: dict[str, int], said: str, text: str
 ) -> None:
     sized(monkeypatch, **full)
-    small = limited(caller, store_mb=50, free_mb=10)
+    small = limited(local_caller, store_mb=50, free_mb=10)
     response = small.post(MESSAGES, {"text": text})
     assert response.status == 507
     assert said in data(response)["detail"]
     assert response.headers["retry-after"] == "60"
-    assert caller.harness.store.read("SELECT count(*) FROM request") == [(0,)]
-    assert list((caller.harness.folder / "blobs").iterdir()) == []
+    assert local_caller.machine.store.read("SELECT count(*) FROM request") == [(0,)]
+    assert list((local_caller.machine.folder / "blobs").iterdir()) == []
 
 
-def test_a_repeat_needs_no_room(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = caller.say("hello", idempotency_key="k1")
+def test_a_repeat_needs_no_room(local_caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = local_caller.say("hello", idempotency_key="k1")
     sized(monkeypatch, free_mb=0)
-    assert caller.say("hello", idempotency_key="k1") == first
+    assert local_caller.say("hello", idempotency_key="k1") == first
 
 
-def test_the_room_of_what_was_removed_is_used_again(caller: Caller) -> None:
-    store = caller.harness.store
+def test_the_room_of_what_was_removed_is_used_again(local_caller: Caller) -> None:
+    store = local_caller.machine.store
     store.write(lambda c: c.execute("INSERT INTO message VALUES (1, 't', 'c', 'k', 'user', ?, 0, '')", ("x" * 10**6,)))
     full = store.size()
     assert full.held > 10**6
@@ -134,7 +143,7 @@ def test_what_is_stopped_is_listed_from_the_oldest_on(caller: Caller) -> None:
     scopes = [Scope(kind="conversation", name="a#b", tenant="acme"), Scope(kind="stack")]
     for number, scope in enumerate(scopes):
         at = datetime(2026, 1, 5, 9, number, tzinfo=UTC)
-        caller.harness.bus.stops.stop(Stop(scope=scope, reason="", by="", at=at))
-    listed = caller.harness.bus.stops.listed()
+        caller.stops.stop(Stop(scope=scope, reason="", by="", at=at))
+    listed = caller.stops.listed()
     assert [msgspec.structs.astuple(each)[0] for each in listed] == scopes
     assert [str(each) for each in listed] == ["the conversation a#b was stopped", "everything was stopped"]

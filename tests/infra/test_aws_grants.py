@@ -1,16 +1,21 @@
 """What a function may do on AWS follows from its agent's signature, and is no more than that."""
 
 import json
+from fnmatch import fnmatchcase
 from typing import Annotated
 
 import pytest
 
+from functions.adapters.items import keys
 from functions.events.answer import PlanCreated, QuestionAsked
+from functions.ports.actions import Invoke
 from functions.ports.capability import CAPABILITIES
 from functions.ports.conversations import Append
-from functions.ports.vectors import Search
-from functions.runtime.agent import agent
-from functions.runtime.topology import topology
+from functions.ports.documents import Ingest
+from functions.ports.personal import Reveal
+from functions.ports.vectors import Lookup, Remove, Search, Upsert
+from functions.runtime.agent import Grant, agent
+from functions.runtime.topology import SHARED_ITEMS, topology
 from functions.runtime.workflow import Plan
 from functions.workflows.catalog import WORKFLOWS
 from infra.aws import grants
@@ -81,15 +86,16 @@ def test_a_function_emits_for_its_own_workflows_only() -> None:
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_items_are_its_own_and_what_every_request_shares(name: str) -> None:
-    keys = {
+    leading = {
         sid: each.conditions["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
         for sid, each in allowed(name).items()
         if any(action.startswith("dynamodb:") for action in each.actions)
     }
-    assert keys.pop("OwnItems") == (f"{name}#*",)
-    assert keys.pop("Requests") == ("request#*",)
-    for (prefix,) in keys.values():
-        assert str(prefix).partition("#")[0] in {"collection", "conversation", "document", "vault"}
+    assert leading.pop("OwnItems") == (f"{name}#*",)
+    assert leading.pop("Requests") == ("request#*",)
+    shared = {prefix.partition("#")[0] for each in leading.values() for prefix in each}
+    assert shared <= set(SHARED_ITEMS)
+    assert not shared & set(AGENTS)
 
 
 def test_no_items_can_be_asked_without_their_partition() -> None:
@@ -101,6 +107,15 @@ def test_no_items_can_be_asked_without_their_partition() -> None:
                 assert each.conditions["Null"] == {"dynamodb:LeadingKeys": "false"}
 
 
+def test_a_function_reads_the_older_plans_of_its_own_workflows() -> None:
+    bucket = place().bucket
+    assert allowed("retriever")["OlderPlans"].resources == (f"{bucket}/plans/answer/*",)
+    assert set(allowed("searcher")["OlderPlans"].resources) == {
+        f"{bucket}/plans/answer/*",
+        f"{bucket}/plans/research/*",
+    }
+
+
 def test_whoever_opens_a_scope_may_tell_its_join_later_and_nobody_else() -> None:
     assert allowed("planner")["CloseLater"].resources == (f"{ACCOUNT}:troupe-dev-validator",)
     assert "CloseLater" not in allowed("retriever")
@@ -110,6 +125,65 @@ def test_a_conversation_is_written_by_who_appends_and_read_by_who_has_its_histor
     assert {"Say", "Recall"} <= allowed("orchestrator").keys()
     assert "Recall" not in allowed("response_builder")
     assert not {"Say", "Recall"} & allowed("retriever").keys()
+
+
+def granted(capability: type, **changes: object) -> dict[str, Statement]:
+    grant = Grant(parameter="it", capability=capability, resource="documents", optional=False)
+    found = grants._GRANTED[capability](grant, place(**changes))
+    return {each.sid: each for each in found if each.resources}
+
+
+def prefixes(statement: Statement) -> tuple[str, ...]:
+    return tuple(statement.conditions["ForAllValues:StringLike"]["dynamodb:LeadingKeys"])
+
+
+def touched(capability: type, *actions: str) -> set[str]:
+    """The partitions in which a capability may do one of these."""
+    return {
+        prefix
+        for each in granted(capability).values()
+        if {f"dynamodb:{action}" for action in actions} & set(each.actions)
+        for prefix in prefixes(each)
+    }
+
+
+def test_only_who_stores_passages_seals_originals_and_only_who_reveals_opens_them() -> None:
+    assert {capability for capability in CAPABILITIES if "vault#*" in touched(capability, "PutItem")} == {
+        Ingest,
+        Upsert,
+    }
+    assert {capability for capability in CAPABILITIES if "Originals" in granted(capability)} == {Reveal}
+    assert "Seal" not in granted(Upsert, secrets={})
+
+
+def test_only_who_invokes_actions_writes_effects_and_only_who_ingests_says_what_was_read() -> None:
+    for prefix, capability in (("effect#*", Invoke), ("document#documents#*", Ingest)):
+        assert [each for each in CAPABILITIES if prefix in touched(each, "PutItem", "BatchWriteItem")] == [capability]
+
+
+def test_who_uses_a_collection_says_what_it_carries_and_changes_no_entry() -> None:
+    for capability in (Ingest, Lookup, Remove, Search, Upsert):
+        written = touched(capability, "PutItem", "UpdateItem", "BatchWriteItem")
+        assert keys.carriers() in written
+        assert keys.entry("store", "documents")[0] not in written
+
+
+@pytest.mark.parametrize("capability", [Upsert, Invoke])
+def test_what_was_erased_meanwhile_can_be_taken_out_where_a_conversation_has_it(capability: type) -> None:
+    """The partitions are those that the keys give, whatever the names in them."""
+    deleted = touched(capability, "BatchWriteItem")
+    names = {
+        Upsert: (
+            keys.hold("t#1", "c#conversation#2", "documents-1", "p")[0],
+            keys.holders("t#1", "documents-1", "p"),
+            keys.token_holders("t#1", "[EMAIL-a]"),
+        ),
+        Invoke: (keys.effect("t#1", "k")[0], keys.asked("t#1", "c", "k")[0]),
+    }[capability]
+    for name in names:
+        assert any(fnmatchcase(name, prefix) for prefix in deleted), name
+    for other in (keys.request("t#1", "passage#conversation#token#r")[0], keys.stop("s")[0]):
+        assert not any(fnmatchcase(other, prefix) for prefix in deleted), other
 
 
 def test_what_a_stack_leaves_out_is_not_granted() -> None:

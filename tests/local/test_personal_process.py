@@ -17,10 +17,11 @@ from small_encoder import SmallEncoder
 from functions.adapters.local.erasing import pending
 from functions.adapters.local.rights import LocalRights
 from functions.adapters.local.store import Store
+from functions.adapters.personal_settings import personal_settings
 from functions.events.ingest import DocumentsReceived, SentDocument
 from functions.ports.personal import TOKEN, PersonalDataError
 from local import workspace as module
-from local.personal import opened_tokenizer, personal_settings
+from local.personal import opened_tokenizer
 from local.process import LocalProcess
 from local.workspace import workspace
 

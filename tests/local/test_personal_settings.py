@@ -7,9 +7,10 @@ import pytest
 
 from functions.adapters.local.store import Store
 from functions.adapters.local.vault import LocalVault
+from functions.adapters.personal_settings import Mode, PersonalSettings, personal_settings
 from functions.personal.tokenizer import PersonalTokenizer
 from functions.ports.personal import PersonalDataError
-from local.personal import Mode, PersonalSettings, key_file, opened_tokenizer, personal_settings
+from local.personal import key_file, opened_tokenizer
 
 KEY = "0123456789abcdef" * 4
 

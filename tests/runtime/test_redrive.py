@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from harness import Harness
-from redriving import carried_on, find, letters_of, redrive, redrive_beside
+from memory_target import MemoryTarget
+from redriving import Driven, carried_on, find, letters_of, redrive, redrive_beside
 from rounds_workflow import HUNTED, HUNTED_ANSWER, HUNTED_STEPS, Hunt
 from sample_workflows import (
     BOOK,
@@ -26,23 +27,23 @@ from functions.errors import PermanentError
 from functions.events.event import AgentFailed, Event
 from functions.runtime.workflow import Workflow
 
-Opens = Callable[..., Harness]
+Opens = Callable[..., Driven]
 
 
-def broken(troupe: Harness, *texts: str, times: int = 1) -> None:
+def broken(troupe: Driven, *texts: str, times: int = 1) -> None:
     """Let these steps fail for good, so many times."""
     for text in texts:
         troupe.script.failures[text] = [PermanentError(f"{text} is broken")] * times
 
 
-def drain(troupe: Harness) -> None:
+def drain(troupe: Driven) -> None:
     """Deliver what is due, but for what a test took."""
-    while (entry := troupe.bus.take_due()) is not None:
+    while (entry := troupe.take_due()) is not None:
         troupe.deliver(entry)
 
 
-def test_a_redrive_of_a_settled_request_answers_a_new_one_that_is_linked(process: Opens) -> None:
-    troupe = process(SINGLE)
+def test_a_redrive_of_a_settled_request_answers_a_new_one_that_is_linked(opens: Opens) -> None:
+    troupe = opens(SINGLE)
     broken(troupe, "work a")
     troupe.start(Asked())
     troupe.run()
@@ -56,23 +57,23 @@ def test_a_redrive_of_a_settled_request_answers_a_new_one_that_is_linked(process
     assert troupe.view().redriven_as == again
 
 
-def test_a_redrive_of_an_open_request_answers_that_one(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_a_redrive_of_an_open_request_answers_that_one(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "handle b")
     troupe.start(ListAsked(texts=("a", "b")))
     troupe.step("split")
-    failing = troupe.take("handle")
+    failing = troupe.hold("handle")
     if b'"b"' not in troupe.raw(failing):
-        failing, held = troupe.take("handle"), failing
-        troupe.bus.announce([held])
+        failing, held = troupe.hold("handle"), failing
+        troupe.give_back(held)
     troupe.deliver(failing)
     assert carried_on(redrive(troupe)) == "r1"
     troupe.run()
     assert troupe.settlement() == Answered(texts=("A", "B"))
 
 
-def test_a_redriven_part_joins_those_that_succeeded_before(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_a_redriven_part_joins_those_that_succeeded_before(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "handle b")
     troupe.start(ListAsked(texts=("a", "b", "c")))
     troupe.run()
@@ -83,8 +84,8 @@ def test_a_redriven_part_joins_those_that_succeeded_before(process: Opens) -> No
     assert troupe.script.calls[calls:] == ["handle b", "collect"]
 
 
-def test_parts_that_are_redriven_together_share_one_request(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_parts_that_are_redriven_together_share_one_request(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "handle a", "handle b")
     troupe.start(ListAsked(texts=("a", "b", "c")))
     troupe.run()
@@ -94,8 +95,8 @@ def test_parts_that_are_redriven_together_share_one_request(process: Opens) -> N
     assert troupe.script.calls.count("collect") == 2
 
 
-def test_parts_that_are_redriven_one_after_the_other_count_each_others_success(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_parts_that_are_redriven_one_after_the_other_count_each_others_success(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "handle a", "handle b")
     troupe.start(ListAsked(texts=("a", "b", "c")))
     troupe.run()
@@ -112,8 +113,8 @@ def test_parts_that_are_redriven_one_after_the_other_count_each_others_success(p
     assert troupe.view().redriven_as == two
 
 
-def test_parts_that_are_redriven_apart_at_the_same_time_meet_in_one_answer(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_parts_that_are_redriven_apart_at_the_same_time_meet_in_one_answer(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "handle a", "handle b")
     troupe.start(ListAsked(texts=("a", "b", "c")))
     troupe.run()
@@ -124,12 +125,12 @@ def test_parts_that_are_redriven_apart_at_the_same_time_meet_in_one_answer(proce
     assert troupe.settlement(again) == Answered(texts=("A", "B", "C"))
 
 
-def test_a_slow_part_of_before_completes_the_join_that_a_redrive_waits_at(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_a_slow_part_of_before_completes_the_join_that_a_redrive_waits_at(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "handle b")
     troupe.start(ListAsked(texts=("a", "b", "c")))
     troupe.step("split")
-    slow = troupe.take("handle")
+    slow = troupe.hold("handle")
     drain(troupe)
     assert troupe.view().status == "running"
     assert carried_on(redrive(troupe)) == "r1"
@@ -141,16 +142,16 @@ def test_a_slow_part_of_before_completes_the_join_that_a_redrive_waits_at(proces
     assert troupe.script.calls.count("collect") == 1
 
 
-def test_the_timer_of_before_does_not_close_the_join_that_a_redrive_waits_at(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_the_timer_of_before_does_not_close_the_join_that_a_redrive_waits_at(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "handle b")
     troupe.start(ListAsked(texts=("a", "b", "c")), deadline_s=60.0)
     troupe.step("split")
-    slow = troupe.take("handle")
+    slow = troupe.hold("handle")
     drain(troupe)
     troupe.clock.advance(40.0)
     assert carried_on(redrive(troupe)) == "r1"
-    redriven = troupe.take("handle")
+    redriven = troupe.hold("handle")
     troupe.clock.advance(9.0)  # the first timer was due at 48 s, that of the redrive is due at 56 s
     drain(troupe)
     troupe.deliver(redriven)
@@ -163,15 +164,15 @@ def test_the_timer_of_before_does_not_close_the_join_that_a_redrive_waits_at(pro
     assert troupe.script.calls.count("collect") == 1
 
 
-def test_a_part_that_a_timer_gave_up_does_not_hold_up_the_next_redrive(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_a_part_that_a_timer_gave_up_does_not_hold_up_the_next_redrive(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "handle b", "handle c")
     troupe.start(ListAsked(texts=("a", "b", "c")), deadline_s=60.0)
     for agent in ("split", "handle", "handle", "handle"):
         troupe.step(agent)
     first, second = find(troupe)
     letters_of(troupe).redrive([first])
-    troupe.take("handle")  # and never delivers it
+    troupe.hold("handle")  # and never delivers it
     troupe.script.failures["collect"] = [ValueError("busy")]
     troupe.clock.advance(48.0)
     drain(troupe)
@@ -183,8 +184,8 @@ def test_a_part_that_a_timer_gave_up_does_not_hold_up_the_next_redrive(process: 
     assert len(settled.texts) == 2
 
 
-def test_an_answer_of_before_does_not_overtake_the_redrive(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_an_answer_of_before_does_not_overtake_the_redrive(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "handle b")
     troupe.start(ListAsked(texts=("a", "b")))
     troupe.step("split")
@@ -196,8 +197,8 @@ def test_an_answer_of_before_does_not_overtake_the_redrive(process: Opens) -> No
     assert troupe.script.calls.count("collect") == 2
 
 
-def test_a_redrive_that_fails_leaves_a_new_letter_and_the_old_one(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_a_redrive_that_fails_leaves_a_new_letter_and_the_old_one(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "handle b", times=2)
     troupe.start(ListAsked(texts=("a", "b")))
     troupe.run()
@@ -213,8 +214,8 @@ def test_a_redrive_that_fails_leaves_a_new_letter_and_the_old_one(process: Opens
     assert troupe.view().redriven_as == last
 
 
-def test_a_redriven_letter_is_redriven_again_by_whoever_has_seen_that_it_was(process: Opens) -> None:
-    troupe = process(SINGLE)
+def test_a_redriven_letter_is_redriven_again_by_whoever_has_seen_that_it_was(opens: Opens) -> None:
+    troupe = opens(SINGLE)
     broken(troupe, "work a")
     troupe.start(Asked())
     troupe.run()
@@ -230,8 +231,8 @@ def test_a_redriven_letter_is_redriven_again_by_whoever_has_seen_that_it_was(pro
     assert troupe.settlement(two) == Answered(texts=("a, attempt 1",))
 
 
-def test_attempts_and_age_start_anew(process: Opens) -> None:
-    troupe = process(SINGLE)
+def test_attempts_and_age_start_anew(opens: Opens) -> None:
+    troupe = opens(SINGLE)
     troupe.script.failures["work a"] = [ValueError("down")] * 4
     troupe.start(Asked())
     troupe.run()
@@ -242,8 +243,8 @@ def test_attempts_and_age_start_anew(process: Opens) -> None:
     assert troupe.settlement(again) == Answered(texts=("a, attempt 2",))
 
 
-def test_a_join_that_gave_up_joins_the_same_parts_again(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_a_join_that_gave_up_joins_the_same_parts_again(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "collect")
     troupe.start(ListAsked(texts=("a", "skip", "c")))
     troupe.run()
@@ -253,8 +254,8 @@ def test_a_join_that_gave_up_joins_the_same_parts_again(process: Opens) -> None:
     assert troupe.script.calls.count("handle a") == 1
 
 
-def test_a_redriven_event_goes_to_the_agent_that_gave_it_up_alone(process: Opens) -> None:
-    troupe = process(FANNED_WITH_SIDE)
+def test_a_redriven_event_goes_to_the_agent_that_gave_it_up_alone(opens: Opens) -> None:
+    troupe = opens(FANNED_WITH_SIDE)
     broken(troupe, "collect")
     troupe.start(ListAsked(texts=("a", "b")))
     troupe.run()
@@ -264,8 +265,8 @@ def test_a_redriven_event_goes_to_the_agent_that_gave_it_up_alone(process: Opens
     assert troupe.script.calls[calls:] == ["collect"]
 
 
-def test_a_join_of_no_parts_that_gave_up_is_redriven(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_a_join_of_no_parts_that_gave_up_is_redriven(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "collect")
     troupe.start(ListAsked(texts=()))
     troupe.run()
@@ -274,12 +275,12 @@ def test_a_join_of_no_parts_that_gave_up_is_redriven(process: Opens) -> None:
     assert troupe.settlement(again) == Answered()
 
 
-def test_a_join_that_its_timer_closed_and_that_gave_up_is_redriven(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_a_join_that_its_timer_closed_and_that_gave_up_is_redriven(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "collect")
     troupe.start(ListAsked(texts=("a", "b")))
     troupe.step("split")
-    troupe.take("handle")  # and never delivers it
+    troupe.hold("handle")  # and never delivers it
     troupe.step("handle")
     drain(troupe)
     troupe.clock.advance(48.0)
@@ -291,8 +292,8 @@ def test_a_join_that_its_timer_closed_and_that_gave_up_is_redriven(process: Open
     assert (len(settled.texts), settled.missing) == (1, ("no result in time",))
 
 
-def test_of_a_part_and_its_join_redriven_together_the_part_alone_goes_again(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_of_a_part_and_its_join_redriven_together_the_part_alone_goes_again(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "handle b", "collect")
     troupe.start(ListAsked(texts=("a", "b")))
     troupe.run()
@@ -305,8 +306,8 @@ def test_of_a_part_and_its_join_redriven_together_the_part_alone_goes_again(proc
 
 
 @pytest.mark.parametrize("failing", [("go_left",), ("go_right",), ("go_left", "go_right"), ("merge",)])
-def test_the_branches_of_a_fork_are_redriven(process: Opens, failing: tuple[str, ...]) -> None:
-    troupe = process(FORKED)
+def test_the_branches_of_a_fork_are_redriven(opens: Opens, failing: tuple[str, ...]) -> None:
+    troupe = opens(FORKED)
     broken(troupe, *failing)
     troupe.start(Looked())
     troupe.run()
@@ -315,8 +316,8 @@ def test_the_branches_of_a_fork_are_redriven(process: Opens, failing: tuple[str,
     assert troupe.settlement(again) == Answered(texts=("Left", "Right"))
 
 
-def test_a_side_branch_is_redriven_under_its_own_request(process: Opens) -> None:
-    troupe = process(FANNED_WITH_SIDE)
+def test_a_side_branch_is_redriven_under_its_own_request(opens: Opens) -> None:
+    troupe = opens(FANNED_WITH_SIDE)
     broken(troupe, "keep A")
     troupe.start(ListAsked(texts=("a", "b")))
     troupe.run()
@@ -328,8 +329,8 @@ def test_a_side_branch_is_redriven_under_its_own_request(process: Opens) -> None
     assert find(troupe) == []
 
 
-def test_a_side_branch_redriven_while_its_request_is_open_does_not_hold_up_the_answer(process: Opens) -> None:
-    troupe = process(FANNED_WITH_SIDE)
+def test_a_side_branch_redriven_while_its_request_is_open_does_not_hold_up_the_answer(opens: Opens) -> None:
+    troupe = opens(FANNED_WITH_SIDE)
     broken(troupe, "note A")
     troupe.start(ListAsked(texts=("a",)))
     for agent in ("split", "handle", "note"):
@@ -340,8 +341,8 @@ def test_a_side_branch_redriven_while_its_request_is_open_does_not_hold_up_the_a
     assert "keep A" in troupe.script.calls
 
 
-def test_a_linked_request_waits_for_its_turn_in_its_conversation(process: Opens) -> None:
-    troupe = process(SINGLE, FANNED)
+def test_a_linked_request_waits_for_its_turn_in_its_conversation(opens: Opens) -> None:
+    troupe = opens(SINGLE, FANNED)
     broken(troupe, "handle a", "handle b")
     troupe.start(ListAsked(texts=("a", "b", "c")))
     troupe.run()
@@ -356,8 +357,8 @@ def test_a_linked_request_waits_for_its_turn_in_its_conversation(process: Opens)
     assert troupe.settlement("r3") == Answered(texts=("a, attempt 1",))
 
 
-def test_letters_join_a_linked_request_that_still_waits(process: Opens) -> None:
-    troupe = process(SINGLE, FANNED)
+def test_letters_join_a_linked_request_that_still_waits(opens: Opens) -> None:
+    troupe = opens(SINGLE, FANNED)
     broken(troupe, "handle a", "handle b", "collect")
     troupe.start(ListAsked(texts=("a", "b", "c")))
     troupe.run()
@@ -369,7 +370,7 @@ def test_letters_join_a_linked_request_that_still_waits(process: Opens) -> None:
     assert troupe.script.calls.count("collect") == 2
 
 
-def test_a_redrive_by_a_command_beside_the_process_is_taken_by_the_process(process: Opens) -> None:
+def test_a_redrive_by_a_command_beside_the_process_is_taken_by_the_process(process: Callable[..., Harness]) -> None:
     troupe = process(FANNED)
     broken(troupe, "handle a", "handle b")
     troupe.start(ListAsked(texts=("a", "b", "c")))
@@ -379,26 +380,26 @@ def test_a_redrive_by_a_command_beside_the_process_is_taken_by_the_process(proce
     assert troupe.settlement(again) == Answered(texts=("A", "B", "C"))
 
 
-def test_a_redriven_part_that_never_comes_is_missing_once_the_timer_closes(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_a_redriven_part_that_never_comes_is_missing_once_the_timer_closes(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "handle b")
     troupe.start(ListAsked(texts=("a", "b")))
     troupe.run()
     again = carried_on(redrive(troupe))
-    troupe.take("handle")  # and never delivers it
+    troupe.hold("handle")  # and never delivers it
     troupe.clock.advance(48.0)
     drain(troupe)
     assert troupe.settlement(again) == Answered(texts=("A",), missing=("handle b is broken",))
 
 
-def test_a_redrive_after_one_that_never_came_back_does_not_wait_for_it(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_a_redrive_after_one_that_never_came_back_does_not_wait_for_it(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "handle a", "handle b")
     troupe.start(ListAsked(texts=("a", "b")))
     troupe.run()
     first, second = find(troupe)
     letters_of(troupe).redrive([first])
-    troupe.take("handle")  # and never delivers it
+    troupe.hold("handle")  # and never delivers it
     troupe.clock.advance(61.0)
     drain(troupe)
     again = carried_on(letters_of(troupe).redrive([second]))
@@ -406,8 +407,8 @@ def test_a_redrive_after_one_that_never_came_back_does_not_wait_for_it(process: 
     assert isinstance(troupe.settlement(again), Answered), "without moving the clock"
 
 
-def test_a_request_whose_deadline_nobody_kept_is_settled_before_a_new_one_carries_on(process: Opens) -> None:
-    troupe = process(FANNED)
+def test_a_request_whose_deadline_nobody_kept_is_settled_before_a_new_one_carries_on(opens: Opens) -> None:
+    troupe = opens(FANNED)
     broken(troupe, "handle a", "handle b")
     troupe.start(ListAsked(texts=("a", "b")))
     troupe.run()
@@ -423,7 +424,7 @@ def test_a_request_whose_deadline_nobody_kept_is_settled_before_a_new_one_carrie
     assert len(settled.texts) == 1
 
 
-def test_a_fix_that_comes_with_a_new_process_answers_what_was_given_up(process: Opens) -> None:
+def test_a_fix_that_comes_with_a_new_process_answers_what_was_given_up(process: Callable[..., Harness]) -> None:
     troupe = process(BOOK)
     broken(troupe, "write 0.0 0", "close_chapter", "spell 1.1", "source 1.1")
     troupe.start(BookAsked(), deadline_s=600.0)
@@ -446,6 +447,7 @@ BOOK_STEPS = (
 )
 
 
+@pytest.mark.parametrize("target", ["sqlite", "memory"])
 @pytest.mark.parametrize("seed", range(30))
 @pytest.mark.parametrize(
     ("workflow", "entry", "steps", "answer"),
@@ -453,10 +455,11 @@ BOOK_STEPS = (
     ids=["nested", "rounds"],
 )
 def test_once_all_letters_are_redriven_after_a_fix_the_answer_is_the_calm_one(  # noqa: PLR0913, PLR0917
-    tmp_path: Path, seed: int, workflow: Workflow, entry: Event, steps: Sequence[str], answer: Answered
+    tmp_path: Path, target: str, seed: int, workflow: Workflow, entry: Event, steps: Sequence[str], answer: Answered
 ) -> None:
     chance = random.Random(seed)  # noqa: S311 - a seed, so that a failure comes again
-    troupe = Harness(tmp_path, workflow, places=chance.choice((0, 4)))
+    places = chance.choice((0, 4))
+    troupe = MemoryTarget(workflow) if target == "memory" else Harness(tmp_path, workflow, places=places)
     try:
         for step in chance.sample(steps, chance.randint(1, 6)):
             broken(troupe, step, times=chance.randint(1, 3))
@@ -474,11 +477,11 @@ def test_once_all_letters_are_redriven_after_a_fix_the_answer_is_the_calm_one(  
         assert troupe.settlement(last) == answer
         assert troupe.leases() == []
     finally:
-        troupe.store.close()
+        troupe.close()
 
 
-def test_what_failed_behind_a_join_is_done_again_by_the_part_that_failed_before_it(process: Opens) -> None:
-    troupe = process(HUNTED)
+def test_what_failed_behind_a_join_is_done_again_by_the_part_that_failed_before_it(opens: Opens) -> None:
+    troupe = opens(HUNTED)
     broken(troupe, "look 1a", "look 2b")
     troupe.start(Hunt())
     troupe.run()
@@ -490,8 +493,8 @@ def test_what_failed_behind_a_join_is_done_again_by_the_part_that_failed_before_
     assert troupe.settlement(again) == HUNTED_ANSWER
 
 
-def test_what_an_earlier_redrive_did_again_needs_no_redrive_of_its_own(process: Opens) -> None:
-    troupe = process(HUNTED)
+def test_what_an_earlier_redrive_did_again_needs_no_redrive_of_its_own(opens: Opens) -> None:
+    troupe = opens(HUNTED)
     broken(troupe, "look 1a", "look 2b")
     troupe.start(Hunt())
     troupe.run()
@@ -505,9 +508,9 @@ def test_what_an_earlier_redrive_did_again_needs_no_redrive_of_its_own(process: 
 
 
 def test_a_part_that_fails_again_behind_a_repeated_join_goes_before_what_failed_in_the_first_way(
-    process: Opens,
+    opens: Opens,
 ) -> None:
-    troupe = process(HUNTED)
+    troupe = opens(HUNTED)
     broken(troupe, "look 1a")
     broken(troupe, "look 2b", times=2)
     troupe.start(Hunt())
@@ -523,18 +526,18 @@ def test_a_part_that_fails_again_behind_a_repeated_join_goes_before_what_failed_
     assert troupe.settlement(troupe.view().redriven_as) == HUNTED_ANSWER
 
 
-def _run_some(troupe: Harness, chance: random.Random) -> None:
+def _run_some(troupe: Driven, chance: random.Random) -> None:
     if chance.random() < 0.4:
         troupe.run()
         return
     for _ in range(chance.randint(0, 40)):
-        entry = troupe.bus.take_due()
+        entry = troupe.take_due()
         if entry is None:
             return
         troupe.deliver(entry)
 
 
-def _redrive_some(troupe: Harness, chance: random.Random) -> None:
+def _redrive_some(troupe: Driven, chance: random.Random) -> None:
     letters = find(troupe)
     chosen = chance.sample(letters, chance.randint(0, len(letters)))
     if chance.random() < 0.5:

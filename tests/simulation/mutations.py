@@ -5,7 +5,7 @@ The simulation is worth something where it tells the difference: `test_mutations
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -16,25 +16,29 @@ from memory_items import MemoryItems
 from memory_target import MemoryTarget
 from simulation.scenarios import HURRIED_S, PATIENT_S, Scenario
 
-from functions.adapters.items import keys
+from functions.adapters.items import dead_letters, keys, redriving
 from functions.adapters.items import requests as item_requests
 from functions.adapters.items import state as item_state
-from functions.adapters.items.requests import ItemRequests, Opened, Record
+from functions.adapters.items.dead_letters import ItemDeadLetters
+from functions.adapters.items.requests import LONG_AGO, ItemRequests, Opened, Pending, Record
 from functions.adapters.items.spending import ItemSpending
-from functions.adapters.items.state import LONG_AGO, Ended, ItemState, Joined
+from functions.adapters.items.state import Ended, ItemState, Joined, Letter, Marks
 from functions.adapters.local import ahead, joins, requests, settling, state
 from functions.adapters.local.due import Entry
 from functions.adapters.local.rows import Routes
 from functions.adapters.local.spending import LocalSpending
 from functions.adapters.models.bound import BoundModel
 from functions.events.envelope import Envelope
+from functions.ports.bus import Bus
 from functions.ports.items import Place
 from functions.ports.spending import Spending, Spent
 from functions.ports.state import Begun, Finish, Part, Standing, Task
 from functions.runtime import arrival, delivery, guard, outputs
 from functions.runtime.delivery import _Attempt
+from functions.runtime.redrive import Candidate, Redriven
 
 Patch = pytest.MonkeyPatch
+Marked = Sequence[tuple[Letter, Candidate]]
 LOCAL = ("sqlite", "ahead")
 CLOUD = ("memory",)
 EVERY = (*LOCAL, *CLOUD)
@@ -249,6 +253,40 @@ def _cloud_parts(patch: Patch) -> None:
     patch.setattr(ItemState, "_is_complete", lambda *_: True)
 
 
+def _cloud_awaited(patch: Patch) -> None:
+    patch.setattr(Marks, "is_awaiting", lambda *_: False)
+
+
+def _cloud_outrun(patch: Patch) -> None:
+    """What was made before a redrive settles the request as ever."""
+    original = item_state.settle
+    patch.setattr(item_state, "settle", lambda items, settlement, now, **_: original(items, settlement, now))
+
+
+def _cloud_marked_before_published(patch: Patch) -> None:
+    """A letter says that it was redriven before it is."""
+    original = ItemDeadLetters._publish
+
+    def publish(self: ItemDeadLetters, first: Envelope, pending: Pending, letters: Marked) -> None:
+        for kept, found in letters:
+            self._mark(kept, found, pending)
+        original(self, first, pending, letters)
+
+    patch.setattr(ItemDeadLetters, "_publish", publish)
+
+
+def _cloud_awaited_one_by_one(patch: Patch) -> None:
+    """Of what is redriven together, each is awaited when it goes."""
+    original = redriving.publish
+
+    def publish(items: MemoryItems, bus: Bus, wanted: Sequence[Redriven], **named: Any) -> None:
+        for each in wanted:
+            original(items, bus, [each], **named)
+
+    for module in (redriving, dead_letters):
+        patch.setattr(module, "publish", publish)
+
+
 def _cloud_closed_join(patch: Patch) -> None:
     """Nobody writes down that a join is closed."""
     original = ItemState._put
@@ -263,14 +301,13 @@ def _cloud_settlement(patch: Patch) -> None:
     """Whoever settles last is right."""
     original = item_state.settle
 
-    def settle(items: MemoryItems, settlement: Envelope, now: datetime) -> None:
+    def settle(items: MemoryItems, settlement: Envelope, now: datetime, **named: int) -> None:
         place = keys.request(settlement.tenant, settlement.request)
         found, revision = item_requests.read(items, place)
         if found is not None:
-            items.delete([keys.settlement(settlement.tenant, settlement.request)])
             reopened = msgspec.structs.replace(found, status="running", closed=False)
             item_requests.write(items, reopened, revision, now)
-        original(items, settlement, now)
+        original(items, settlement, now, **named)
 
     patch.setattr(item_state, "settle", settle)
     patch.setattr(item_requests, "settle", settle)
@@ -349,6 +386,10 @@ MUTATIONS = (
     Mutation("a delivery is done once all of it is published", CLOUD, _cloud_done_before_published),
     Mutation("a part counts once", CLOUD, _cloud_parts),
     Mutation("a closed join stays closed, as on a cloud", CLOUD, _cloud_closed_join),
+    Mutation("a join waits for all that is redriven, as on a cloud", CLOUD, _cloud_awaited, GIVES_UP),
+    Mutation("all is awaited before any of it goes", CLOUD, _cloud_awaited_one_by_one, GIVES_UP),
+    Mutation("a redriven request is settled by no answer of before", CLOUD, _cloud_outrun, GIVES_UP),
+    Mutation("a letter is marked once it was redriven", CLOUD, _cloud_marked_before_published, GIVES_UP),
     Mutation("a request is settled once, as on a cloud", CLOUD, _cloud_settlement, OVERRUNS),
     Mutation("the sweep of deadlines", CLOUD, _cloud_deadline),
     Mutation("what is given up leaves a letter, as on a cloud", CLOUD, _cloud_letters),

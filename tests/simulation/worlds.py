@@ -420,8 +420,8 @@ class MemoryWorld:
         ]
 
     def redrive(self) -> int:
-        """Nothing here redrives yet."""
-        return 0
+        letters = self.target.dead_letters_port()
+        return len(letters.redrive(letters.find(LetterFilter())))
 
     def talk(self, grant: Grant, binding: Binding) -> object:
         """The capability on conversations, in memory."""

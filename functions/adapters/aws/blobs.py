@@ -1,34 +1,70 @@
-"""The `Blobs` port on a bucket of S3, whose lifecycle removes them."""
+"""The `KeptBlobs` port on a bucket of S3, whose lifecycle removes what nobody does."""
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from functions.adapters.aws.client import S3, Aws, AwsError, quoted
+from functions.adapters.rest import Reply
+
+_KEY: Final = re.compile(r"<Key>([^<]*)</Key>")
+_NEXT: Final = re.compile(r"<NextContinuationToken>([^<]*)</NextContinuationToken>")
+OCTETS: Final = {"content-type": "application/octet-stream"}
 
 
 class S3Blobs:
-    """See `Blobs`. What botocore raises comes out, but for a key that is not there.
+    """See `KeptBlobs`. What the client raises comes out, but for a key that is not there.
 
     Args:
-        client: Of S3.
+        aws: The client.
         bucket: Its name.
         prefix: What every key begins with there; with a / at the end.
     """
 
-    def __init__(self, client: "S3Client", bucket: str, prefix: str) -> None:
-        self._client = client
-        self._bucket = bucket
+    def __init__(self, aws: Aws, bucket: str, prefix: str) -> None:
+        self._aws = aws
         self._prefix = prefix
+        self._url, self._before = aws.bucket(bucket)
 
     def put(self, key: str, data: bytes) -> None:
         """See `Blobs.put`."""
-        self._client.put_object(Bucket=self._bucket, Key=f"{self._prefix}{key}", Body=data)
+        self._aws.send(S3, "PUT", self._path(key), headers=OCTETS, body=data, read=_nothing, url=self._url)
 
     def get(self, key: str) -> bytes:
         """See `Blobs.get`."""
         try:
-            found = self._client.get_object(Bucket=self._bucket, Key=f"{self._prefix}{key}")
-        except self._client.exceptions.NoSuchKey as error:
-            raise KeyError(key) from error
-        data: bytes = found["Body"].read()
-        return data
+            return self._aws.send(S3, "GET", self._path(key), read=lambda reply: reply.body, url=self._url)
+        except AwsError as error:
+            if error.code == "NoSuchKey":
+                raise KeyError(key) from error
+            raise
+
+    def keys(self, *prefixes: str) -> Sequence[str]:
+        """See `KeptBlobs.keys`; the prefix of all is a part of none."""
+        return sorted({key for prefix in prefixes for key in self._listed(prefix)})
+
+    def remove(self, names: Iterable[str]) -> None:
+        """See `KeptBlobs.remove`."""
+        for name in names:
+            self._aws.send(S3, "DELETE", self._path(name), read=_nothing, url=self._url)
+
+    def _path(self, key: str) -> str:
+        return self._before + quoted(f"{self._prefix}{key}")
+
+    def _listed(self, prefix: str) -> list[str]:
+        found, query = list[str](), {"list-type": "2", "prefix": f"{self._prefix}{prefix}"}
+        while True:
+            page = self._aws.send(S3, "GET", self._before, query=query, read=_text, url=self._url)
+            found += [key.removeprefix(self._prefix) for key in _KEY.findall(page)]
+            following = _NEXT.search(page)
+            if following is None:
+                return found
+            query["continuation-token"] = following[1]
+
+
+def _nothing(_: Reply) -> None:
+    """The answer says no more than its status."""
+
+
+def _text(reply: Reply) -> str:
+    return reply.body.decode()

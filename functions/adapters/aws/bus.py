@@ -7,15 +7,12 @@ alone, so that a queue's message is the envelope.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from functions.adapters.aws.client import EVENTS, SQS, Aws
 from functions.errors import TroupeError
 from functions.events.envelope import Envelope, encode
 from functions.ports.state import Timer
-
-if TYPE_CHECKING:
-    from mypy_boto3_events import EventBridgeClient
-    from mypy_boto3_sqs import SQSClient
 
 DUE: Final = "due"  # the attribute of a message that is not to be handled before: seconds since 1970
 LONGEST_DELAY_S: Final = 900  # SQS's
@@ -31,26 +28,23 @@ class EventBridgeBus:
     """See `Bus`.
 
     Args:
-        events: The client of EventBridge.
-        sqs: The client of SQS.
+        aws: The client of both services.
         name: Of the bus.
         source: What a source begins with: the stack's name.
         queues: The URL of the queue of each agent that is told of something later.
         now: The time, in UTC.
     """
 
-    def __init__(  # noqa: PLR0913 - two services and the names in them
+    def __init__(
         self,
-        events: "EventBridgeClient",
-        sqs: "SQSClient",
+        aws: Aws,
         *,
         name: str,
         source: str,
         queues: Mapping[str, str],
         now: Callable[[], datetime],
     ) -> None:
-        self._events = events
-        self._sqs = sqs
+        self._aws = aws
         self._name = name
         self._source = source
         self._queues = queues
@@ -67,25 +61,26 @@ class EventBridgeBus:
         if envelope.target not in self._queues:
             raise BusError(f"no queue is known for {envelope.target}: it is not deployed, or not in this role's grants")
         delay = min(max(round(due - self._now().timestamp()), 0), LONGEST_DELAY_S)
-        self._sqs.send_message(
-            QueueUrl=self._queues[envelope.target],
-            MessageBody=encode(envelope).decode(),
-            DelaySeconds=delay,
-            MessageAttributes={DUE: {"DataType": "Number", "StringValue": str(due)}},
-        )
+        message = {
+            "QueueUrl": self._queues[envelope.target],
+            "MessageBody": text_of(envelope),
+            "DelaySeconds": delay,
+            "MessageAttributes": {DUE: {"DataType": "Number", "StringValue": str(due)}},
+        }
+        self._aws.call(SQS, "SendMessage", message)
 
     def _entry(self, envelope: Envelope) -> dict[str, Any]:
         return {
             "Source": f"{self._source}.{envelope.workflow}",
             "DetailType": envelope.type,
-            "Detail": encode(envelope).decode(),
+            "Detail": text_of(envelope),
             "EventBusName": self._name,
         }
 
     def _put(self, entries: Sequence[dict[str, Any]]) -> None:
         left = list(entries)
         for _ in range(MOST_CALLS):
-            answered = self._events.put_events(Entries=left)  # type: ignore[arg-type]  # plain dictionaries
+            answered = self._aws.call(EVENTS, "PutEvents", {"Entries": left})
             refused = [
                 (entry, said) for entry, said in zip(left, answered["Entries"], strict=True) if "EventId" not in said
             ]
@@ -99,14 +94,25 @@ class EventBridgeBus:
         )
 
 
+def text_of(envelope: Envelope) -> str:
+    """An envelope as SQS takes it: of the characters that JSON leaves as they are, it refuses these two."""
+    return encode(envelope).decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+
+
 def _batches(entries: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Of one source and one type each: that is what a role's condition on a call says."""
     batches: list[list[dict[str, Any]]] = []
-    size = MOST_BYTES
-    for entry in entries:
+    size, kind = MOST_BYTES, ("", "")
+    for entry in sorted(entries, key=_kind):
         own = len(entry["Detail"].encode()) + len(entry["Source"]) + len(entry["DetailType"])
-        if size + own > MOST_BYTES or len(batches[-1]) == MOST_ENTRIES:
+        if size + own > MOST_BYTES or len(batches[-1]) == MOST_ENTRIES or kind != _kind(entry):
+            kind = _kind(entry)
             batches.append([])
             size = 0
         batches[-1].append(entry)
         size += own
     return batches
+
+
+def _kind(entry: dict[str, Any]) -> tuple[str, str]:
+    return entry["Source"], entry["DetailType"]

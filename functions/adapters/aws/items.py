@@ -5,16 +5,16 @@ The table has the keys `pk` and `sk`, both strings; a local index `by_time` (`pk
 to live. A counter's numbers are attributes `n_…`.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from functions.adapters.aws.client import DYNAMODB, Aws, AwsError
 from functions.errors import TroupeError
 from functions.ports.items import Due, Item, Place
 
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-
+REFUSED: Final = "ConditionalCheckFailedException"
 BY_TIME: Final = "by_time"
 BY_DUE: Final = "by_due"
 MOST_READ, MOST_DELETED = 100, 25  # in one call of BatchGetItem and of BatchWriteItem
@@ -28,16 +28,16 @@ class ItemsError(TroupeError):
 
 
 class DynamoItems:
-    """See `Items`. What botocore raises comes out: the delivery is tried again.
+    """See `Items`. What the client raises comes out: the delivery is tried again.
 
     Args:
-        client: Of DynamoDB; botocore tries again what is throttled or cut off.
+        aws: Tries again what is throttled or cut off.
         table: Its name.
         now: The time, in UTC: what is expired and not removed yet is not there.
     """
 
-    def __init__(self, client: "DynamoDBClient", table: str, now: Callable[[], datetime]) -> None:
-        self._client = client
+    def __init__(self, aws: Aws, table: str, now: Callable[[], datetime]) -> None:
+        self._aws = aws
         self._table = table
         self._now = now
 
@@ -60,15 +60,15 @@ class DynamoItems:
 
     def latest(self, partition: str, limit: int) -> Sequence[Item]:
         """See `Items.latest`."""
-        found = self._client.query(
-            TableName=self._table,
-            IndexName=BY_TIME,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": partition}},
-            ConsistentRead=True,
-            ScanIndexForward=False,
-            Limit=limit,
-        )
+        asked = {
+            "IndexName": BY_TIME,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": {"S": partition}},
+            "ConsistentRead": True,
+            "ScanIndexForward": False,
+            "Limit": limit,
+        }
+        found = self._call("Query", asked)
         return [_item(row) for row in reversed(found["Items"]) if self._is_alive(row)]
 
     def put(  # noqa: PLR0913 - the port's
@@ -81,10 +81,10 @@ class DynamoItems:
         at: datetime | None = None,
         due: Due | None = None,
     ) -> bool:
-        """See `Items.put`. Where an answer was lost and botocore asked again, its own write is known again."""
+        """See `Items.put`. Where an answer was lost and it was asked again, its own write is known again."""
         row: dict[str, Any] = {
             **_key(place),
-            "value": {"B": value},
+            "value": {"B": b64encode(value).decode()},
             "revision": _number(revision + 1),
             **({} if expires_at is None else {"expires_at": _number(int(expires_at.timestamp()))}),
             **({} if at is None else {"at": _number(at.timestamp())}),
@@ -93,15 +93,19 @@ class DynamoItems:
         is_there = "revision = :revision" if revision else "attribute_not_exists(pk) OR expires_at <= :now"
         values = {":revision": _number(revision)} if revision else {":now": _number(self._now().timestamp())}
         try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=row,
-                ConditionExpression=is_there,
-                ExpressionAttributeValues=values,
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            self._call(
+                "PutItem",
+                {
+                    "Item": row,
+                    "ConditionExpression": is_there,
+                    "ExpressionAttributeValues": values,
+                    "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+                },
             )
-        except self._client.exceptions.ConditionalCheckFailedException as refused:
-            return _said(refused).get("Item") == row
+        except AwsError as error:
+            if error.code != REFUSED:
+                raise
+            return error.answer.get("Item") == row
         return True
 
     def count(
@@ -112,7 +116,7 @@ class DynamoItems:
         within: Mapping[str, int] | None = None,
         expires_at: datetime | None = None,
     ) -> Mapping[str, int] | None:
-        """See `Items.count`. Where an answer was lost and botocore asked again, it may count twice."""
+        """See `Items.count`. Where an answer was lost and it was asked again, it may count twice."""
         names = {f"#{each}": f"n_{each}" for each in counts}
         values = {f":{each}": _number(number) for each, number in counts.items()}
         adds = f"ADD {', '.join(f'#{each} :{each}' for each in counts)}"
@@ -127,16 +131,20 @@ class DynamoItems:
         condition = " AND ".join(f"(attribute_not_exists(#{each}) OR #{each} <= :most_{each})" for each in limits)
         values |= {f":most_{each}": _number(left) for each, left in limits.items()}
         try:
-            updated = self._client.update_item(
-                TableName=self._table,
-                Key=_key(place),
-                UpdateExpression=adds,
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=values,
-                ReturnValues="ALL_NEW",
-                **({"ConditionExpression": condition} if condition else {}),
+            updated = self._call(
+                "UpdateItem",
+                {
+                    "Key": _key(place),
+                    "UpdateExpression": adds,
+                    "ExpressionAttributeNames": names,
+                    "ExpressionAttributeValues": values,
+                    "ReturnValues": "ALL_NEW",
+                    **({"ConditionExpression": condition} if condition else {}),
+                },
             )
-        except self._client.exceptions.ConditionalCheckFailedException:
+        except AwsError as error:
+            if error.code != REFUSED:
+                raise
             return None
         return _counts(updated["Attributes"])
 
@@ -158,7 +166,7 @@ class DynamoItems:
                 self._table: [{"DeleteRequest": {"Key": _key(place)}} for place in places[start : start + MOST_DELETED]]
             }
             for _ in range(MOST_CALLS):
-                left = self._client.batch_write_item(RequestItems=left).get("UnprocessedItems") or {}
+                left = self._aws.call(DYNAMODB, "BatchWriteItem", {"RequestItems": left}).get("UnprocessedItems") or {}
                 if not left:
                     break
             else:
@@ -173,12 +181,12 @@ class DynamoItems:
 
     def _some(self, places: Sequence[Place]) -> Sequence[Row]:
         if len(places) == 1:
-            found = self._client.get_item(TableName=self._table, Key=_key(places[0]), ConsistentRead=True)
+            found = self._call("GetItem", {"Key": _key(places[0]), "ConsistentRead": True})
             return [found["Item"]] if "Item" in found else []
         rows: list[Row] = []
         left: dict[str, Any] = {self._table: {"Keys": [_key(place) for place in places], "ConsistentRead": True}}
         for _ in range(MOST_CALLS):
-            found = self._client.batch_get_item(RequestItems=left)
+            found = self._aws.call(DYNAMODB, "BatchGetItem", {"RequestItems": left})
             rows += found["Responses"].get(self._table, [])
             left = found.get("UnprocessedKeys") or {}
             if not left:
@@ -187,18 +195,20 @@ class DynamoItems:
 
     def _queried(self, condition: str, values: Mapping[str, Any], **options: Any) -> Iterator[Row]:
         asked = {
-            "TableName": self._table,
             "KeyConditionExpression": condition,
             "ExpressionAttributeValues": values,
             "ConsistentRead": True,
             **options,
         }
         while True:
-            found = self._client.query(**asked)
+            found = self._call("Query", asked)
             yield from (row for row in found["Items"] if self._is_alive(row))
             if "LastEvaluatedKey" not in found:
                 return
             asked["ExclusiveStartKey"] = found["LastEvaluatedKey"]
+
+    def _call(self, operation: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        return self._aws.call(DYNAMODB, operation, {"TableName": self._table, **given})
 
     def _is_alive(self, row: Row) -> bool:
         return "expires_at" not in row or float(row["expires_at"]["N"]) > self._now().timestamp()
@@ -209,17 +219,13 @@ def _key(place: Place) -> dict[str, Any]:
 
 
 def _number(value: float) -> dict[str, str]:
-    return {"N": str(value)}
+    """As DynamoDB writes it, without a zero behind the point: so a row can be compared with one that it gives."""
+    return {"N": str(int(value)) if value == int(value) else str(value)}
 
 
 def _item(row: Row) -> Item:
-    return Item(key=row["sk"]["S"], value=bytes(row["value"]["B"]), revision=int(row["revision"]["N"]))
+    return Item(key=row["sk"]["S"], value=b64decode(row["value"]["B"]), revision=int(row["revision"]["N"]))
 
 
 def _counts(row: Row) -> Mapping[str, int]:
     return {name.removeprefix("n_"): int(number["N"]) for name, number in row.items() if name.startswith("n_")}
-
-
-def _said(error: Exception) -> Mapping[str, Any]:
-    said: Mapping[str, Any] = getattr(error, "response", {})
-    return said

@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from functions.adapters.aws.bus import DUE
+from functions.adapters.aws.client import SQS, Aws
 from functions.runtime.delivery import Outcome
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
 
 LONGEST_HIDDEN_S = 43_200  # 12 hours: SQS's
 
@@ -16,7 +14,7 @@ LONGEST_HIDDEN_S = 43_200  # 12 hours: SQS's
 def handled(
     event: Mapping[str, Any],
     *,
-    sqs: "SQSClient",
+    aws: Aws,
     queue: str,
     deliver: Callable[[bytes], Outcome],
     now: Callable[[], datetime],
@@ -25,7 +23,7 @@ def handled(
 
     Args:
         event: With `Records`, as an event source mapping sends it.
-        sqs: The client that hides a message until it is due.
+        aws: The client that hides a message until it is due.
         queue: The URL of the queue.
         deliver: Takes the bytes of one message through the agent.
         now: The time, in UTC.
@@ -34,7 +32,7 @@ def handled(
     for record in event["Records"]:
         due = _due_later(record, now()) or deliver(record["body"].encode()).due
         if due is not None:
-            _hide(sqs, queue, record, due, now())
+            _hide(aws, queue, record, due, now())
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}
 
@@ -48,6 +46,7 @@ def _due_later(record: Mapping[str, Any], now: datetime) -> datetime | None:
     return due if (due - now).total_seconds() > 1 else None
 
 
-def _hide(sqs: "SQSClient", queue: str, record: Mapping[str, Any], until: datetime, now: datetime) -> None:
+def _hide(aws: Aws, queue: str, record: Mapping[str, Any], until: datetime, now: datetime) -> None:
     seconds = min(max(round((until - now).total_seconds()), 0), LONGEST_HIDDEN_S)
-    sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=seconds)
+    given = {"QueueUrl": queue, "ReceiptHandle": record["receiptHandle"], "VisibilityTimeout": seconds}
+    aws.call(SQS, "ChangeMessageVisibility", given)

@@ -5,26 +5,32 @@ settles it says so on the bus; whoever hears that starts the next one (`go_on`),
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import msgspec
 
 from functions.adapters.items import keys
+from functions.adapters.items.redriving import Plans, begin
+from functions.adapters.items.replacing import replace
 from functions.events.decoding import decoder
-from functions.events.envelope import LATEST, Envelope
+from functions.events.envelope import LATEST, MAX_COUNT, Envelope, digest
 from functions.ports.bus import Bus
 from functions.ports.conversations import TTL_DAYS
 from functions.ports.items import Due, Items, Place
-from functions.ports.requests import DeliveryView, Depth, Limits, RequestView
+from functions.ports.requests import Change, DeliveryView, Depth, Limits, RequestView
 from functions.ports.spending import Spent
 from functions.ports.state import Standing
 from functions.ports.stops import Stop
 from functions.ports.stops import keys as stop_keys
 from functions.runtime.outputs import ended, fork_timer, overdue
+from functions.runtime.redrive import NotRedrivableError
 from functions.runtime.workflow import Plan
 
 STAYS = timedelta(days=TTL_DAYS)
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+APART = timedelta(seconds=1)
+SETTLES = timedelta(minutes=10)  # longer than any attempt: whatever was at work during an erasure has ended
 SWEPT = 100  # of the requests that are past their deadline, in one pass
 _ENCODER = msgspec.json.Encoder()
 
@@ -34,6 +40,9 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         closed: It is settled and its conversation went on: a sweep need not look at it any more.
+        settlement: The id of the envelope that it was settled with; empty before.
+        awaits: The newest generation of a redrive that it awaits: what an older one makes does not settle it.
+        redrives: The newest generation of a redrive that it knows of.
     """
 
     tenant: str
@@ -46,6 +55,63 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["waiting", "running", "settled"] = "waiting"
     settled: datetime | None = None
     closed: bool = False
+    settlement: str = ""
+    awaits: int = 0
+    redrives: int = 0
+
+
+class Redrives(msgspec.Struct, frozen=True, kw_only=True):
+    """What was redriven of a request that somebody asked: one item, so that one redrive of it goes at a time.
+
+    Attributes:
+        generation: The newest one that a redrive opened.
+        linked: The requests that redrive it, the oldest first.
+        led: The letters whose events went again, with the generation and the request that they went under.
+        pending: The redrive that is under way, or that a crash cut off; None between two.
+    """
+
+    generation: int = 0
+    linked: tuple[str, ...] = ()
+    led: tuple["Led", ...] = ()
+    pending: "Pending | None" = None
+
+
+class Led(msgspec.Struct, frozen=True, kw_only=True):
+    """A letter whose event went again."""
+
+    key: str
+    agent: str
+    generation: int
+    request: str
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """A redrive that was decided: whoever finds it can do all of it, again or for the first time.
+
+    Attributes:
+        at: When.
+        letters: All of them: agent and key.
+        leaders: Of those that lead to the answer, the keys of those whose events go again.
+        request: The one that carries on; empty where there are side branches alone.
+        status: Of that request: it runs, it waits, it is new, or the work was done before.
+        since: The generation in which that request began.
+    """
+
+    generation: int
+    at: datetime
+    letters: tuple[tuple[str, str], ...]
+    leaders: tuple[str, ...] = ()
+    request: str = ""
+    status: Literal["", "running", "waiting", "linked", "settled"] = ""
+    since: int = 0
+
+    def led(self, key: str, agent: str) -> Led:
+        """A leader of it, as it is remembered."""
+        generation = self.since if self.status == "waiting" else self.generation
+        return Led(key=key, agent=agent, generation=generation, request=self.request)
+
+
+Start = Callable[["Opened", int], bool]  # starts a request of this revision; whether it may be looked at again
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -55,7 +121,11 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery: who may work on it until when, how often it was tried, whether it is done. A kilobyte at most."""
+    """A delivery: who may work on it until when, how often it was tried, whether it is done. A kilobyte at most.
+
+    Attributes:
+        changed: When it was last written, by the clock of whoever did; later than what it was before.
+    """
 
     key: str
     agent: str
@@ -63,6 +133,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     emitted: datetime
     attempts: int
     lease_until: datetime
+    changed: datetime
     started: datetime
     finished: datetime | None = None
     error: str = ""
@@ -77,12 +148,22 @@ class ItemRequests:
         bus: Carries first events.
         plans: The current ones, by the workflow's name.
         now: The time, in UTC.
+        apart: How far the clocks of two functions, and the clock of one and its write, may be apart for a stream of
+            changes to hold each of them; it runs behind by as much.
     """
 
-    def __init__(self, items: Items, bus: Bus, plans: Mapping[str, Plan], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        items: Items,
+        bus: Bus,
+        plans: Mapping[str, Plan],
+        now: Callable[[], datetime],
+        apart: timedelta = APART,
+    ) -> None:
         self._items = items
+        self._apart = apart
         self._bus = bus
-        self._plans = {plan.version: plan for plan in plans.values()}
+        self._plans = Plans({plan.version: plan for plan in plans.values()})
         self._now = now
 
     def accept(self, envelope: Envelope, *, limits: Limits | None = None) -> bool:
@@ -96,8 +177,15 @@ class ItemRequests:
         if not is_new and (found := self._read(place)[0]) is not None and found.status == "settled":
             return False
         self._queue(tenant, conversation, envelope.request)
-        self._start_next(tenant, conversation)
+        self._start_next(tenant, conversation, self._start_asked)
         return is_new
+
+    def link(self, first: Envelope) -> None:
+        """Take a request that redrives another one; again, it does nothing."""
+        if self._read(keys.request(first.tenant, first.request))[0] is None:
+            self._open(first)
+        self._queue(first.tenant, first.conversation, first.request)
+        self._start_next(first.tenant, first.conversation, self._start)
 
     def first(self, request: str, *, tenant: str) -> Envelope | None:
         """See `Requests.first`."""
@@ -119,36 +207,41 @@ class ItemRequests:
         found, _ = self._read(keys.request(tenant, request))
         if found is None:
             return None
-        settlement = None if found.status != "settled" else _envelope(self._items, keys.settlement(tenant, request))
-        return _view(found, settlement, spent(self._items, tenant, request))
+        settled = found.status == "settled"
+        settlement = _envelope(self._items, keys.settlement(tenant, request, found.settlement)) if settled else None
+        (redrives,) = self._items.get([keys.redrives(tenant, request)])
+        linked = decoder(Redrives).decode(redrives.value).linked if redrives else ()
+        return _view(found, settlement, spent(self._items, tenant, request), linked[-1] if linked else "")
 
     def deliveries(self, request: str, *, tenant: str) -> Sequence[DeliveryView]:
         """See `Requests.deliveries`."""
         records = sorted(self._records(request, tenant), key=lambda each: (each.emitted, each.started, each.key))
-        return [
-            DeliveryView(
-                key=record.key,
-                agent=record.agent,
-                event=record.event,
-                emitted=record.emitted,
-                started=record.started,
-                finished=record.finished,
-                attempts=record.attempts,
-                error=record.error,
-                failed=record.failed,
-            )
-            for record in records
-        ]
+        return [_delivery(record) for record in records]
+
+    def changes(self, request: str, *, tenant: str, after: int = 0) -> Sequence[Change]:
+        """See `Requests.changes`; none of the pieces that a model writes, which are not kept.
+
+        A number is the time of the change, so that it costs no write. Another function's change of an earlier time may
+        be written a moment later; therefore what is younger than `apart` is not told yet, until the request is settled.
+        What comes later than that is missing in a stream, and is in the deliveries that `settled` tells.
+        """
+        opened, _ = self._read(keys.request(tenant, request))
+        if opened is None:
+            return []
+        ripe = LATEST if opened.status == "settled" else self._now() - self._apart
+        changed = [record for record in self._records(request, tenant) if record.changed <= ripe]
+        changes = [Change(number=_number(record), view=_delivery(record)) for record in changed]
+        return sorted((each for each in changes if each.number > after), key=lambda each: each.number)
 
     def go_on(self, settlement: Envelope) -> None:
         """Start the next request of a conversation, if this envelope settled the one before; again, it does nothing."""
-        self._close(keys.request(settlement.tenant, settlement.request))
+        self._close(keys.request(settlement.tenant, settlement.request), self._start)
 
     def settle_overdue(self, request: str, *, tenant: str) -> None:
         """Settle a request whose deadline is over: for whoever is about to show it."""
         found, _ = self._read(keys.request(tenant, request))
         if found is not None and found.status != "settled" and found.deadline <= self._now():
-            self._expire(found)
+            self._expire(found, self._start_asked)
 
     def sweep(self) -> int:
         """Settle what is past its deadline, and go on where nobody did after settling; how many there were."""
@@ -156,14 +249,18 @@ class ItemRequests:
         for place in places:
             found, _ = self._read(place)
             if found is not None and found.status != "settled":
-                self._expire(found)
-            self._close(place)
+                self._expire(found, self._start)
+            self._close(place, self._start)
         return len(places)
 
     def _open(self, envelope: Envelope) -> bool:
-        first = keys.first(envelope.tenant, envelope.request)
+        tenant, conversation, request = envelope.tenant, envelope.conversation, envelope.request
         expires_at = envelope.deadline + 2 * STAYS  # longer than the request, which a sweep settles at its deadline
-        self._items.put(first, encoded(envelope), revision=0, expires_at=expires_at)
+        unerase(self._items, tenant, conversation, request)
+        replace(self._items, (keys.conversations(tenant), conversation), b"", expires_at=expires_at)
+        named = keys.of_conversation(tenant, conversation, request)  # before the request: what there is can be found
+        self._items.put(named, b"", revision=0, expires_at=expires_at)
+        self._items.put(keys.first(tenant, request), encoded(envelope), revision=0, expires_at=expires_at)
         opened = Opened(
             tenant=envelope.tenant,
             request=envelope.request,
@@ -175,18 +272,18 @@ class ItemRequests:
         )
         return self._write(opened, 0)
 
-    def _expire(self, opened: Opened) -> None:
+    def _expire(self, opened: Opened, start: Start) -> None:
         first = self.first(opened.request, tenant=opened.tenant)
         if first is not None:
             settle(self._items, overdue(first, self._now()), self._now())
-            self._close(keys.request(opened.tenant, opened.request))
+            self._close(keys.request(opened.tenant, opened.request), start)
 
-    def _close(self, place: Place) -> None:
+    def _close(self, place: Place, start: Start) -> None:
         found, revision = self._read(place)
         if found is None or found.closed or found.status != "settled":
             return
-        self._start_next(found.tenant, found.conversation)
-        self._write(msgspec.structs.replace(found, closed=True), revision)
+        if self._start_next(found.tenant, found.conversation, start):
+            self._write(msgspec.structs.replace(found, closed=True), revision)
 
     def _queue(self, tenant: str, conversation: str, request: str) -> None:
         place = keys.waiting(tenant, conversation)
@@ -197,37 +294,56 @@ class ItemRequests:
             if self._items.put(place, encoded(Waiting((*waiting.requests, request))), revision=revision):
                 return
 
-    def _start_next(self, tenant: str, conversation: str) -> None:
+    def _start_next(self, tenant: str, conversation: str, start: Start) -> bool:
+        """Start the oldest open request of a conversation, if there is one; whether it runs then."""
         while True:
             waiting, revision = self._waiting(tenant, conversation)
             if not waiting.requests:
-                return
+                return True
             head, at = self._read(keys.request(tenant, waiting.requests[0]))
             if head is not None and head.status != "settled":
-                if head.status == "waiting":
-                    self._start(head, at)
-                return
+                if head.status == "running":
+                    return True
+                if not start(head, at):
+                    return False
+                continue
             rest = encoded(Waiting(waiting.requests[1:]))
             self._items.put(keys.waiting(tenant, conversation), rest, revision=revision, expires_at=self._now() + STAYS)
 
-    def _start(self, head: Opened, revision: int) -> None:
+    def _start_asked(self, head: Opened, revision: int) -> bool:
+        """Start what somebody asked; what redrives is for whoever may publish what agents make: desk and sweep."""
+        return not head.origin and self._start(head, revision)
+
+    def _start(self, head: Opened, revision: int) -> bool:
         """Publish, then mark: between the two somebody may publish it again, and nobody forgets it."""
         first = self.first(head.request, tenant=head.tenant)
         if first is None:  # it was erased
-            return
-        plan = self._plans.get(first.planversion)
-        if not first.target and (plan is None or first.name not in plan.routes):
-            reason = "it began under an older deployment, which is not carried here: ask again"
+            return False
+        if reason := self._publish_first(first):
             settle(self._items, ended(first, reason, self._now()), self._now())
-            self._close(keys.request(first.tenant, first.request))
-            return
+            self._close(keys.request(first.tenant, first.request), self._start)
+            return True
+        self._write(msgspec.structs.replace(head, status="running"), revision)
+        return True
+
+    def _publish_first(self, first: Envelope) -> str:
+        """Why nothing was published; empty where something was."""
+        plan = self._plans.of(first)
+        if first.generation:
+            try:
+                begin(self._items, self._bus, self._plans, first, self._now())
+            except NotRedrivableError as error:  # a deploy came between
+                return str(error)
+            return ""
+        if not first.target and (plan is None or first.name not in plan.routes):
+            return "it began under an older deployment, which is not carried here: ask again"
         self._bus.publish([first])
         if plan is not None and first.name in plan.forks:
             self._bus.publish_later(fork_timer(plan, first))
-        self._write(msgspec.structs.replace(head, status="running"), revision)
+        return ""
 
     def _records(self, request: str, tenant: str) -> Iterator[Record]:
-        agents = sorted({agent for plan in self._plans.values() for agent in plan.nodes})
+        agents = sorted({agent for plan in self._plans.by_version.values() for agent in plan.nodes})
         for agent in agents:
             for item in self._items.query(keys.deliveries(agent, tenant, request), keys.joined("record", "")):
                 yield decoder(Record).decode(item.value)
@@ -243,25 +359,38 @@ class ItemRequests:
         return write(self._items, opened, revision, self._now())
 
 
-def settle(items: Items, settlement: Envelope, now: datetime) -> None:
-    """End a request with this envelope, unless it has ended; the first one that is stored is how it ends."""
+def settle(items: Items, settlement: Envelope, now: datetime, *, generation: int = MAX_COUNT) -> None:
+    """End a request with this envelope, unless it has ended; the first one that is stored of an id is what counts.
+
+    Args:
+        items: Where.
+        settlement: With what.
+        now: The time.
+        generation: In which it was made; of what the runtime ends a request with, the newest.
+    """
     tenant, request = settlement.tenant, settlement.request
-    found, revision = read(items, keys.request(tenant, request))
-    if found is None or found.status == "settled":
-        return
-    expires_at = max(now, found.deadline) + STAYS
-    items.put(keys.settlement(tenant, request), encoded(settlement), revision=0, expires_at=expires_at)
-    while not write(items, msgspec.structs.replace(found, status="settled", settled=now), revision, now):
+    while True:
         found, revision = read(items, keys.request(tenant, request))
-        if found is None or found.status == "settled":
+        if found is None or found.status == "settled" or found.awaits > generation:
+            return
+        place, expires_at = keys.settlement(tenant, request, settlement.id), max(now, found.deadline) + STAYS
+        items.put(place, encoded(settlement), revision=0, expires_at=expires_at)
+        if write(
+            items,
+            msgspec.structs.replace(found, status="settled", settled=now, settlement=settlement.id),
+            revision,
+            now,
+        ):
             return
 
 
-def standing(items: Items, envelope: Envelope, now: datetime) -> Standing:
-    """How the request of an envelope stands, one more delivery of its conversation counted."""
-    tenant, conversation = envelope.tenant, envelope.conversation
+def standing(items: Items, envelope: Envelope, now: datetime) -> Standing | None:
+    """How the request of an envelope stands, one more delivery of its conversation counted; None once it is erased."""
+    tenant, conversation, request = envelope.tenant, envelope.conversation, envelope.request
     scopes = [keys.stop(scope) for scope in stop_keys(tenant, conversation, envelope.workflow)]
-    found, *stops = items.get([keys.request(tenant, envelope.request), *scopes])
+    erased, found, *stops = items.get([keys.erased(tenant, request), keys.request(tenant, request), *scopes])
+    if erased is not None:
+        return None
     stopped = next((str(decoder(Stop).decode(stop.value)) for stop in stops if stop is not None), "")
     opened = decoder(Opened).decode(found.value) if found else None
     used = spent(items, tenant, envelope.request)
@@ -274,6 +403,46 @@ def standing(items: Items, envelope: Envelope, now: datetime) -> Standing:
         micros=used.micros,
         events=(events or {})["events"],
     )
+
+
+def is_erased(items: Items, tenant: str, request: str) -> bool:
+    """Whether a request was erased: whoever works on it leaves nothing behind."""
+    return items.get([keys.erased(tenant, request)])[0] is not None
+
+
+class Erasing(msgspec.Struct, frozen=True, kw_only=True):
+    """An erasure that is not finished.
+
+    Attributes:
+        at: When it was asked for.
+        requests: That the conversation had.
+        removed: All of it was removed once; what was at work meanwhile may have left something.
+    """
+
+    tenant: str
+    conversation: str
+    at: datetime
+    requests: tuple[str, ...]
+    removed: bool = False
+
+
+def unerase(items: Items, tenant: str, conversation: str, request: str) -> None:
+    """Let a request of a name begin that was erased: what the erasure still removes is not this one."""
+    place = keys.erasing(tenant, conversation)
+    while is_erased(items, tenant, request):
+        (item,) = items.get([place])
+        erasing = decoder(Erasing).decode(item.value) if item else None
+        if erasing is None or item is None or request not in erasing.requests:
+            items.delete([keys.erased(tenant, request)])
+            continue
+        left = tuple(each for each in erasing.requests if each != request)
+        write_erasing(items, msgspec.structs.replace(erasing, requests=left), item.revision)
+
+
+def write_erasing(items: Items, erasing: Erasing, revision: int) -> bool:
+    """Write an erasure in the place of the one of this revision; a sweep finds it, once it has something to do."""
+    due = Due(keys.ERASING, erasing.at + SETTLES if erasing.removed else erasing.at)
+    return items.put(keys.erasing(erasing.tenant, erasing.conversation), encoded(erasing), revision=revision, due=due)
 
 
 def spent(items: Items, tenant: str, request: str) -> Spent:
@@ -306,13 +475,39 @@ def encoded(value: msgspec.Struct) -> bytes:
     return _ENCODER.encode(value)
 
 
+def written(record: Record, now: datetime) -> datetime:
+    """When the next change of a record is, by the clock of whoever makes it."""
+    return max(now, record.changed + timedelta(microseconds=1))
+
+
+def _number(record: Record) -> int:
+    """Microseconds since 1970, then three digits that tell apart what was changed at the same one."""
+    since = record.changed - LONG_AGO
+    digits = int(digest(record.agent, record.key), 16) % 1000
+    return since // timedelta(microseconds=1) * 1000 + digits
+
+
+def _delivery(record: Record) -> DeliveryView:
+    return DeliveryView(
+        key=record.key,
+        agent=record.agent,
+        event=record.event,
+        emitted=record.emitted,
+        started=record.started,
+        finished=record.finished,
+        attempts=record.attempts,
+        error=record.error,
+        failed=record.failed,
+    )
+
+
 def _with_one_more(depth: Depth) -> Depth:
     return msgspec.structs.replace(
         depth, open=depth.open + 1, of_tenant=depth.of_tenant + 1, of_conversation=depth.of_conversation + 1
     )
 
 
-def _view(found: Opened, settlement: Envelope | None, used: Spent) -> RequestView:
+def _view(found: Opened, settlement: Envelope | None, used: Spent, redriven_as: str) -> RequestView:
     return RequestView(
         request=found.request,
         conversation=found.conversation,
@@ -325,4 +520,5 @@ def _view(found: Opened, settlement: Envelope | None, used: Spent) -> RequestVie
         tokens=used.tokens,
         micros=used.micros,
         origin=found.origin,
+        redriven_as=redriven_as,
     )

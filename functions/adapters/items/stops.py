@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from functions.adapters.items import keys
+from functions.adapters.items.replacing import replace
 from functions.adapters.items.requests import encoded
 from functions.events.decoding import decoder
 from functions.ports.items import Item, Items
@@ -18,11 +19,7 @@ class ItemStops:
 
     def stop(self, stop: Stop) -> None:
         """See `Stops.stop`."""
-        place = keys.stop(key_of(stop.scope))
-        while True:
-            (found,) = self._items.get([place])
-            if self._items.put(place, encoded(stop), revision=found.revision if found else 0):
-                return
+        replace(self._items, keys.stop(key_of(stop.scope)), encoded(stop))
 
     def resume(self, scope: Scope) -> bool:
         """See `Stops.resume`."""

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import msgspec
 
 from functions.adapters.local.store import Store, utc
-from functions.errors import PermanentError, TroupeError
+from functions.errors import PermanentError
 from functions.events.decoding import decoder
 from functions.ports.actions import ActionResult
-from functions.ports.effects import LONGEST_S, UNSETTLED, Effect, Sent, Status, renewed
+from functions.ports.effects import UNSETTLED, Effect, Sent, Status, renewed, settled
 
 _COLUMNS = "key, request, conversation, action, status, sent, received, at"
 _UNSETTLED = "status IN (" + ", ".join("?" * len(UNSETTLED)) + ")"
@@ -69,18 +69,9 @@ class LocalEffects:
 
     def settle(self, key: str, status: Literal["done", "not done"]) -> Effect:
         """See `Effects.settle`."""
-        found = self.find(key)
-        if found is None:
-            raise TroupeError(f"there is no effect {key}: `troupe effects list` has their keys")
-        if found.status not in UNSETTLED:
-            raise TroupeError(f"the effect {key} is {found.status}: only one in doubt can be settled")
-        if found.status != "in doubt" and (self._now() - found.at).total_seconds() < LONGEST_S:
-            raise TroupeError(
-                f"the effect {key} may be being sent right now: settle it in {LONGEST_S / 60:.0f} minutes"
-            )
-        received = ActionResult(status=None) if status == "done" else None
-        self.end(key, status, received)
-        return msgspec.structs.replace(found, status=status, received=received)
+        effect = settled(self.find(key), key, status, self._now())
+        self.end(key, status, effect.received)
+        return effect
 
     def _where(self, condition: str, *parameters: object) -> list[Effect]:
         rows = self._store.read(

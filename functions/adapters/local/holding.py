@@ -4,11 +4,9 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
-
-import msgspec
 
 from functions.adapters.local.store import Store
+from functions.adapters.recorded import recorded
 from functions.events.common import Passage
 from functions.ports.personal import TOKEN, Tokenizer
 from functions.ports.vectors import Upsert
@@ -34,7 +32,7 @@ class Holding:
     def hold(self, passages: Sequence[Passage], collection: str, binding: Binding) -> bool:
         """Record what a delivery is about to store; False where its conversation was erased meanwhile."""
         at = self._now().timestamp()
-        held = [(each.id, self._recorded(each, binding.tenant)) for each in passages]
+        held = [(each.id, recorded(each, binding.tenant, self._tokenizer)) for each in passages]
         rows = [(binding.conversation, collection, point, passage, at) for point, passage in held]
 
         def step(connection: sqlite3.Connection) -> bool:
@@ -49,24 +47,6 @@ class Holding:
             return is_there is not None
 
         return self._store.write(step)
-
-    def _recorded(self, passage: Passage, tenant: str) -> bytes:
-        """As the collection stores it; its originals go to the vault with the point, not before."""
-        if (tokenizer := self._tokenizer) is None:
-            return msgspec.json.encode(passage)
-        said = _each(
-            msgspec.to_builtins(passage), lambda text: tokenizer.tokenized([text], tenant=tenant, keep=False)[0]
-        )
-        return msgspec.json.encode({**said, "id": passage.id})
-
-
-def _each(said: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - whatever a passage consists of
-    """The same with every text in it changed."""
-    if isinstance(said, str):
-        return change(said)
-    if isinstance(said, dict):
-        return {name: _each(value, change) for name, value in said.items()}
-    return [_each(value, change) for value in said] if isinstance(said, list | tuple) else said
 
 
 def tokens_held(connection: sqlite3.Connection, conversation: str, tenant: str) -> list[str]:

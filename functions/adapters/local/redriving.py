@@ -14,7 +14,7 @@ def publish(connection: sqlite3.Connection, routes: Routes, wanted: Redriven) ->
     envelope = wanted.envelope
     connection.executemany(
         "INSERT OR IGNORE INTO awaited VALUES (?, ?, ?, ?, ?)",
-        [(join, envelope.generation, index, envelope.tenant, envelope.request) for join, index in wanted.awaited],
+        [(join, envelope.generation, index, envelope.tenant, envelope.request) for join, index, _ in wanted.awaited],
     )
     entries = enqueue(connection, routes, envelope, envelope.time.timestamp())
     for timer in wanted.timers:

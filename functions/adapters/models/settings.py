@@ -47,6 +47,12 @@ class Secret:
             raise ModelSettingsError(f"{self.name} holds a space or a character that no key has: copy the key again")
         return value
 
+    def refused(self) -> None:
+        """Somebody did not take its value: where it is kept elsewhere, it is looked up anew for the next call."""
+        tell = getattr(self._environment, "refused", None)
+        if tell is not None:
+            tell(self.name)
+
     def hidden_in(self, text: str) -> str:
         """A text from elsewhere, with the name of the variable in the place of its value."""
         value = self._environment.get(self.name, "").strip()

@@ -9,6 +9,8 @@ from functions.errors import TroupeError
 from functions.events.decoding import decoder
 
 DEPLOYED: Final = "TROUPE_DEPLOYED"
+#: The folder in which `encoders` is, with the files of the encoders; where it is not set, the first on Python's path.
+ENCODER_FOLDER: Final = "TROUPE_ENCODER_FOLDER"
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,6 +42,7 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         socket_url: Where connections are posted to; empty where the stack has no WebSocket.
         tenant_claim: The claim of a caller's token that names its tenant.
         dead_letter_queues: The URL of each dead-letter queue, by agent: for the sweeper.
+        timeout_s: Of an agent's function, where the stack gives it another than the agent's own file.
     """
 
     function: str
@@ -57,6 +60,7 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     socket_url: str = ""
     tenant_claim: str = "tenant"
     dead_letter_queues: Mapping[str, str] = {}
+    timeout_s: int | None = None
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
