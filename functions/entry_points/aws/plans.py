@@ -10,7 +10,6 @@ import msgspec
 from functions.adapters.aws.client import AwsError
 from functions.entry_points.aws.environment import Contract, Deployed
 from functions.errors import TroupeError
-from functions.ports.blobs import Blobs
 from functions.runtime.agent import AgentSpec, Backoff, Delivery
 from functions.runtime.plans import Incompatible, revived
 from functions.runtime.topology import topology
@@ -79,13 +78,13 @@ class Plans(Mapping[str, Plan]):
 
     Args:
         current: By the workflow's name.
-        kept: Where older ones lie, as `<workflow>/<version>`.
+        read: The bytes of an older one, kept as `<workflow>/<version>`; a `KeyError` where there is none.
         elapsed: Seconds that only go forward.
     """
 
-    def __init__(self, current: Mapping[str, Plan], kept: Blobs, elapsed: Callable[[], float]) -> None:
+    def __init__(self, current: Mapping[str, Plan], read: Callable[[str], bytes], elapsed: Callable[[], float]) -> None:
         self._workflows = current
-        self._kept = kept
+        self._read = read
         self._elapsed = elapsed
         self._known = {plan.version: plan for plan in current.values()}
         self._unknown: dict[str, float] = {}
@@ -111,7 +110,7 @@ class Plans(Mapping[str, Plan]):
 
     def _found(self, version: str) -> Plan | None:
         for workflow in self._workflows:
-            raw = self._read(f"{workflow}/{version}")
+            raw = self._raw(f"{workflow}/{version}")
             if raw is None:
                 continue
             plan = revived(raw, self._workflows)
@@ -120,9 +119,9 @@ class Plans(Mapping[str, Plan]):
             log.warning("the plan %s of %s cannot be followed: %s", version, workflow, "; ".join(plan.reasons))
         return None
 
-    def _read(self, key: str) -> bytes | None:
+    def _raw(self, key: str) -> bytes | None:
         try:
-            return self._kept.get(key)
+            return self._read(key)
         except KeyError:
             return None
         except AwsError as error:

@@ -65,7 +65,7 @@ class Stack:
     @cached_property
     def plans(self) -> Plans:
         """All plans that there are, by version."""
-        return Plans(self.current, S3Blobs(self.aws, self.deployed.bucket, PREFIX), time.monotonic)
+        return Plans(self.current, S3Blobs(self.aws, self.deployed.bucket, PREFIX).get, time.monotonic)
 
     @cached_property
     def vector_settings(self) -> "VectorSettings":
