@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from aws_stack import make_bucket, make_bus, make_queue, make_table, received
 from lambda_runtime import Answered, Function, running
 from ministack import Emulator
-from stack import make_bucket, make_bus, make_queue, make_table, received
 
 from functions.adapters.aws.bus import DUE
 from functions.adapters.aws.client import Aws

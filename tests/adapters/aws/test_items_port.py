@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
+from aws_stack import make_table
 from memory_items import MemoryItems
 from rest_server import serving
-from stack import make_table
 
 from functions.adapters.aws.client import Aws
 from functions.adapters.aws.items import DynamoItems
