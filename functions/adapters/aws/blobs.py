@@ -11,6 +11,9 @@ _KEY: Final = re.compile(r"<Key>([^<]*)</Key>")
 _NEXT: Final = re.compile(r"<NextContinuationToken>([^<]*)</NextContinuationToken>")
 OCTETS: Final = {"content-type": "application/octet-stream"}
 
+DELIVERIES: Final = "blobs/deliveries/"  # claim checks and outputs: the lifecycle removes them
+TEXTS: Final = "blobs/texts/"  # of passages that are too long for a payload: they stay as long as those
+
 
 class S3Blobs:
     """See `KeptBlobs`. What the client raises comes out, but for a key that is not there.
