@@ -95,9 +95,7 @@ class Played:
 
     def begin(self, text: str = QUESTION, *, workflow: str = "research", conversation: str = "c1") -> str:
         """A question by HTTP; the id of its request."""
-        accepted = self.call(
-            "POST", f"/conversations/{conversation}/messages", {"text": text, "workflow": workflow}
-        )
+        accepted = self.call("POST", f"/conversations/{conversation}/messages", {"text": text, "workflow": workflow})
         assert accepted.status == 202, accepted
         request: str = accepted.body["request"]
         return request

@@ -182,9 +182,7 @@ def _function(stack: Stack, _name: str, given: Inputs) -> Made:
     name, role = given["name"], given["role"].rpartition("/")[2]
     stack.links.assumes("lambda.amazonaws.com", role)
     client = stack.client("lambda")
-    client.create_function(
-        FunctionName=name, Role=given["role"], Code=_code(given), **_configured(stack, given)
-    )
+    client.create_function(FunctionName=name, Role=given["role"], Code=_code(given), **_configured(stack, given))
     client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     stack.links.function(name, role, given)
     return name, _function_outputs(name, client.publish_version(FunctionName=name)["Version"])
