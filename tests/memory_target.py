@@ -16,6 +16,7 @@ from functions.adapters.items import keys
 from functions.adapters.items.conversations import ItemTalk
 from functions.adapters.items.dead_letters import ItemDeadLetters
 from functions.adapters.items.requests import APART, LONG_AGO, ItemRequests, Opened, Record
+from functions.adapters.items.rights import ItemRights, Points
 from functions.adapters.items.spending import ItemSpending
 from functions.adapters.items.state import ItemState, Letter
 from functions.adapters.items.stops import ItemStops
@@ -247,6 +248,11 @@ class MemoryTarget:
         """What redrives what was given up, of these plans where any are given."""
         carried = self.plans if plans is None else {plan.workflow.name: plan for plan in plans}
         return ItemDeadLetters(self.items, self.blobs, self.bus, self.requests, carried, self.clock, in_doubt=in_doubt)
+
+    def rights(self, points: Points) -> ItemRights:
+        """What is held about conversations."""
+        agents = sorted({agent for plan in self.plans.values() for agent in plan.nodes})
+        return ItemRights(self.items, self.blobs, points, agents, self.clock)
 
     def talk(self, binding: Binding) -> ItemTalk:
         """The conversation of one delivery."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 JSON = "application/json"
+MAX_BODY_BYTES = 1024**2
 
 _KINDS = {
     "string": "text",
@@ -44,6 +45,15 @@ def read_body(raw: bytes, content_type: str, kind: Any, schema: Mapping[str, Any
     if found is None:
         raise ProblemError(422, "the body does not have the shape that GET /openapi.json describes")
     return found
+
+
+def too_large() -> ProblemError:
+    """The body is larger than any call may bring."""
+    return ProblemError(
+        413,
+        f"the body is larger than {MAX_BODY_BYTES // 1024**2} MiB: send it in parts",
+        headers={"connection": "close"},
+    )
 
 
 def _json(raw: bytes) -> Any:  # noqa: ANN401 - whatever was sent

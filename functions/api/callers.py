@@ -12,7 +12,8 @@ from functions.errors import TroupeError
 DEFAULT_TENANT = "default"
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _KEY = re.compile(r"[!-+\--~]{16,512}")  # visible ASCII but the comma, which parts one tenant from the next
-_CORRELATION = re.compile(r"[!-~]{1,128}")
+MAX_CORRELATION = 128
+_CORRELATION = re.compile(rf"[!-~]{{1,{MAX_CORRELATION}}}")
 
 
 class Keys:

@@ -10,7 +10,7 @@ from functions.api.messages import accept
 from functions.api.problems import Wrong, not_found, wrong
 from functions.api.routing import Call
 from functions.api.target import Target
-from functions.events.ingest import MAX_DOCUMENTS, DocumentName, DocumentsReceived, Format, SentDocument
+from functions.events.ingest import MAX_DOCUMENTS, DocumentName, DocumentsReceived, SentDocument, TextFormat
 from functions.ports.documents import Ingest
 from functions.runtime.workflow import Plan
 
@@ -20,7 +20,7 @@ class NewDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     name: DocumentName
     text: str
-    format: Format = "text"
+    format: TextFormat = "text"
 
 
 class NewDocuments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,7 +32,7 @@ class NewDocuments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 def post_documents(target: Target, call: Call) -> HttpResponse:
     """Take documents, durably."""
     collection = call.path["collection"]
-    plan = next((plan for plan in target.plans.values() if collection in _filled_by_users(plan)), None)
+    plan = next((plan for plan in target.plans.values() if collection in filled_by_users(plan)), None)
     if plan is None:
         raise not_found()
     sent: NewDocuments = call.body
@@ -41,10 +41,15 @@ def post_documents(target: Target, call: Call) -> HttpResponse:
     event = DocumentsReceived(
         documents=tuple(SentDocument(name=each.name, text=each.text, format=each.format) for each in sent.documents)
     )
-    return accept(target, call, plan, event, f"collection:{collection}")
+    return accept(target, call, plan, event, conversation_of(collection))
 
 
-def _filled_by_users(plan: Plan) -> set[str]:
+def conversation_of(collection: str) -> str:
+    """The conversation of everything that is sent into a collection: so it is read one after the other."""
+    return f"collection:{collection}"
+
+
+def filled_by_users(plan: Plan) -> set[str]:
     """The collections that documents can be sent to: their workflow begins with them, and an agent may read them in."""
     if plan.workflow.entry is not DocumentsReceived:
         return set()

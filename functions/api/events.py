@@ -38,7 +38,7 @@ def watch_request(target: Target, call: Call) -> Reply:
     """A stream from where the client left off; 204 where it has everything."""
     request = call.path["request"]
     view = existing(target, request, call.tenant)
-    place = _place(call.headers.get("Last-Event-ID", ""), request)
+    place = place_of(call.headers.get("Last-Event-ID", ""), request)
     if place == SETTLED and view.status == SETTLED:
         return HttpResponse(status=204)
     if place == SETTLED:
@@ -46,12 +46,35 @@ def watch_request(target: Target, call: Call) -> Reply:
     return Stream(request=request, tenant=call.tenant, after=int(place))
 
 
+class Happened(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event of a stream, however it is sent; see `Streamed`."""
+
+    event: str
+    id: str = ""
+    data: msgspec.Raw
+
+
+class News(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stream sends next; see `Chunk`."""
+
+    events: tuple[Happened, ...]
+    stream: Stream
+    ended: bool
+    more: bool
+
+
 def follow(target: Target, stream: Stream) -> Chunk:
-    """What a stream sends next: nothing where nothing happened."""
+    """What a stream of server-sent events sends next: nothing where nothing happened."""
+    found = news(target, stream)
+    return Chunk(body=b"".join(map(_sent, found.events)), stream=found.stream, ended=found.ended, more=found.more)
+
+
+def news(target: Target, stream: Stream) -> News:
+    """What happened since a stream was sent something."""
     view = target.requests.view(stream.request, tenant=stream.tenant)
     if view is None:  # it was removed for its age
-        return Chunk(body=b"", stream=stream, ended=True, more=False)
-    events = [] if stream.opened else [_event("request", shown(target, view, stream.tenant), "")]
+        return News(events=(), stream=stream, ended=True, more=False)
+    events = [] if stream.opened else [_happened("request", shown(target, view, stream.tenant), "")]
     # read after the view: where that says settled, everything before it is among the changes
     changes = target.requests.changes(stream.request, tenant=stream.tenant, after=stream.after)
     sent = changes[:MAX_CHANGES]
@@ -59,24 +82,33 @@ def follow(target: Target, stream: Stream) -> Chunk:
     more = len(changes) > len(sent)
     ended = view.status == SETTLED and not more
     if ended:
-        events.append(_event(SETTLED, shown(target, view, stream.tenant), f"{stream.request}:{SETTLED}"))
+        events.append(_happened(SETTLED, shown(target, view, stream.tenant), f"{stream.request}:{SETTLED}"))
     after = sent[-1].number if sent else stream.after
     moved = msgspec.structs.replace(stream, after=after, opened=True)
-    return Chunk(body=b"".join(events), stream=moved, ended=ended, more=more)
+    return News(events=tuple(events), stream=moved, ended=ended, more=more)
 
 
-def _changed(request: str, change: Change) -> bytes:
+def _changed(request: str, change: Change) -> Happened:
     name = "delivery" if isinstance(change.view, DeliveryView) else "tokens"
-    return _event(name, change.view, f"{request}:{change.number}")
+    return _happened(name, change.view, f"{request}:{change.number}")
 
 
-def _event(name: str, data: object, event_id: str) -> bytes:
-    identified = f"id: {event_id}\n" if event_id else ""
-    return f"{identified}event: {name}\n".encode() + b"data: " + msgspec.json.encode(data) + b"\n\n"
+def _happened(name: str, data: object, event_id: str) -> Happened:
+    return Happened(event=name, id=event_id, data=msgspec.Raw(msgspec.json.encode(data)))
 
 
-def _place(last_event_id: str, request: str) -> str:
-    """What the last event's id says beside the request: a number, or `settled`."""
+def _sent(happened: Happened) -> bytes:
+    """As a server-sent event."""
+    identified = f"id: {happened.id}\n" if happened.id else ""
+    return f"{identified}event: {happened.event}\n".encode() + b"data: " + bytes(happened.data) + b"\n\n"
+
+
+def place_of(last_event_id: str, request: str) -> str:
+    """What the last event's id says beside the request: a number, or `settled`.
+
+    Raises:
+        ProblemError: 400: it is the id of no event of this request.
+    """
     if not last_event_id:
         return "0"
     owner, _, place = last_event_id.rpartition(":")

@@ -23,8 +23,9 @@ def ensured(  # noqa: PLR0913 - what an entry is made of
     encoder: Model,
     now: Callable[[], datetime],
     ttl_s: float | None = None,
+    number: int = 1,
 ) -> Entry:
-    """The entry of a collection; where there is none, it gets a first version for this encoder.
+    """The entry of a collection; where there is none, it gets a first version of this number for this encoder.
 
     Processes that do so at once make one. A physical collection that is there stays as it is, also one that an earlier
     Troupe made, which had no catalog; one that was moved away is made again, empty, where it is the only version.
@@ -35,9 +36,9 @@ def ensured(  # noqa: PLR0913 - what an entry is made of
     """
     entry = catalog.read(name)
     if entry is None:
-        store.create(layout_of(name, 1, encoder))  # first: what was made otherwise is not listed
+        store.create(layout_of(name, number, encoder))  # first: what was made otherwise is not listed
         try:
-            return listed(catalog, name, encoder, phase="whole", ttl_s=ttl_s, now=now())
+            return listed(catalog, name, encoder, phase="whole", ttl_s=ttl_s, now=now(), number=number)
         except ChangedMeanwhileError:  # another process was as far before
             entry = entry_of(catalog, name)
     entry = made(entry, catalog=catalog, store=store)
@@ -48,7 +49,7 @@ def ensured(  # noqa: PLR0913 - what an entry is made of
 
 
 def listed(  # noqa: PLR0913 - what an entry is made of
-    catalog: Catalog, name: str, encoder: Model, *, phase: Phase, ttl_s: float | None, now: datetime
+    catalog: Catalog, name: str, encoder: Model, *, phase: Phase, ttl_s: float | None, now: datetime, number: int = 1
 ) -> Entry:
     """List a collection whose first version is of this encoder.
 
@@ -56,9 +57,9 @@ def listed(  # noqa: PLR0913 - what an entry is made of
         ChangedMeanwhileError: One of this name is listed.
         LayoutError: The name is not one that a store takes.
     """
-    layout = layout_of(name, 1, encoder)
-    first = Version(number=1, layout=layout, phase=phase, created=now)
-    return catalog.write(Entry(name=name, key=layout.name, current=1, versions=(first,), ttl_s=ttl_s))
+    layout = layout_of(name, number, encoder)
+    first = Version(number=number, layout=layout, phase=phase, created=now)
+    return catalog.write(Entry(name=name, key=layout.name, current=number, versions=(first,), ttl_s=ttl_s))
 
 
 def made(entry: Entry, *, catalog: Catalog, store: VectorStore) -> Entry:

@@ -4,6 +4,8 @@ An upload's ledger is its own, one for each collection and tenant, so that readi
 uploads nor takes them for strays; and an upload never has a passage's id in common with a file.
 """
 
+import base64
+import binascii
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from functions.ports.ledger import Ledger
 from functions.ports.vectors import Collection
 
 PREFIX = "upload:"  # of its source, as a citation shows it
-_SUFFIXES = {"text": ".txt", "markdown": ".md", "html": ".html"}
+_SUFFIXES = {"text": ".txt", "markdown": ".md", "html": ".html", "pdf": ".pdf", "rst": ".rst"}
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,22 @@ class Upload:
         """Its passages; see `Document.read`."""
         if not self.sent.text:
             raise Unreadable("is empty")
-        parsed = self.parser.parse(_SUFFIXES[self.sent.format], self.sent.text.encode())
+        parsed = self.parser.parse(_SUFFIXES[self.sent.format], _bytes_of(self.sent))
         # No file has a NUL in its name, and an id is made of the source: no file's passage has the id of this one's.
         unique = passages_of(f"{PREFIX}\0{self.sent.name}", parsed.sections, untitled=self.sent.name, work=parsed.work)
         passages = [msgspec.structs.replace(passage, source=self.source) for passage in unique]
         if not passages:
             raise Unreadable("holds no text")
         return passages
+
+
+def _bytes_of(sent: SentDocument) -> bytes:
+    if not sent.base64:
+        return sent.text.encode()
+    try:
+        return base64.b64decode(sent.text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Unreadable("is not the Base64 that it is said to be") from error
 
 
 def ingest(

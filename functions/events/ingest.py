@@ -14,15 +14,22 @@ DocumentName = Annotated[
         min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\x9f]$"
     ),
 ]
-Format = Literal["text", "markdown", "html"]
+TextFormat = Literal["text", "markdown", "html"]
+Format = Literal["text", "markdown", "html", "pdf", "rst"]
 
 
 class SentDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A document as it was sent. The same name again takes the place of the one before."""
+    """A document as it was sent. The same name again takes the place of the one before.
+
+    Attributes:
+        text: What it says; in Base64 the bytes of a file, in whatever encoding.
+        base64: Whether `text` is that.
+    """
 
     name: DocumentName
     text: str
     format: Format = "text"
+    base64: bool = False
 
 
 class DocumentOutcome(msgspec.Struct, frozen=True, kw_only=True):

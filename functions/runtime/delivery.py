@@ -100,6 +100,20 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 ACKNOWLEDGED = Outcome(action="acknowledge")
 
 
+class Lost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a platform says of a message that it gave up.
+
+    Attributes:
+        reason: Short and stable, e.g. `not delivered`; see `DeadLetter.reason`.
+        error: What happened, in words.
+        attempts: How often it was tried, as the platform counts.
+    """
+
+    reason: str
+    error: str
+    attempts: int
+
+
 class AgentExitedError(Exception):
     """An agent tried to end the process that it runs in."""
 
@@ -114,6 +128,19 @@ def deliver(agent: str, raw: bytes, ports: Ports) -> Outcome:
     Whatever the agent raises ends as a retry, or as a dead letter and an `AgentFailed`; what a port raises
     comes out, and the platform delivers again.
     """
+    return _taken(agent, raw, ports, None)
+
+
+def give_up(agent: str, raw: bytes, lost: Lost, ports: Ports) -> Outcome:
+    """End the delivery of a message that the platform gave up, as its last attempt would have.
+
+    What was stored or done already is what counts, and a join takes the part that it was. `defer` where somebody is
+    at it: come again.
+    """
+    return _taken(agent, raw, ports, lost)
+
+
+def _taken(agent: str, raw: bytes, ports: Ports, lost: Lost | None) -> Outcome:
     try:
         envelope = decode(raw)
     except MalformedEnvelopeError as error:
@@ -124,7 +151,7 @@ def deliver(agent: str, raw: bytes, ports: Ports) -> Outcome:
     except MalformedEnvelopeError as error:
         return _parked(misplaced(agent, raw, envelope, error, ports.now()), ports)
     if plan is None or agent not in plan.nodes or not _knows(plan, envelope):
-        return _deliver_unplanned(agent, envelope, ports)
+        return _deliver_unplanned(agent, envelope, ports, lost)
     node = plan.nodes[agent]
     try:
         arrival = arrive(node, envelope, ports.state, ports.blobs)
@@ -132,7 +159,7 @@ def deliver(agent: str, raw: bytes, ports: Ports) -> Outcome:
         return _parked(misplaced(agent, raw, envelope, error, ports.now()), ports)
     if arrival is None:
         return ACKNOWLEDGED
-    return _Attempt(plan=plan, node=node, arrival=arrival, ports=ports).run()
+    return _Attempt(plan=plan, node=node, arrival=arrival, ports=ports, lost=lost).run()
 
 
 def carry_on(started: Started, ports: Ports) -> Outcome:
@@ -152,12 +179,13 @@ def _task(agent: str, envelope: Envelope) -> Task:
 
 
 class _Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try of one delivery, once everything it needs is there."""
+    """One try of one delivery, once everything it needs is there; of one that its platform gave up, the last."""
 
     plan: Plan
     node: Node
     arrival: Arrival
     ports: Ports
+    lost: Lost | None = None
 
     def run(self) -> Outcome:
         return self.proceed(self.ports.state.begin(self.task))
@@ -181,6 +209,9 @@ class _Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
     def handle(self, attempt: int, standing: Standing) -> Outcome:
         contract = self.node.spec.delivery
+        if self.lost is not None:  # this attempt only says so
+            error = PermanentError(self.lost.error, reason=self.lost.reason)
+            return self.failed(error, max(self.lost.attempts, attempt - 1))
         try:
             now = self.ports.now()
             refuse(self.plan, self.node, self.arrival, standing, now)
@@ -226,7 +257,7 @@ def _knows(plan: Plan, envelope: Envelope) -> bool:
 # -------------------------------------------------------------------------------------------- unplanned
 
 
-def _deliver_unplanned(agent: str, envelope: Envelope, ports: Ports) -> Outcome:
+def _deliver_unplanned(agent: str, envelope: Envelope, ports: Ports, lost: Lost | None) -> Outcome:
     """An event of another deployment: retried while a deploy may be under way, then settled with an error.
 
     On a side branch nobody waits for it, so it ends as a dead letter alone.
@@ -249,7 +280,7 @@ def _deliver_unplanned(agent: str, envelope: Envelope, ports: Ports) -> Outcome:
         return ACKNOWLEDGED
     error, now = _older(agent, envelope, plan), ports.now()
     due = now + timedelta(seconds=contract.backoff.after(begun.attempt, _jitter(task.key, begun.attempt)))
-    if begun.attempt < contract.attempts and (due <= envelope.deadline or not is_awaited):
+    if lost is None and begun.attempt < contract.attempts and (due <= envelope.deadline or not is_awaited):
         ports.state.release(task, error=str(error), due=due)
         return Outcome(action="retry", due=due, error=str(error))
     end = Finish(task=task, letter=given_up(task, "unknown plan", error, begun.attempt, now))

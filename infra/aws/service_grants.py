@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from functions.adapters.aws.items import BY_DUE, BY_TIME
-from functions.adapters.items.keys import COLLECTION, CONVERSATION, EFFECT, REQUEST, VAULT, joined
+from functions.adapters.items.keys import COLLECTION, CONVERSATION, EFFECT, REQUEST, SOCKET, VAULT, joined
 from functions.events.envelope import type_of
 from functions.events.event import AgentFailed, Event, PartEnded
 from functions.events.ingest import DocumentsReceived
@@ -23,7 +23,6 @@ from infra.aws.grants import (
     runs,
 )
 
-SOCKET: Final = "socket"  # how the partitions begin that say which WebSocket connection watches which request
 IN_NETWORK: Final = ("api", "sweeper", "keeper")  # those that reach a vector store, which may stand there
 
 
@@ -56,13 +55,8 @@ def _api(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
 
 def _socket(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     yield from _accepts(plans, place, "a message over a WebSocket begins a request")
-    yield Statement(
-        sid="Connections",
-        actions=(*READS, "dynamodb:PutItem", REMOVES),
-        resources=(place.table,),
-        conditions=leading(f"{SOCKET}#*"),
-        because="$connect, $disconnect, and which request a connection watches",
-    )
+    yield _connections(place, "$connect, $disconnect, and which request a connection watches")
+    yield _deliveries(plans, place, "what happened to a request so far")
     yield _posts(place, "the answer to what a connection sent")
 
 
@@ -73,18 +67,23 @@ def _authorizer(_plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
 def _desk(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     yield _hears("desk", place, "every answer and AgentFailed: its conversation goes on")
     yield from _goes_on(plans, place)
-    yield older_plans(plans, place)
-
-
-def _pusher(_plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
-    yield _hears("pusher", place, "every event of the stack: progress, and the answer")
     yield Statement(
-        sid="Connections",
-        actions=(*READS, REMOVES),
+        sid="Await",
+        actions=("dynamodb:PutItem",),
         resources=(place.table,),
-        conditions=leading(f"{SOCKET}#*"),
-        because="which connections watch a request; one that is gone is forgotten",
+        conditions=leading(*(f"{joined(name)}#*" for name in _closers(plans))),
+        because="the next request may be a redrive, which every join around it awaits",
     )
+    yield older_plans(plans, place)
+    yield _parks("desk", place)
+    yield _blobs(place, "s3:PutObject", because="large dead letters")
+
+
+def _pusher(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
+    yield _hears("pusher", place, "every event of the stack: progress, and the answer")
+    yield _connections(place, "which connections watch a request, and how far they were told; one gone is forgotten")
+    yield _deliveries(plans, place, "what happened to a watched request")
+    yield _parks("pusher", place)
     yield Statement(
         sid="Requests",
         actions=("dynamodb:GetItem", "dynamodb:BatchGetItem"),
@@ -92,7 +91,7 @@ def _pusher(_plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
         conditions=leading(f"{REQUEST}#*"),
         because="how a watched request stands",
     )
-    yield _blobs(place, "s3:GetObject", because="an answer above 48 KB")
+    yield _blobs(place, "s3:GetObject", "s3:PutObject", because="an answer above 48 KB; large dead letters")
     yield _posts(place, "progress, and the answer")
 
 
@@ -110,9 +109,12 @@ def _sweeper(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
         sid="Letters",
         actions=(*READS, *WRITES),
         resources=(place.table,),
-        conditions=leading(*_of_agents(plans)),
+        conditions=leading(*_of_agents(plans), *(f"{joined(name)}#*" for name in sorted(place.service_queues))),
         because="a crash's dead letter, its delivery's record and outputs",
     )
+    if place.socket:
+        yield _connections(place, "who watches a request that nobody else ends is told")
+        yield _posts(place, "what became of a request at its deadline")
     yield _blobs(place, "s3:GetObject", "s3:PutObject", because="large dead letters, and stored outputs")
     yield from _versions(place, "dynamodb:GetItem", because="passages of erased conversations")
     yield from _erases(plans, place, "erasures that were cut off")
@@ -120,18 +122,26 @@ def _sweeper(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
 
 def _keeper(_plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     yield from _versions(place, *READS, *WRITES, because="each deploy: declared collections are there; hourly: expiry")
+    yield Statement(
+        sid="Texts",
+        actions=("s3:DeleteObject",),
+        resources=(f"{place.bucket}/blobs/texts/*",),
+        because="hourly: what expired, texts that are too long for a payload among it",
+        wildcard="keys are digests: the prefix is all that is known of them before",
+    )
 
 
 def _uploads(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     ingests = [plan for plan in plans if plan.workflow.entry is DocumentsReceived]
     yield Statement(
         sid="Documents",
-        actions=("s3:GetObject",),
+        actions=("s3:GetObject", "s3:GetObjectVersion"),
         resources=(f"{place.bucket}/documents/*",),
         because="an object that was put there is read",
         wildcard="whoever puts an object names it",
     )
     yield from _accepts(ingests, place, "an object that was put under documents/ begins a request")
+    yield _parks("uploads", place)
 
 
 #: By name: what each does.
@@ -171,9 +181,12 @@ def _goes_on(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     because = "the next request of a conversation, which may be a redrive; what a crash left unpublished"
     for plan in plans:
         yield _emits(plan, _events(plan), place, because)
-    closers = {closer for plan in plans for closer in plan.closers.values()}
-    yield _closes_later(closers, place, "what is started again is in a scope, which a timer closes")
+    yield _closes_later(_closers(plans), place, "what is started again is in a scope, which a timer closes")
     yield _requests(place, because)
+
+
+def _closers(plans: Sequence[Plan]) -> list[str]:
+    return sorted({closer for plan in plans for closer in plan.closers.values()})
 
 
 def _events(plan: Plan) -> list[type[Event]]:
@@ -235,12 +248,22 @@ def _of_agents(plans: Sequence[Plan]) -> list[str]:
     return [f"{joined(name)}#*" for name in sorted({name for plan in plans for name in plan.nodes})]
 
 
+def _deliveries(plans: Sequence[Plan], place: Place, because: str) -> Statement:
+    return Statement(
+        sid="Deliveries",
+        actions=("dynamodb:Query",),
+        resources=(place.table,),
+        conditions=leading(*_of_agents(plans)),
+        because=because,
+    )
+
+
 def _erases(plans: Sequence[Plan], place: Place, because: str) -> Iterator[Statement]:
     """All that is held about a conversation, wherever it lies."""
     kinds = [f"{kind}#*" for kind in (REQUEST, CONVERSATION, EFFECT, VAULT)]
     yield Statement(
         sid="Held",
-        actions=("dynamodb:Query", REMOVES),
+        actions=(*READS, REMOVES),
         resources=(place.table,),
         conditions=leading(*kinds, *_of_agents(plans)),
         because=because,
@@ -291,6 +314,26 @@ def _hears(name: str, place: Place, because: str) -> Statement:
         sid="Receive",
         actions=("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
         resources=(place.service_queues[name],),
+        because=because,
+    )
+
+
+def _parks(name: str, place: Place) -> Statement:
+    return Statement(
+        sid="Park",
+        actions=("dynamodb:PutItem",),
+        resources=(place.table,),
+        conditions=leading(f"{joined(name)}#*"),
+        because="what comes from elsewhere, or cannot be read, becomes a dead letter",
+    )
+
+
+def _connections(place: Place, because: str) -> Statement:
+    return Statement(
+        sid="Connections",
+        actions=(*READS, "dynamodb:PutItem", REMOVES),
+        resources=(place.table,),
+        conditions=leading(f"{SOCKET}#*"),
         because=because,
     )
 

@@ -85,7 +85,7 @@ def _is_there(service: str, settings: Settings) -> bool:
             return settings.api.websocket
         case "authorizer":
             return settings.api.auth == "api-key"
-        case "intake":
+        case "uploads":
             return settings.ingest
     return True
 
@@ -140,7 +140,7 @@ _SERVICES: Final[Mapping[str, Callable[[Settings], Packages]]] = {
     "api": _api,
     "authorizer": _nothing,
     "desk": _nothing,
-    "intake": _nothing,
+    "uploads": _nothing,
     "keeper": _nothing,
     "pusher": _nothing,
     "socket": _nothing,

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 from starlette.types import Receive
 
+from functions.api.bodies import MAX_BODY_BYTES, too_large
 from functions.api.problems import ProblemError
 
-MAX_BODY_BYTES = 1024**2
 MAX_DISCARDED_BYTES = 8 * 1024**2  # of a body that is too large, so that its sender comes to read why
 BODY_S = 10.0
 
@@ -56,7 +56,7 @@ async def read_body(receive: Receive, declared: str, take: Callable[[int], bool]
         ClientGoneError: The client left.
     """
     if declared.isdecimal() and int(declared) > MAX_BODY_BYTES + MAX_DISCARDED_BYTES:
-        raise _too_large()
+        raise too_large()
     body = bytearray()
     size, more, fits = 0, True, True
     try:
@@ -74,21 +74,13 @@ async def read_body(receive: Receive, declared: str, take: Callable[[int], bool]
                     else:
                         body.clear()
                 elif size > MAX_BODY_BYTES + MAX_DISCARDED_BYTES:
-                    raise _too_large()
+                    raise too_large()
     except TimeoutError:
         raise ProblemError(
             408, f"the body did not come within {seconds:g} s: send it again", headers={"connection": "close"}
         ) from None
     if size > MAX_BODY_BYTES:
-        raise _too_large()
+        raise too_large()
     if not fits:
         raise ProblemError(429, "too much is coming in at once: come again", headers={"retry-after": "1"})
     return bytes(body)
-
-
-def _too_large() -> ProblemError:
-    return ProblemError(
-        413,
-        f"the body is larger than {MAX_BODY_BYTES // 1024**2} MiB: send it in parts",
-        headers={"connection": "close"},
-    )

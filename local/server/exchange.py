@@ -9,15 +9,8 @@ from urllib.parse import quote
 
 from starlette.types import Message, Receive, Scope, Send
 
+from functions.api.headers import ALWAYS, NEVER_STORED
 from functions.api.http import HttpRequest, HttpResponse
-
-ALWAYS = {
-    "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
-NEVER_STORED = {"cache-control": "no-store"}
 
 _CONVERSATION = re.compile(r"^/conversations/[^/]+")
 

@@ -53,6 +53,7 @@ class ItemDeadLetters:
         requests: Of the stack.
         plans: The current ones, by the workflow's name.
         now: The time, in UTC.
+        services: That keep letters, too.
         in_doubt: Whether a request of a tenant has an effect that may have happened and must not be repeated.
     """
 
@@ -65,6 +66,7 @@ class ItemDeadLetters:
         plans: Mapping[str, Plan],
         now: Callable[[], datetime],
         *,
+        services: Sequence[str] = (),
         in_doubt: Callable[[str, str], bool] = lambda _tenant, _request: False,
     ) -> None:
         self._items = items
@@ -73,6 +75,7 @@ class ItemDeadLetters:
         self._requests = requests
         self._plans = Plans({plan.version: plan for plan in plans.values()})
         self._now = now
+        self._services = services
         self._in_doubt = in_doubt
         self._stops = ItemStops(items)
 
@@ -104,7 +107,8 @@ class ItemDeadLetters:
     # ------------------------------------------------------------------------------------------ letters
 
     def _agents(self) -> list[str]:
-        return sorted({agent for plan in self._plans.by_version.values() for agent in plan.nodes})
+        agents = {agent for plan in self._plans.by_version.values() for agent in plan.nodes}
+        return sorted(agents.union(self._services))
 
     def _letters(self, agent: str) -> Iterable[tuple[str, Letter]]:
         for item in self._items.query(keys.letters(agent)):

@@ -11,6 +11,7 @@ from functions.ports.items import Place
 from functions.ports.state import Part, Task
 
 REQUEST, CONVERSATION, LETTERS = "request", "conversation", "letters"
+SOCKET: Final = "socket"  # connections, and which request they watch
 COLLECTION: Final = "collection"  # which versions a collection has, who uses collections
 DOCUMENT: Final = "document"  # what was read into a collection
 EFFECT: Final = "effect"  # what servers outside were asked to do
@@ -18,6 +19,7 @@ VAULT: Final = "vault"  # originals of personal data
 PASSAGE, TOKEN = "passage", "token"
 HOLDS, SOURCE = "holds", "source"
 OPEN = "open"  # the group of the requests that are open, by their deadline
+WATCHED = "watched"  # the group of what connections watch, by the deadline of the request
 ERASING = "erasing"  # the group of the erasures that are not finished
 
 
@@ -142,6 +144,16 @@ def stop(scope: str) -> Place:
 def conversation(tenant: str, name: str) -> str:
     """The partition of what was said in a conversation."""
     return joined(CONVERSATION, tenant, name)
+
+
+def connection(name: str) -> Place:
+    """An open connection; what it watches lies beside it."""
+    return joined(SOCKET, "connection", name), "connection"
+
+
+def watcher(tenant: str, request: str, name: str) -> Place:
+    """A connection that watches a request."""
+    return joined(SOCKET, "request", tenant, request), name
 
 
 def holding(tenant: str, conversation: str) -> str:

@@ -17,7 +17,7 @@ from functions.events.decoding import decoder
 from functions.events.envelope import LATEST, MAX_COUNT, Envelope, digest
 from functions.ports.bus import Bus
 from functions.ports.conversations import TTL_DAYS
-from functions.ports.items import Due, Items, Place
+from functions.ports.items import Due, Item, Items, Place
 from functions.ports.requests import Change, DeliveryView, Depth, Limits, RequestView
 from functions.ports.spending import Spent
 from functions.ports.state import Standing
@@ -30,6 +30,7 @@ from functions.runtime.workflow import Plan
 STAYS = timedelta(days=TTL_DAYS)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 APART = timedelta(seconds=1)
+AGAIN = b"again"  # in the place of what says that a request was erased: one of its name was taken since
 SETTLES = timedelta(minutes=10)  # longer than any attempt: whatever was at work during an erasure has ended
 SWEPT = 100  # of the requests that are past their deadline, in one pass
 _ENCODER = msgspec.json.Encoder()
@@ -256,7 +257,7 @@ class ItemRequests:
     def _open(self, envelope: Envelope) -> bool:
         tenant, conversation, request = envelope.tenant, envelope.conversation, envelope.request
         expires_at = envelope.deadline + 2 * STAYS  # longer than the request, which a sweep settles at its deadline
-        unerase(self._items, tenant, conversation, request)
+        unerase(self._items, tenant, conversation, request, until=expires_at)
         replace(self._items, (keys.conversations(tenant), conversation), b"", expires_at=expires_at)
         named = keys.of_conversation(tenant, conversation, request)  # before the request: what there is can be found
         self._items.put(named, b"", revision=0, expires_at=expires_at)
@@ -389,7 +390,7 @@ def standing(items: Items, envelope: Envelope, now: datetime) -> Standing | None
     tenant, conversation, request = envelope.tenant, envelope.conversation, envelope.request
     scopes = [keys.stop(scope) for scope in stop_keys(tenant, conversation, envelope.workflow)]
     erased, found, *stops = items.get([keys.erased(tenant, request), keys.request(tenant, request), *scopes])
-    if erased is not None:
+    if _says_erased(erased):
         return None
     stopped = next((str(decoder(Stop).decode(stop.value)) for stop in stops if stop is not None), "")
     opened = decoder(Opened).decode(found.value) if found else None
@@ -407,7 +408,11 @@ def standing(items: Items, envelope: Envelope, now: datetime) -> Standing | None
 
 def is_erased(items: Items, tenant: str, request: str) -> bool:
     """Whether a request was erased: whoever works on it leaves nothing behind."""
-    return items.get([keys.erased(tenant, request)])[0] is not None
+    return _says_erased(items.get([keys.erased(tenant, request)])[0])
+
+
+def _says_erased(item: Item | None) -> bool:
+    return item is not None and item.value != AGAIN
 
 
 class Erasing(msgspec.Struct, frozen=True, kw_only=True):
@@ -426,15 +431,15 @@ class Erasing(msgspec.Struct, frozen=True, kw_only=True):
     removed: bool = False
 
 
-def unerase(items: Items, tenant: str, conversation: str, request: str) -> None:
+def unerase(items: Items, tenant: str, conversation: str, request: str, *, until: datetime) -> None:
     """Let a request of a name begin that was erased: what the erasure still removes is not this one."""
     place = keys.erasing(tenant, conversation)
     while is_erased(items, tenant, request):
         (item,) = items.get([place])
         erasing = decoder(Erasing).decode(item.value) if item else None
-        if erasing is None or item is None or request not in erasing.requests:
-            items.delete([keys.erased(tenant, request)])
-            continue
+        if item is None or erasing is None or request not in erasing.requests:
+            replace(items, keys.erased(tenant, request), AGAIN, expires_at=until)
+            return
         left = tuple(each for each in erasing.requests if each != request)
         write_erasing(items, msgspec.structs.replace(erasing, requests=left), item.revision)
 

@@ -15,6 +15,7 @@ from functions.adapters.items import keys
 from functions.adapters.items.conversations import Said
 from functions.adapters.items.effects import Kept
 from functions.adapters.items.holding import Held, held_by, marks
+from functions.adapters.items.replacing import replace
 from functions.adapters.items.requests import SETTLES, Erasing, write_erasing
 from functions.adapters.items.state import Letter
 from functions.events.decoding import decoder
@@ -207,7 +208,7 @@ class ItemRights:
         """Remove what was erased; again, it removes what was left or came late."""
         tenant, conversation = erasing.tenant, erasing.conversation
         for request in erasing.requests:
-            self._items.put(keys.erased(tenant, request), b"", revision=0, expires_at=self._now() + STAYS)
+            replace(self._items, keys.erased(tenant, request), b"", expires_at=self._now() + STAYS)
         # whoever stores for a request looks whether that is there once more afterwards
         self._items.delete([keys.request(tenant, request) for request in erasing.requests])
         found = list(self._found(tenant, conversation, erasing.requests))

@@ -1,0 +1,139 @@
+"""What a function is allowed, as its role's policy, and told, in its environment: both from the same statements."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+import pulumi
+
+from functions.entry_points.aws.environment import DEPLOYED, Deployed, said
+from infra.aws.grants import Place, Statement, policy
+from infra.components.common import Common, Platform
+from infra.components.event_route import EventRoute
+from infra.components.function import Surroundings
+
+#: The setting that stands for each secret.
+SECRETS: Final = {
+    "model": "TROUPE_MODEL_KEY",
+    "vectors": "TROUPE_VECTOR_KEY",
+    "actions": "TROUPE_ACTION_SECRETS",
+    "personal": "TROUPE_PERSONAL_DATA_KEY",
+    "api-keys": "TROUPE_API_KEYS",
+}
+
+Allowed = Callable[[Place], list[Statement]]
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """Of one function."""
+
+    policy: pulumi.Output[str]
+    environment: dict[str, pulumi.Input[str]]
+
+
+def granted(  # noqa: PLR0913 - a function, its log, its surroundings, and what derives its policy
+    function: str,
+    allowed: Allowed,
+    *,
+    queues: Mapping[str, EventRoute],
+    log: pulumi.Output[str],
+    common: Common,
+    platform: Platform,
+    around: Surroundings,
+) -> Granted:
+    """The policy and the environment of a function.
+
+    Args:
+        function: Its name.
+        allowed: Its statements, in a place.
+        queues: The routes that it may have to do with: a policy waits for no other queue.
+        log: The ARN of its log group.
+        common: The stack.
+        platform: Whether it stands in the stack's network.
+        around: What it works with.
+    """
+    agents = [name for name in queues if any(name in plan.nodes for plan in around.plans)]
+    found = pulumi.Output.all(
+        bus=around.bus.arn,
+        table=around.state.arn,
+        bucket=around.blobs.arn,
+        log=log,
+        key=common.key or "",
+        socket=around.socket.arn if around.socket else "",
+        queues={name: route.queue_arn for name, route in queues.items()},
+        dead={name: queues[name].dead_arn for name in agents},
+    )
+    names = pulumi.Output.all(
+        bus=around.bus.name,
+        table=around.state.name,
+        bucket=around.blobs.name,
+        socket=around.socket.url if around.socket else "",
+        queues={name: route.queue_url for name, route in queues.items()},
+        dead={name: queues[name].dead_url for name in agents},
+    )
+
+    def place(known: Mapping[str, Any]) -> Place:
+        return Place(
+            bus=known["bus"],
+            source=common.names.prefix,
+            table=known["table"],
+            bucket=known["bucket"],
+            queues=known["queues"],
+            logs={function: known["log"]},
+            secrets=around.secrets,
+            models=around.models,
+            keys=(known["key"],) if known["key"] else (),
+            in_network=bool(platform.subnets),
+            dead_letter_queues=known["dead"],
+            service_queues=known["queues"],
+            service_logs={function: known["log"]},
+            socket=known["socket"],
+        )
+
+    def told(both: list[Any]) -> str:
+        known, named = both
+        where = place(known)
+        return said(_deployed(function, named, allowed(where), where, around))
+
+    return Granted(
+        policy=found.apply(lambda known: json.dumps(policy(allowed(place(known))))),
+        environment={DEPLOYED: pulumi.Output.all(found, names).apply(told), **around.settings},
+    )
+
+
+def _deployed(
+    function: str, named: Mapping[str, Any], allowed: list[Statement], place: Place, around: Surroundings
+) -> Deployed:
+    """Of queues and secrets, those that a statement lets it reach."""
+
+    def may(action: str, arn: str) -> bool:
+        return any(action in each.actions and arn in each.resources for each in allowed)
+
+    return Deployed(
+        function=function,
+        source=place.source,
+        workflows=tuple(plan.workflow.name for plan in around.plans),
+        bus=named["bus"],
+        table=named["table"],
+        bucket=named["bucket"],
+        queues={
+            name: url
+            for name, url in named["queues"].items()
+            if name == function or may("sqs:SendMessage", place.queues[name])
+        },
+        secrets={
+            SECRETS[purpose]: arn for purpose, arn in place.secrets.items() if may("secretsmanager:GetSecretValue", arn)
+        },
+        collections=around.collections,
+        contract=around.contract,
+        budget_tokens=around.budget_tokens,
+        budget_micros=around.budget_micros,
+        socket_url=named["socket"],
+        tenant_claim=around.tenant_claim,
+        dead_letter_queues={
+            name: url
+            for name, url in named["dead"].items()
+            if may("sqs:ReceiveMessage", place.dead_letter_queues[name])
+        },
+    )

@@ -1,0 +1,21 @@
+"""What Bedrock calls the models that a stack may ask."""
+
+from infra.components.common import Common
+from infra.settings import ModelSettings
+
+#: How the names of profiles begin that spread calls over regions.
+SPREAD = ("us.", "us-gov.", "eu.", "apac.", "jp.", "au.", "ca.", "global.")
+
+
+def model_arns(model: ModelSettings | None, common: Common) -> tuple[str, ...]:
+    """None where a model is reached by URL; a profile that spreads calls needs the model in each of its regions, too."""
+    if model is None or model.kind != "bedrock":
+        return ()
+    if model.id.startswith("arn:"):
+        return (model.id,)
+    if model.id.startswith(SPREAD):
+        return (
+            f"arn:aws:bedrock:{common.region}:{common.account}:inference-profile/{model.id}",
+            f"arn:aws:bedrock:*::foundation-model/{model.id.partition('.')[2]}",
+        )
+    return (f"arn:aws:bedrock:{common.region}::foundation-model/{model.id}",)

@@ -1,0 +1,205 @@
+"""One EC2 instance in a private subnet, its points on an EBS volume of their own.
+
+Whoever deploys downloads the pinned release, and Pulumi puts it into the bucket, from where the instance takes it
+through the gateway endpoint: so the server needs no internet. Its key is fetched at each start, through the instance's
+role, into memory; it is in no user data, no state and no disk. Between functions and server there is no TLS: both stand
+in the network.
+"""
+
+from string import Template
+from typing import Final
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.aws.grants import Statement, policy
+from infra.aws.policies import trust
+from infra.components.vector_server import VectorServerArgs
+
+VERSION: Final = "1.15.5"
+RELEASE: Final = (
+    "https://github.com/qdrant/qdrant/releases/download/v{version}/qdrant-{architecture}-unknown-linux-musl.tar.gz"
+)
+ARCHITECTURES: Final = {"arm64": "aarch64", "x86_64": "x86_64"}
+IMAGE: Final = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}"
+PORT: Final = 6333
+DEVICE: Final = "/dev/sdf"
+START: Final = Template("""#!/bin/bash
+set -eu
+volume="/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_$volume"
+until [ -b "$$volume" ]; do sleep 2; done
+blkid "$$volume" || mkfs.xfs "$$volume"
+mkdir -p /var/lib/qdrant
+echo "$$volume /var/lib/qdrant xfs defaults,nofail 0 2" >> /etc/fstab
+mount /var/lib/qdrant
+useradd --system --home /var/lib/qdrant qdrant || true
+chown qdrant: /var/lib/qdrant
+aws s3 cp "s3://$bucket/$object" - --region $region | tar xz -C /usr/local/bin qdrant
+cat > /usr/local/bin/qdrant-start <<'SCRIPT'
+#!/bin/bash
+set -eu
+key=$$(aws secretsmanager get-secret-value --region $region --secret-id $secret --query SecretString --output text)
+QDRANT__SERVICE__API_KEY="$$key" exec /usr/local/bin/qdrant
+SCRIPT
+chmod +x /usr/local/bin/qdrant-start
+cat > /etc/systemd/system/qdrant.service <<'UNIT'
+[Unit]
+After=network-online.target
+Wants=network-online.target
+RequiresMountsFor=/var/lib/qdrant
+[Service]
+User=qdrant
+WorkingDirectory=/var/lib/qdrant
+Environment=QDRANT__STORAGE__STORAGE_PATH=/var/lib/qdrant/storage
+Environment=QDRANT__STORAGE__SNAPSHOTS_PATH=/var/lib/qdrant/snapshots
+Environment=QDRANT__TELEMETRY_DISABLED=true
+ExecStart=/usr/local/bin/qdrant-start
+Restart=always
+RestartSec=5
+LimitNOFILE=65536
+[Install]
+WantedBy=multi-user.target
+UNIT
+systemctl daemon-reload
+systemctl enable --now qdrant
+""")
+
+
+class VectorServer(pulumi.ComponentResource):
+    """See `infra.components.vector_server`."""
+
+    def __init__(self, name: str, args: VectorServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("troupe:aws:VectorServer", name, {}, opts)
+        self._child = pulumi.ResourceOptions(parent=self)
+        common, lookup = args.common, pulumi.InvokeOptions(parent=self)
+        kind = aws.ec2.get_instance_type(instance_type=args.settings.instance, opts=lookup)
+        architecture = next(each for each in ARCHITECTURES if each in kind.supported_architectures)
+        release = self._release(name, args, architecture)
+        volume = aws.ebs.Volume(
+            name,
+            availability_zone=args.network.zones[0],
+            size=args.settings.volume_gb,
+            type="gp3",
+            encrypted=True,
+            kms_key_id=common.key,
+            final_snapshot=common.protect,
+            tags={"Name": common.names.of("vectors")},
+            opts=pulumi.ResourceOptions(parent=self, protect=common.protect, retain_on_delete=common.protect),
+        )
+        profile = self._profile(name, args, release)
+        instance = aws.ec2.Instance(
+            name,
+            ami=aws.ssm.get_parameter(name=IMAGE.format(architecture=architecture), opts=lookup).value,
+            instance_type=args.settings.instance,
+            subnet_id=args.network.subnets[0],
+            vpc_security_group_ids=[self._group(name, args)],
+            associate_public_ip_address=False,
+            iam_instance_profile=profile,
+            metadata_options={"http_endpoint": "enabled", "http_tokens": "required", "http_put_response_hop_limit": 1},
+            root_block_device={"encrypted": True, "kms_key_id": common.key, "volume_type": "gp3"},
+            user_data=_start(args, release, volume),
+            user_data_replace_on_change=True,
+            disable_api_termination=False,  # it holds nothing: what is protected is the volume
+            tags={"Name": common.names.of("vectors")},
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                ignore_changes=["ami"],  # a newer image is no reason to start again in the middle of a deploy
+                delete_before_replace=True,  # the volume hangs on one instance at a time
+            ),
+        )
+        aws.ec2.VolumeAttachment(
+            name, device_name=DEVICE, instance_id=instance.id, volume_id=volume.id, opts=self._child
+        )
+        self.url = instance.private_ip.apply(lambda address: f"http://{address}:{PORT}")
+        self.register_outputs({"url": self.url})
+
+    def _release(self, name: str, args: VectorServerArgs, architecture: str) -> aws.s3.BucketObjectv2:
+        url = RELEASE.format(version=VERSION, architecture=ARCHITECTURES[architecture])
+        return aws.s3.BucketObjectv2(
+            name,
+            bucket=args.blobs.name,
+            key=f"software/qdrant-{VERSION}-{architecture}.tar.gz",
+            source=pulumi.RemoteAsset(url),
+            opts=self._child,
+        )
+
+    def _group(self, name: str, args: VectorServerArgs) -> pulumi.Output[str]:
+        """In: functions, to the one port. Out: where it takes its release and its key from."""
+        group = aws.ec2.SecurityGroup(
+            name,
+            name=args.common.names.of("vectors"),
+            vpc_id=args.network.vpc,
+            description="The vector server",
+            opts=self._child,
+        )
+        for kind, one, other in (
+            (aws.vpc.SecurityGroupIngressRule, group.id, args.network.functions),
+            (aws.vpc.SecurityGroupEgressRule, args.network.functions, group.id),
+        ):
+            kind(
+                name,
+                security_group_id=one,
+                description="Functions to the vector server",
+                ip_protocol="tcp",
+                from_port=PORT,
+                to_port=PORT,
+                referenced_security_group_id=other,
+                opts=self._child,
+            )
+        aws.vpc.SecurityGroupEgressRule(
+            f"{name}-services",
+            security_group_id=group.id,
+            description="Services of AWS",
+            ip_protocol="tcp",
+            from_port=443,
+            to_port=443,
+            cidr_ipv4="0.0.0.0/0",
+            opts=self._child,
+        )
+        return group.id
+
+    def _profile(self, name: str, args: VectorServerArgs, release: aws.s3.BucketObjectv2) -> pulumi.Output[str]:
+        role = aws.iam.Role(
+            name,
+            name=args.common.names.of("vectors"),
+            assume_role_policy=trust("ec2.amazonaws.com"),
+            permissions_boundary=args.permissions_boundary or None,
+            opts=self._child,
+        )
+        aws.iam.RolePolicy(
+            name,
+            name="start",
+            role=role.name,
+            policy=pulumi.Output.json_dumps(
+                pulumi.Output.all(args.blobs.arn, release.key, args.common.key or "").apply(
+                    lambda known: policy(_allowed(known[0], known[1], known[2], args.key))
+                )
+            ),
+            opts=self._child,
+        )
+        return aws.iam.InstanceProfile(
+            name, name=args.common.names.of("vectors"), role=role.name, opts=self._child
+        ).name
+
+
+def _allowed(bucket: str, release: str, key: str, secret: str) -> list[Statement]:
+    found = [
+        Statement(sid="Release", actions=("s3:GetObject",), resources=(f"{bucket}/{release}",), because="its program"),
+        Statement(sid="Key", actions=("secretsmanager:GetSecretValue",), resources=(secret,), because="its API key"),
+        Statement(sid="Decrypt", actions=("kms:Decrypt",), resources=(key,) if key else (), because="both of these"),
+    ]
+    return [each for each in found if each.resources]
+
+
+def _start(args: VectorServerArgs, release: aws.s3.BucketObjectv2, volume: aws.ebs.Volume) -> pulumi.Output[str]:
+    def script(known: list[str]) -> str:
+        bucket, taken, of_volume = known
+        return START.substitute(
+            bucket=bucket,
+            object=taken,
+            region=args.common.region,
+            secret=args.key,
+            volume=of_volume.replace("-", ""),
+        )
+
+    return pulumi.Output.all(args.blobs.name, release.key, volume.id).apply(script)

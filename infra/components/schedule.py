@@ -1,0 +1,25 @@
+"""Calls a function again and again."""
+
+from dataclasses import dataclass
+
+from infra.components.common import Common
+from infra.components.function import Function
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleArgs:
+    """One schedule.
+
+    Attributes:
+        called: What the function is called in the stack.
+        every: E.g. `1 minute`, `1 hour`.
+        says: What the function is called with, as JSON.
+        permissions_boundary: The ARN of a policy that bounds every role; empty for none.
+    """
+
+    common: Common
+    called: str
+    function: Function
+    every: str
+    says: str = "{}"
+    permissions_boundary: str = ""

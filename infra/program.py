@@ -1,0 +1,240 @@
+"""What `pulumi up` makes of a stack, from its settings and the workflows that they choose.
+
+Order comes from what one component hands to the next.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pulumi
+
+from functions.errors import TroupeError
+from functions.runtime.topology import topology
+from functions.runtime.workflow import Plan
+from functions.workflows.catalog import WORKFLOWS
+from infra import environment
+from infra.aws.agent_function import AgentFunction
+from infra.aws.alarms import Alarms
+from infra.aws.api import Api, SocketAddress
+from infra.aws.blob_store import BlobStore
+from infra.aws.dead_letters import DeadLetters
+from infra.aws.encryption import Encryption
+from infra.aws.event_bus import EventBus
+from infra.aws.event_route import EventRoute
+from infra.aws.ingest import Ingest
+from infra.aws.models import model_arns
+from infra.aws.network import Network, services_called
+from infra.aws.schedule import Schedule
+from infra.aws.secret_reference import secret_references
+from infra.aws.service_function import ServiceFunction
+from infra.aws.stack import Stack
+from infra.aws.state_store import StateStore
+from infra.aws.vector_collection import VectorCollection
+from infra.aws.vector_server import VectorServer
+from infra.components.agent_function import agent_function_args
+from infra.components.alarms import AlarmsArgs
+from infra.components.api import ApiArgs, SocketAddressArgs
+from infra.components.blob_store import BlobStoreArgs
+from infra.components.common import Bundle, Common, Platform
+from infra.components.dead_letters import DeadLettersArgs
+from infra.components.encryption import EncryptionArgs
+from infra.components.event_bus import EventBusArgs
+from infra.components.event_route import routes
+from infra.components.function import FunctionArgs, Surroundings
+from infra.components.ingest import IngestArgs
+from infra.components.network import NetworkArgs
+from infra.components.schedule import ScheduleArgs
+from infra.components.secret_reference import SecretReferencesArgs
+from infra.components.service_function import deployed_services
+from infra.components.stack import StackArgs
+from infra.components.state_store import StateStoreArgs
+from infra.components.vector_collection import VectorCollectionArgs
+from infra.components.vector_server import VectorServerArgs
+from infra.naming import Names
+from infra.settings import AgentSettings, Settings, settings
+
+Bundles = Callable[[str], Bundle]
+
+
+def deploy(bundles: Bundles) -> None:
+    """The stack that is selected.
+
+    Raises:
+        RunError: With everything that is wrong with its settings or its workflows.
+    """
+    try:
+        chosen = settings(pulumi.Config("troupe"))
+        plans = topology(*(WORKFLOWS[name] for name in chosen.workflows))
+        names = Names(project=pulumi.get_project(), stack=pulumi.get_stack())
+        outputs = declare(chosen, names, list(plans.values()), bundles)
+    except TroupeError as error:
+        raise pulumi.RunError(str(error)) from error
+    for name, value in outputs.items():
+        pulumi.export(name, value)
+
+
+def declare(chosen: Settings, names: Names, plans: list[Plan], bundles: Bundles) -> dict[str, pulumi.Output[str]]:
+    """Every resource of a stack; what it returns are its outputs."""
+    stack = Stack(names.prefix, _stack(chosen, names))
+    inside = pulumi.ResourceOptions(parent=stack)
+    common = replace(stack.common, key=_key(chosen, stack.common, inside))
+
+    # where functions stand, and what they work with
+    network = _network(chosen, common, inside)
+    bus = EventBus("events", EventBusArgs(common=common), inside)
+    state = StateStore("state", StateStoreArgs(common=common), inside)
+    blobs = BlobStore("blobs", BlobStoreArgs(common=common, plans=plans), inside)
+    ways = {args.consumer: EventRoute(args.consumer, args, inside) for args in routes(chosen, common, bus, plans)}
+    address = _address(chosen, common, inside)
+    secrets = secret_references(
+        SecretReferencesArgs(common=common, references=chosen.secrets), pulumi.InvokeOptions(parent=stack)
+    )
+    server = _server(chosen, common, network, blobs, secrets, inside)
+    around = Surroundings(
+        plans=plans,
+        bus=bus,
+        state=state,
+        blobs=blobs,
+        routes=ways,
+        socket=address,
+        secrets=secrets,
+        models=model_arns(chosen.model, common),
+        settings=environment.told(chosen) | ({environment.VECTOR_URL: server.url} if server else {}),
+        collections=environment.declared(chosen, plans),
+        contract=environment.contract(chosen),
+        budget_tokens=chosen.budget.tokens_per_request,
+        budget_micros=environment.micros(chosen.budget.usd_per_request),
+        tenant_claim=chosen.api.tenant_claim,
+    )
+
+    # the functions
+    platform = _platform(chosen, network)
+    specs = {name: node.spec for plan in plans for name, node in plan.nodes.items()}
+    agents = {
+        name: AgentFunction(
+            name,
+            agent_function_args(
+                spec,
+                chosen.agents.get(name, AgentSettings()),
+                common=common,
+                platform=platform,
+                surroundings=around,
+                bundle=bundles(name),
+            ),
+            inside,
+        )
+        for name, spec in specs.items()
+    }
+    of_services = {
+        name: FunctionArgs(common=common, platform=platform, surroundings=around, function=name, bundle=bundles(name))
+        for name in deployed_services(chosen)
+    }
+    swept = DeadLetters("dead-letters", DeadLettersArgs(sweeper=of_services.pop("sweeper")), inside)
+    services = {name: ServiceFunction(name, args, inside) for name, args in of_services.items()}
+    services["sweeper"] = swept.sweeper
+
+    # what calls them
+    keeper = services["keeper"]
+    hourly = ScheduleArgs(
+        common=common,
+        called="keeper",
+        function=keeper,
+        every="1 hour",
+        says='{"do": "expire"}',
+        permissions_boundary=chosen.permissions_boundary,
+    )
+    Schedule("keeper", hourly, inside)
+    for name, collection in around.collections.items():
+        ready = (keeper, *([server] if server else []))
+        args = VectorCollectionArgs(collection=name, declared=collection, keeper=keeper, after=ready)
+        VectorCollection(name, args, inside)
+    if "uploads" in services:
+        Ingest("ingest", IngestArgs(common=common, blobs=blobs, uploads=services["uploads"]), inside)
+    api = Api(
+        "api",
+        ApiArgs(
+            common=common,
+            settings=chosen.api,
+            api=services["api"],
+            authorizer=services.get("authorizer"),
+            address=address,
+            socket=services.get("socket"),
+            log_retention_days=chosen.log_retention_days,
+        ),
+        inside,
+    )
+    if chosen.alarms:
+        watched = AlarmsArgs(
+            common=common,
+            settings=chosen.alarms,
+            routes=ways,
+            functions=agents | services,
+            usd_per_month=chosen.budget.usd_per_month,
+        )
+        Alarms("alarms", watched, inside)
+    found = {"api": api.url, "bus": bus.name, "table": state.name, "bucket": blobs.name}
+    return found | ({"websocket": address.public} if address else {})
+
+
+def _stack(chosen: Settings, names: Names) -> StackArgs:
+    return StackArgs(
+        names=names,
+        region=chosen.region,
+        workflows=chosen.workflows,
+        cost_centre=chosen.cost_centre,
+        protect=chosen.protect,
+    )
+
+
+def _key(chosen: Settings, common: Common, inside: pulumi.ResourceOptions) -> pulumi.Input[str] | None:
+    """The key that encrypts: the stack's own, somebody's, or the cloud's."""
+    if chosen.encryption == "stack":
+        return Encryption("key", EncryptionArgs(common=common), inside).key
+    return None if chosen.encryption == "aws" else chosen.encryption
+
+
+def _network(chosen: Settings, common: Common, inside: pulumi.ResourceOptions) -> Network | None:
+    if not chosen.network.vpc:
+        return None
+    args = NetworkArgs(common=common, settings=chosen.network, services=services_called(chosen))
+    return Network("network", args, inside)
+
+
+def _address(chosen: Settings, common: Common, inside: pulumi.ResourceOptions) -> SocketAddress | None:
+    if not chosen.api.websocket:
+        return None
+    return SocketAddress("socket", SocketAddressArgs(common=common, settings=chosen.api), inside)
+
+
+def _server(  # noqa: PLR0913 - it stands in the network, and is fetched from the bucket with a secret
+    chosen: Settings,
+    common: Common,
+    network: Network | None,
+    blobs: BlobStore,
+    secrets: dict[str, str],
+    inside: pulumi.ResourceOptions,
+) -> VectorServer | None:
+    if chosen.vectors.kind != "self-hosted" or network is None:
+        return None
+    args = VectorServerArgs(
+        common=common,
+        settings=chosen.vectors,
+        network=network,
+        blobs=blobs,
+        key=secrets["vectors"],
+        permissions_boundary=chosen.permissions_boundary,
+    )
+    return VectorServer("vectors", args, inside)
+
+
+def _platform(chosen: Settings, network: Network | None) -> Platform:
+    return Platform(
+        runtime=chosen.runtime,
+        architecture=chosen.architecture,
+        log_level=chosen.log_level,
+        log_retention_days=chosen.log_retention_days,
+        canary_percent=chosen.canary.percent,
+        permissions_boundary=chosen.permissions_boundary,
+        subnets=network.subnets if network else (),
+        security_groups=(network.functions,) if network else (),
+    )

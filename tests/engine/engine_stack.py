@@ -1,0 +1,116 @@
+"""The real engine of Pulumi on this project: with state and stack files of its own, and the provider's double."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from provider_double import Done, Provider
+
+ROOT: Final = Path(__file__).parents[2]
+TOOLS: Final = ROOT / ".tools" / "bin"
+LONGEST_S: Final = 300.0
+
+
+def missing() -> str:
+    """What is not here that the engine needs; empty where all is."""
+    absent = [name for name in ("pulumi", "pulumi-language-python", "uv") if not _found(name)]
+    return f"not on PATH: {', '.join(absent)}" if absent else ""
+
+
+def _path() -> str:
+    return os.pathsep.join([os.environ["PATH"], str(TOOLS)])
+
+
+def _found(name: str) -> str:
+    return shutil.which(name, path=_path()) or ""
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What a command ended with, and what it printed on both of its outputs."""
+
+    code: int
+    text: str
+
+
+class EngineStack:
+    """A stack of this project.
+
+    Args:
+        folder: Where its state, its stack file and the engine's caches are; the project's own files stay as they are.
+        provider: What the engine talks to in place of AWS.
+        port: Where that listens.
+        name: Of the stack: its settings begin as those of `Pulumi.<name>.yaml`.
+    """
+
+    def __init__(self, folder: Path, provider: Provider, port: int, name: str) -> None:
+        self.provider = provider
+        self.file = folder / f"Pulumi.{name}.yaml"
+        self._stack = name
+        state = folder / "state"
+        state.mkdir()
+        shutil.copy(ROOT / self.file.name, self.file)
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "TROUPE_", "PULUMI_"))}
+        self.environment = kept | {
+            "PATH": _path(),
+            "PULUMI_BACKEND_URL": f"file://{state}",
+            "PULUMI_CONFIG_PASSPHRASE": "for a test",
+            "PULUMI_HOME": str(folder / "home"),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "PULUMI_DEBUG_PROVIDERS": f"aws:{port}",
+        }
+        self.must("stack", "init", name)
+
+    def set(self, key: str, value: str, *path: str) -> None:
+        """Change a setting of the stack file."""
+        at = f"troupe:{key}" + "".join(f".{each}" for each in path)
+        self.must("config", "set", "--path", at, value, "--stack", self._stack, "--config-file", str(self.file))
+
+    def preview(self) -> Said:
+        """What a deployment would do."""
+        return self.run("preview", *self._on_stack)
+
+    def up(self) -> list[Done]:
+        """What a deployment changed."""
+        return self._changed("up", "--yes", "--skip-preview")
+
+    def destroy(self) -> Said:
+        """Take everything away that may be taken away."""
+        return self.run("destroy", "--yes", "--skip-preview", *self._on_stack)
+
+    def state(self) -> str:
+        """All that the engine keeps of the stack."""
+        return self.must("stack", "export", "--stack", self._stack)
+
+    def must(self, *command: str) -> str:
+        """What it prints; an error where it fails."""
+        said = self.run(*command)
+        assert said.code == 0, said.text
+        return said.text
+
+    def run(self, *command: str) -> Said:
+        """What a command of Pulumi's ends with."""
+        done = subprocess.run(  # noqa: S603 - the engine itself
+            [_found("pulumi"), *command, "--non-interactive", "--color", "never"],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_S,
+            check=False,
+        )
+        return Said(done.returncode, done.stdout + done.stderr)
+
+    def _changed(self, *command: str) -> list[Done]:
+        before = len(self.provider.done)
+        self.must(*command, *self._on_stack)
+        return self.provider.done[before:]
+
+    @property
+    def _on_stack(self) -> tuple[str, ...]:
+        return ("--stack", self._stack, "--config-file", str(self.file))
