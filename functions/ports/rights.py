@@ -26,8 +26,9 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         format: Of this document; another number is another shape.
         exported: When.
-        places: What is held, by place: an item each, its fields as they are stored. Times are seconds since 1970; an
-            event is the JSON that it is, and bytes that are no JSON stand in Base64 under `base64`.
+        places: What is held, by place: an item each, its fields as they are stored. Times are seconds since 1970, or
+            ISO 8601 where they are stored so; an event is the JSON that it is, and bytes that are no JSON stand in
+            Base64 under `base64`.
         blobs: The data that was too large to stand in an event, by the event's `dataref`.
     """
 

@@ -45,9 +45,15 @@ WORKFLOWS = [(SINGLE, Asked(text="a")), (FANNED_WITH_SIDE, ListAsked(texts=("a",
 class Held(Protocol):
     """A target whose conversations hold something."""
 
-    troupe: Driven
-    rights: Rights
     memories: MemoryCollection
+
+    @property
+    def troupe(self) -> Driven:
+        """What delivers."""
+
+    @property
+    def rights(self) -> Rights:
+        """What is tested here."""
 
     def talk(self, bound: Binding) -> Append:
         """What a delivery says something with."""

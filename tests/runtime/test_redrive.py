@@ -95,6 +95,24 @@ def test_parts_that_are_redriven_together_share_one_request(opens: Opens) -> Non
     assert troupe.script.calls.count("collect") == 2
 
 
+def test_a_part_that_comes_back_before_the_next_is_sent_waits_for_it_over_items() -> None:
+    meanwhile: list[Callable[[], None]] = []
+
+    def step(name: str) -> None:
+        if meanwhile and name.startswith("after publish Piece"):
+            meanwhile.pop()()
+
+    troupe = MemoryTarget(FANNED, step=step)
+    broken(troupe, "handle a", "handle b")
+    troupe.start(ListAsked(texts=("a", "b", "c")))
+    troupe.run()
+    meanwhile.append(lambda: drain(troupe))
+    again = carried_on(redrive(troupe))
+    troupe.run()
+    assert troupe.settlement(again) == Answered(texts=("A", "B", "C"))
+    assert troupe.script.calls.count("collect") == 2
+
+
 def test_parts_that_are_redriven_one_after_the_other_count_each_others_success(opens: Opens) -> None:
     troupe = opens(FANNED)
     broken(troupe, "handle a", "handle b")

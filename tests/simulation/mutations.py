@@ -16,7 +16,7 @@ from memory_items import MemoryItems
 from memory_target import MemoryTarget
 from simulation.scenarios import HURRIED_S, PATIENT_S, Scenario
 
-from functions.adapters.items import dead_letters, keys, redriving
+from functions.adapters.items import keys
 from functions.adapters.items import requests as item_requests
 from functions.adapters.items import state as item_state
 from functions.adapters.items.dead_letters import ItemDeadLetters
@@ -29,13 +29,12 @@ from functions.adapters.local.rows import Routes
 from functions.adapters.local.spending import LocalSpending
 from functions.adapters.models.bound import BoundModel
 from functions.events.envelope import Envelope
-from functions.ports.bus import Bus
 from functions.ports.items import Place
 from functions.ports.spending import Spending, Spent
 from functions.ports.state import Begun, Finish, Part, Standing, Task
 from functions.runtime import arrival, delivery, guard, outputs
 from functions.runtime.delivery import _Attempt
-from functions.runtime.redrive import Candidate, Redriven
+from functions.runtime.redrive import Candidate
 
 Patch = pytest.MonkeyPatch
 Marked = Sequence[tuple[Letter, Candidate]]
@@ -275,18 +274,6 @@ def _cloud_marked_before_published(patch: Patch) -> None:
     patch.setattr(ItemDeadLetters, "_publish", publish)
 
 
-def _cloud_awaited_one_by_one(patch: Patch) -> None:
-    """Of what is redriven together, each is awaited when it goes."""
-    original = redriving.publish
-
-    def publish(items: MemoryItems, bus: Bus, wanted: Sequence[Redriven], **named: Any) -> None:
-        for each in wanted:
-            original(items, bus, [each], **named)
-
-    for module in (redriving, dead_letters):
-        patch.setattr(module, "publish", publish)
-
-
 def _cloud_closed_join(patch: Patch) -> None:
     """Nobody writes down that a join is closed."""
     original = ItemState._put
@@ -387,7 +374,6 @@ MUTATIONS = (
     Mutation("a part counts once", CLOUD, _cloud_parts),
     Mutation("a closed join stays closed, as on a cloud", CLOUD, _cloud_closed_join),
     Mutation("a join waits for all that is redriven, as on a cloud", CLOUD, _cloud_awaited, GIVES_UP),
-    Mutation("all is awaited before any of it goes", CLOUD, _cloud_awaited_one_by_one, GIVES_UP),
     Mutation("a redriven request is settled by no answer of before", CLOUD, _cloud_outrun, GIVES_UP),
     Mutation("a letter is marked once it was redriven", CLOUD, _cloud_marked_before_published, GIVES_UP),
     Mutation("a request is settled once, as on a cloud", CLOUD, _cloud_settlement, OVERRUNS),

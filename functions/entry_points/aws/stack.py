@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from functions.adapters.aws.blobs import DELIVERIES, PASSAGES, S3Blobs
+from functions.adapters.aws.blobs import DELIVERIES, TEXTS, S3Blobs
 from functions.adapters.aws.bus import EventBridgeBus
 from functions.adapters.aws.client import Aws
 from functions.adapters.aws.items import DynamoItems
@@ -168,7 +168,7 @@ class Stack:
                 catalog=self.catalog,
                 store=self.vectors,
                 encoders=self.encoders,
-                blobs=S3Blobs(self.aws, self.deployed.bucket, PASSAGES),
+                blobs=S3Blobs(self.aws, self.deployed.bucket, TEXTS),
                 now=self.now,
                 tokenizer=self.tokenizer,
             )

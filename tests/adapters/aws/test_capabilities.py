@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -9,12 +10,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from aws_stack import make_bucket, make_table
 from carried_encoders import Carrying
 from ministack import Emulator
 from qdrant_server import qdrant_server
 from rest_server import Answer, Server, serving
 from small_encoder import SmallEncoder
-from stack import make_bucket, make_table
 
 from functions.adapters.items import keys
 from functions.adapters.items.requests import Opened, encoded
@@ -107,8 +108,9 @@ def opened(emulator: Emulator, unique: str) -> Iterator[Opens]:
 
 
 @pytest.fixture
-def vectors(opened: Opens, tmp_path: Path) -> Iterator[Bound]:
+def vectors(opened: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bound]:
     """With a collection `documents` in a store, as the keeper makes it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     folder = tmp_path / "vectors"
     folder.mkdir()
     with qdrant_server(folder) as server:
