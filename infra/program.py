@@ -72,7 +72,7 @@ def deploy() -> None:
         chosen = settings(pulumi.Config("troupe"))
         plans = topology(*(WORKFLOWS[name] for name in chosen.workflows))
         names = Names(project=pulumi.get_project(), stack=pulumi.get_stack())
-        made = bundles(list(plans.values()), chosen, lambda_target(chosen))
+        made = dict(bundles(list(plans.values()), chosen, lambda_target(chosen)).named())
         outputs = declare(chosen, names, list(plans.values()), made)
     except TroupeError as error:
         raise pulumi.RunError(str(error)) from error

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from harness import Harness
 from hypothesis import HealthCheck, settings
+from memory_target import MemoryTarget
 
 from functions.runtime.workflow import Workflow
 
@@ -33,3 +34,9 @@ def process(tmp_path: Path) -> Iterator[Callable[..., Harness]]:
     yield open_harness
     for each in opened:
         each.store.close()
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def opens(request: pytest.FixtureRequest, process: Callable[..., Harness]) -> Callable[..., Harness | MemoryTarget]:
+    """Opens a target over workflows: the one on SQLite, and the one that works as a cloud's does."""
+    return MemoryTarget if request.param == "memory" else process

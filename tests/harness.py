@@ -14,6 +14,7 @@ from functions.adapters.local.due import Entry
 from functions.adapters.local.requests import LocalRequests
 from functions.adapters.local.rows import DEADLINE, enqueue
 from functions.adapters.local.state import LocalState
+from functions.adapters.local.stops import LocalStops
 from functions.adapters.local.store import Store
 from functions.events.envelope import Envelope, decode, open_request
 from functions.events.event import Event
@@ -121,6 +122,7 @@ class Harness:
         self.bus = Bus(self.store, self.plans.values(), self.clock, places)
         self.requests = LocalRequests(self.bus)
         self.blobs = LocalBlobs(folder / "blobs")
+        self.stops = LocalStops(self.store)
 
     def restarted(self, *workflows: Workflow) -> "Harness":
         """Another process on the same folder, after this one is gone."""

@@ -100,7 +100,9 @@ class MemoryItems:
     def delete(self, places: Sequence[Place]) -> None:
         """See `Items.delete`."""
         for partition, key in places:
+            self._step(f"before delete {_kind((partition, key))}")
             self.partitions.get(partition, {}).pop(key, None)
+            self._step(f"after delete {_kind((partition, key))}")
 
     def expire(self, now: datetime) -> None:
         """Remove what is over, as the store itself does some day."""

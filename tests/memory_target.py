@@ -4,7 +4,7 @@
 at least once and in no order, and shows a message again where nobody acknowledged it in time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from functions.adapters.items import keys
 from functions.adapters.items.conversations import ItemTalk
 from functions.adapters.items.dead_letters import ItemDeadLetters
 from functions.adapters.items.requests import APART, LONG_AGO, ItemRequests, Opened, Record
+from functions.adapters.items.rights import ItemRights, Points
 from functions.adapters.items.spending import ItemSpending
 from functions.adapters.items.state import ItemState, Letter
 from functions.adapters.items.stops import ItemStops
@@ -30,7 +31,7 @@ from functions.runtime.agent import Grant
 from functions.runtime.arrival import LEASE_MARGIN_S, claimed
 from functions.runtime.delivery import ACKNOWLEDGED, Binding, Outcome, Ports, deliver
 from functions.runtime.topology import topology
-from functions.runtime.workflow import Workflow
+from functions.runtime.workflow import Plan, Workflow
 
 HIDDEN_S = 1.0  # past the longest lease: until a message that nobody acknowledged is seen again
 DESK = "desk"  # hears what may have settled a request
@@ -112,7 +113,7 @@ class MemoryBus:
 
 
 class MemoryBlobs:
-    """The `Blobs` port."""
+    """The `KeptBlobs` port."""
 
     def __init__(self, now: Callable[[], datetime], step: Step) -> None:
         self._now = now
@@ -130,6 +131,17 @@ class MemoryBlobs:
         """See `Blobs.get`."""
         self._step("before get blob")
         return self.stored[key]
+
+    def keys(self, *prefixes: str) -> Sequence[str]:
+        """See `KeptBlobs.keys`."""
+        return sorted(key for key in self.stored if key.startswith(prefixes))
+
+    def remove(self, names: Iterable[str]) -> None:
+        """See `KeptBlobs.remove`."""
+        for name in names:
+            self._step("before remove blob")
+            self.stored.pop(name, None)
+            self._step("after remove blob")
 
 
 # ------------------------------------------------------------------------------------------------ the target
@@ -227,9 +239,20 @@ class MemoryTarget:
         """The state as one delivery sees it."""
         return ItemState(self.items, self.blobs, self.bus, self.clock)
 
-    def dead_letters_port(self) -> ItemDeadLetters:
-        """What redrives what was given up."""
-        return ItemDeadLetters(self.items, self.blobs, self.bus, self.requests, self.plans, self.clock)
+    def dead_letters_port(
+        self,
+        *,
+        plans: Sequence[Plan] | None = None,
+        in_doubt: Callable[[str, str], bool] = lambda _tenant, _request: False,
+    ) -> ItemDeadLetters:
+        """What redrives what was given up, of these plans where any are given."""
+        carried = self.plans if plans is None else {plan.workflow.name: plan for plan in plans}
+        return ItemDeadLetters(self.items, self.blobs, self.bus, self.requests, carried, self.clock, in_doubt=in_doubt)
+
+    def rights(self, points: Points) -> ItemRights:
+        """What is held about conversations."""
+        agents = sorted({agent for plan in self.plans.values() for agent in plan.nodes})
+        return ItemRights(self.items, self.blobs, points, agents, self.clock)
 
     def talk(self, binding: Binding) -> ItemTalk:
         """The conversation of one delivery."""

@@ -1,6 +1,6 @@
 """The dead letters of a harness, as a command beside its process redrives them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness import Harness
@@ -11,15 +11,23 @@ from functions.adapters.local.rows import Routes
 from functions.adapters.local.sharing import learn_plans
 from functions.adapters.local.store import Store
 from functions.ports.dead_letters import DeadLetters, LetterFilter, LetterView, Redrive
+from functions.runtime.workflow import Plan
 
 Driven = Harness | MemoryTarget  # a target that a test drives by hand
 
 
-def letters_of(troupe: Driven) -> DeadLetters:
-    """The port, with what it publishes held by the process of the harness."""
+def letters_of(
+    troupe: Driven,
+    *,
+    plans: Sequence[Plan] | None = None,
+    in_doubt: Callable[[str, str], bool] = lambda _tenant, _request: False,
+) -> DeadLetters:
+    """The port, with what it publishes held by the process of the harness; with other plans than that, where given."""
     if isinstance(troupe, MemoryTarget):
-        return troupe.dead_letters_port()
-    return LocalDeadLetters(troupe.store, troupe.bus.routes, troupe.blobs, troupe.clock, announce=troupe.bus.announce)
+        return troupe.dead_letters_port(plans=plans, in_doubt=in_doubt)
+    routes = troupe.bus.routes if plans is None else Routes(plans)
+    announce = troupe.bus.announce
+    return LocalDeadLetters(troupe.store, routes, troupe.blobs, troupe.clock, announce=announce, in_doubt=in_doubt)
 
 
 def find(troupe: Driven, **wanted: Any) -> Sequence[LetterView]:

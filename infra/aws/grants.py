@@ -184,10 +184,10 @@ def _tells_later(spec: AgentSpec, plans: Sequence[Plan], place: Place) -> Iterat
 def _keeps(spec: AgentSpec, place: Place) -> Iterator[Statement]:
     yield Statement(
         sid="OwnItems",
-        actions=(*READS, *WRITES),
+        actions=(*READS, *WRITES, REMOVES),
         resources=(place.table,),
         conditions=leading(f"{joined(spec.name)}#*"),
-        because="every delivery: its record, its outputs, its joins, its dead letters",
+        because="every delivery: its record, its outputs, its joins, its dead letters; of what was erased, none",
     )
     yield Statement(
         sid="Requests",

@@ -6,6 +6,7 @@ A statement says what the service does that asks for it; see `grants` for the ag
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from functions.adapters.aws.blobs import PASSAGES
 from functions.adapters.aws.items import BY_DUE, BY_TIME
 from functions.adapters.items.keys import COLLECTION, CONVERSATION, EFFECT, REQUEST, SOCKET, VAULT, joined
 from functions.events.envelope import type_of
@@ -67,6 +68,13 @@ def _authorizer(_plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
 def _desk(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     yield _hears("desk", place, "every answer and AgentFailed: its conversation goes on")
     yield from _goes_on(plans, place)
+    yield Statement(
+        sid="Await",
+        actions=("dynamodb:PutItem",),
+        resources=(place.table,),
+        conditions=leading(*(f"{joined(name)}#*" for name in _closers(plans))),
+        because="the next request may be a redrive, which every join around it awaits",
+    )
     yield older_plans(plans, place)
     yield _parks("desk", place)
     yield _blobs(place, "s3:PutObject", because="large dead letters")
@@ -118,7 +126,7 @@ def _keeper(_plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     yield Statement(
         sid="Texts",
         actions=("s3:DeleteObject",),
-        resources=(f"{place.bucket}/blobs/texts/*",),
+        resources=(f"{place.bucket}/{PASSAGES}*",),
         because="hourly: what expired, texts that are too long for a payload among it",
         wildcard="keys are digests: the prefix is all that is known of them before",
     )
@@ -174,9 +182,12 @@ def _goes_on(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     because = "the next request of a conversation, which may be a redrive; what a crash left unpublished"
     for plan in plans:
         yield _emits(plan, _events(plan), place, because)
-    closers = {closer for plan in plans for closer in plan.closers.values()}
-    yield _closes_later(closers, place, "what is started again is in a scope, which a timer closes")
+    yield _closes_later(_closers(plans), place, "what is started again is in a scope, which a timer closes")
     yield _requests(place, because)
+
+
+def _closers(plans: Sequence[Plan]) -> list[str]:
+    return sorted({closer for plan in plans for closer in plan.closers.values()})
 
 
 def _events(plan: Plan) -> list[type[Event]]:
@@ -253,7 +264,7 @@ def _erases(plans: Sequence[Plan], place: Place, because: str) -> Iterator[State
     kinds = [f"{kind}#*" for kind in (REQUEST, CONVERSATION, EFFECT, VAULT)]
     yield Statement(
         sid="Held",
-        actions=("dynamodb:Query", REMOVES),
+        actions=(*READS, REMOVES),
         resources=(place.table,),
         conditions=leading(*kinds, *_of_agents(plans)),
         because=because,

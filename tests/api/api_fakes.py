@@ -1,6 +1,6 @@
 """Calls to the API as a server makes them, and workflows that take messages."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -11,6 +11,7 @@ from memory_target import MemoryTarget
 from sample_workflows import CONTRACT, LOG, Answered
 
 from functions.adapters.items.conversations import ItemConversations
+from functions.adapters.items.rights import ItemRights
 from functions.adapters.local.conversations import LocalConversations
 from functions.adapters.local.rights import LocalRights
 from functions.api.api import Api
@@ -46,7 +47,11 @@ TOLD = Workflow(name="answer", agents=(tell,), entry=Told, answer=Answered, reso
 PASSAGE = Passage(id="p/1", name="heapq", source="python:heapq", text="A heap.")
 
 
-WITHOUT_RIGHTS: Any = None  # the tests of rights run where these are
+class NoPoints:
+    """The collections of a stack whose agents store nothing."""
+
+    def erase(self, collection: str, ids: Iterable[str], *, tenant: str) -> None:
+        raise AssertionError(f"nothing was stored in {collection} for {tenant}: {list(ids)}")
 
 
 class OnePassage:
@@ -86,7 +91,9 @@ def on_one_machine(harness: Harness) -> Kept:
 
 def on_items(target: MemoryTarget) -> Kept:
     """As on a cloud."""
-    return Kept(ItemConversations(target.items, target.clock), WITHOUT_RIGHTS, target.stops)
+    agents = sorted({agent for plan in target.plans.values() for agent in plan.nodes})
+    rights = ItemRights(target.items, target.blobs, NoPoints(), agents, target.clock)
+    return Kept(ItemConversations(target.items, target.clock), rights, target.stops)
 
 
 def bound(tenant: str, conversation: str, key: str) -> Binding:

@@ -49,13 +49,13 @@ def test_a_request_that_fails_shows_its_error_and_no_answer(caller: Caller) -> N
     assert shown["deliveries"][0]["error"]
 
 
-def test_a_request_that_was_redriven_names_the_one_that_carries_on(local_caller: Caller) -> None:
-    request = local_caller.say("hello").request
-    local_caller.machine.script.failures["hello"] = [PermanentError("no ink")]
-    local_caller.machine.run()
-    again = carried_on(redrive(local_caller.machine))
-    local_caller.machine.run()
-    first, second = data(local_caller.get(f"/requests/{request}")), data(local_caller.get(f"/requests/{again}"))
+def test_a_request_that_was_redriven_names_the_one_that_carries_on(caller: Caller) -> None:
+    request = caller.say("hello").request
+    caller.harness.script.failures["hello"] = [PermanentError("no ink")]
+    caller.harness.run()
+    again = carried_on(redrive(caller.harness))
+    caller.harness.run()
+    first, second = data(caller.get(f"/requests/{request}")), data(caller.get(f"/requests/{again}"))
     assert (first["origin"], first["redriven_as"]) == ("", again)
     assert (second["origin"], second["redriven_as"]) == (request, "")
     assert second["answer"] == {"texts": ["hello"], "missing": []}

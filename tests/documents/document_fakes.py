@@ -97,12 +97,13 @@ class FakeLedger:
         return list(self.kept.values())
 
     def put(self, entries: Sequence[Entry]) -> None:
-        self.fuse.burn()
-        self.kept.update({entry.source: entry for entry in entries})
+        for entry in entries:
+            self.fuse.burn()
+            self.kept[entry.source] = entry
 
     def remove(self, sources: Iterable[str]) -> None:
-        self.fuse.burn()
         for source in sources:
+            self.fuse.burn()
             self.kept.pop(source, None)
 
 

@@ -1,5 +1,6 @@
 """Documents that users send: one name, one document; what is hostile is skipped; the folder leaves them alone."""
 
+import base64
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,7 @@ from functions.documents.reader_process import ReaderProcess
 from functions.documents.sync import sync
 from functions.documents.uploads import ingest
 from functions.events.common import Work
-from functions.events.ingest import DocumentOutcome, SentDocument
+from functions.events.ingest import DocumentOutcome, Format, SentDocument
 
 GUIDE = "# Guide\n\nOpen at nine.\n\n## Badge\n\nBring one.\n"
 
@@ -170,3 +171,22 @@ def test_stopped_anywhere_a_repeat_completes_it(parser: ReaderProcess, sent: lis
         desk.read_folder(Doc("f", ("x",)))
         expected = [f"upload:{each}: about {word}" for each, text in wanted.items() for word in text.split()]
         assert desk.texts() == sorted([*expected, "f: about x"])
+
+
+def in_base64(data: bytes, name: str, kind: Format) -> SentDocument:
+    return SentDocument(name=name, text=base64.b64encode(data).decode(), format=kind, base64=True)
+
+
+def test_bytes_in_base64_are_read_as_a_file_of_their_format_is(desk: Desk) -> None:
+    (outcome,) = desk.send(in_base64("Die Tür öffnet um neun.".encode("cp1252"), "hours.txt", "text"))
+    assert (outcome.passages, outcome.skipped) == (1, "")
+    assert desk.texts() == ["upload:hours.txt: Die Tür öffnet um neun."]
+
+
+def test_what_is_not_the_base64_or_the_format_that_it_is_said_to_be_is_skipped(desk: Desk) -> None:
+    wrong = SentDocument(name="a", text="*", base64=True)
+    no_pdf = in_base64(b"no PDF", "b.pdf", "pdf")
+    assert [outcome.skipped for outcome in desk.send(wrong, no_pdf)] == [
+        "is not the Base64 that it is said to be",
+        "is not a PDF: it does not begin with %PDF",
+    ]

@@ -255,10 +255,12 @@ def _loops_closed() -> Iterator[None]:
         made.append(make())
         return made[-1]
 
-    with mock.patch.object(asyncio, "new_event_loop", kept):
-        yield
-    for loop in made:
-        loop.close()
+    try:
+        with mock.patch.object(asyncio, "new_event_loop", kept):
+            yield
+    finally:
+        for loop in made:
+            loop.close()
 
 
 def stack_file(stack: str) -> Settings:

@@ -158,3 +158,11 @@ def test_documents_are_read_by_who_takes_them_in_and_nobody_else() -> None:
     documents = f"{place().bucket}/documents/*"
     reads = {name for name in SERVICES if any(documents in each.resources for each in allowed(name).values())}
     assert reads == {"uploads"}
+
+
+def test_the_desk_lets_joins_await_what_it_starts_again_and_writes_nothing_else_of_an_agent() -> None:
+    found = allowed("desk")["Await"]
+    assert found.actions == ("dynamodb:PutItem",)
+    closers = {closer for plan in PLANS for closer in plan.closers.values()}
+    assert partitions(found) == {f"{closer}#*" for closer in closers}
+    assert "Letters" not in allowed("desk")

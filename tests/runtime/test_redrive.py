@@ -28,13 +28,6 @@ from functions.events.event import AgentFailed, Event
 from functions.runtime.workflow import Workflow
 
 Opens = Callable[..., Driven]
-TARGETS = ("sqlite", "memory")
-
-
-@pytest.fixture(params=TARGETS)
-def opens(request: pytest.FixtureRequest, process: Opens) -> Opens:
-    """Opens a target over workflows: the one on SQLite, and the one that works as a cloud's does."""
-    return MemoryTarget if request.param == "memory" else process
 
 
 def broken(troupe: Driven, *texts: str, times: int = 1) -> None:
@@ -454,7 +447,7 @@ BOOK_STEPS = (
 )
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", ["sqlite", "memory"])
 @pytest.mark.parametrize("seed", range(30))
 @pytest.mark.parametrize(
     ("workflow", "entry", "steps", "answer"),

@@ -12,7 +12,7 @@ _NEXT: Final = re.compile(r"<NextContinuationToken>([^<]*)</NextContinuationToke
 OCTETS: Final = {"content-type": "application/octet-stream"}
 
 DELIVERIES: Final = "blobs/deliveries/"  # claim checks and outputs: the lifecycle removes them
-TEXTS: Final = "blobs/texts/"  # of passages that are too long for a payload: they stay as long as those
+PASSAGES: Final = "blobs/passages/"  # long texts of collections: they stay as long as their points
 
 
 class S3Blobs:

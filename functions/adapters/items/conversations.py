@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from functions.adapters.items import keys
-from functions.adapters.items.requests import encoded
+from functions.adapters.items.requests import encoded, is_erased
 from functions.events.decoding import decoder
 from functions.ports.conversations import TTL_DAYS, Message
 from functions.ports.items import Items
@@ -35,7 +35,9 @@ class ItemTalk:
         self._appended = 0
 
     def append(self, role: Literal["user", "assistant"], text: str) -> None:
-        """See `Append.append`."""
+        """See `Append.append`; what was erased says nothing."""
+        if is_erased(self._items, self._binding.tenant, self._binding.request):
+            return
         self._appended += 1
         now, origin = self._now(), self._binding.origin
         said = Said(message=Message(role=role, text=text, at=now, request=self._binding.request), origin=origin)

@@ -12,12 +12,22 @@ import msgspec
 
 from functions.adapters.items import keys
 from functions.adapters.items.redriving import Plans, keep_beginning, publish
-from functions.adapters.items.requests import ItemRequests, Led, Opened, Pending, Redrives, encoded, read, write
+from functions.adapters.items.requests import (
+    ItemRequests,
+    Led,
+    Opened,
+    Pending,
+    Redrives,
+    encoded,
+    is_erased,
+    read,
+    write,
+)
 from functions.adapters.items.state import Letter
 from functions.adapters.items.stops import ItemStops
 from functions.events.decoding import decoder
 from functions.events.envelope import Envelope, digest, pack, unpack
-from functions.ports.blobs import Blobs
+from functions.ports.blobs import KeptBlobs
 from functions.ports.bus import Bus
 from functions.ports.conversations import TTL_DAYS
 from functions.ports.dead_letters import LetterFilter, LetterView, Redrive
@@ -43,18 +53,20 @@ class ItemDeadLetters:
         requests: Of the stack.
         plans: The current ones, by the workflow's name.
         now: The time, in UTC.
+        services: That keep letters, too.
         in_doubt: Whether a request of a tenant has an effect that may have happened and must not be repeated.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a redrive needs of its stack
         self,
         items: Items,
-        blobs: Blobs,
+        blobs: KeptBlobs,
         bus: Bus,
         requests: ItemRequests,
         plans: Mapping[str, Plan],
         now: Callable[[], datetime],
         *,
+        services: Sequence[str] = (),
         in_doubt: Callable[[str, str], bool] = lambda _tenant, _request: False,
     ) -> None:
         self._items = items
@@ -63,6 +75,7 @@ class ItemDeadLetters:
         self._requests = requests
         self._plans = Plans({plan.version: plan for plan in plans.values()})
         self._now = now
+        self._services = services
         self._in_doubt = in_doubt
         self._stops = ItemStops(items)
 
@@ -94,7 +107,8 @@ class ItemDeadLetters:
     # ------------------------------------------------------------------------------------------ letters
 
     def _agents(self) -> list[str]:
-        return sorted({agent for plan in self._plans.by_version.values() for agent in plan.nodes})
+        agents = {agent for plan in self._plans.by_version.values() for agent in plan.nodes}
+        return sorted(agents.union(self._services))
 
     def _letters(self, agent: str) -> Iterable[tuple[str, Letter]]:
         for item in self._items.query(keys.letters(agent)):
@@ -173,11 +187,18 @@ class ItemDeadLetters:
         if self._in_doubt(view.tenant, view.request):
             raise NotRedrivableError(_IN_DOUBT)
         if event.dataref:
-            try:
-                self._blobs.put(event.dataref, self._blobs.get(event.dataref))  # it is kept as long as the redrive
-            except KeyError as error:
-                raise NotRedrivableError("the data of its event is no longer kept: ask again") from error
+            self._keep_data(event)
         return found
+
+    def _keep_data(self, event: Envelope) -> None:
+        """Keep it as long as the redrive, unless its conversation is erased meanwhile."""
+        try:
+            self._blobs.put(event.dataref, self._blobs.get(event.dataref))
+        except KeyError as error:
+            raise NotRedrivableError("the data of its event is no longer kept: ask again") from error
+        if is_erased(self._items, event.tenant, event.request):
+            self._blobs.remove([event.dataref])
+            raise NotRedrivableError(_CHANGED)
 
     def _read(self, kept: Letter) -> Candidate:
         letter = self._whole(kept)

@@ -20,11 +20,17 @@ PASSAGE, TOKEN = "passage", "token"
 HOLDS, SOURCE = "holds", "source"
 OPEN = "open"  # the group of the requests that are open, by their deadline
 WATCHED = "watched"  # the group of what connections watch, by the deadline of the request
+ERASING = "erasing"  # the group of the erasures that are not finished
 
 
 def joined(*names: str) -> str:
     """One string of several; two different lists never give the same one."""
     return "#".join(name.replace("%", "%25").replace("#", "%23") for name in names)
+
+
+def parted(key: str) -> list[str]:
+    """The strings that `joined` made one of."""
+    return [name.replace("%23", "#").replace("%25", "%") for name in key.split("#")]
 
 
 def deliveries(agent: str, tenant: str, request: str) -> str:
@@ -73,6 +79,26 @@ def letters(agent: str) -> str:
 def request(tenant: str, name: str) -> Place:
     """A request as it stands."""
     return joined(REQUEST, tenant, "request", name), "request"
+
+
+def erased(tenant: str, name: str) -> Place:
+    """That a request was erased: what still works on it leaves nothing behind."""
+    return joined(REQUEST, tenant, "request", name), "erased"
+
+
+def conversations(tenant: str) -> str:
+    """The partition of the names of a tenant's conversations: a key each."""
+    return joined(REQUEST, tenant, "conversations")
+
+
+def of_conversation(tenant: str, name: str, request_: str = "") -> Place:
+    """That a request is of a conversation; without one, how the keys of all of them begin."""
+    return holding(tenant, name), joined("request", request_)
+
+
+def erasing(tenant: str, name: str) -> Place:
+    """An erasure of a conversation that is not finished."""
+    return holding(tenant, name), "erasing"
 
 
 def first(tenant: str, name: str) -> Place:

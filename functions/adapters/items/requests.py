@@ -12,11 +12,12 @@ import msgspec
 
 from functions.adapters.items import keys
 from functions.adapters.items.redriving import Plans, begin
+from functions.adapters.items.replacing import replace
 from functions.events.decoding import decoder
 from functions.events.envelope import LATEST, MAX_COUNT, Envelope, digest
 from functions.ports.bus import Bus
 from functions.ports.conversations import TTL_DAYS
-from functions.ports.items import Due, Items, Place
+from functions.ports.items import Due, Item, Items, Place
 from functions.ports.requests import Change, DeliveryView, Depth, Limits, RequestView
 from functions.ports.spending import Spent
 from functions.ports.state import Standing
@@ -29,6 +30,8 @@ from functions.runtime.workflow import Plan
 STAYS = timedelta(days=TTL_DAYS)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 APART = timedelta(seconds=1)
+AGAIN = b"again"  # in the place of what says that a request was erased: one of its name was taken since
+SETTLES = timedelta(minutes=10)  # longer than any attempt: whatever was at work during an erasure has ended
 SWEPT = 100  # of the requests that are past their deadline, in one pass
 _ENCODER = msgspec.json.Encoder()
 
@@ -252,9 +255,13 @@ class ItemRequests:
         return len(places)
 
     def _open(self, envelope: Envelope) -> bool:
-        first = keys.first(envelope.tenant, envelope.request)
+        tenant, conversation, request = envelope.tenant, envelope.conversation, envelope.request
         expires_at = envelope.deadline + 2 * STAYS  # longer than the request, which a sweep settles at its deadline
-        self._items.put(first, encoded(envelope), revision=0, expires_at=expires_at)
+        unerase(self._items, tenant, conversation, request, until=expires_at)
+        replace(self._items, (keys.conversations(tenant), conversation), b"", expires_at=expires_at)
+        named = keys.of_conversation(tenant, conversation, request)  # before the request: what there is can be found
+        self._items.put(named, b"", revision=0, expires_at=expires_at)
+        self._items.put(keys.first(tenant, request), encoded(envelope), revision=0, expires_at=expires_at)
         opened = Opened(
             tenant=envelope.tenant,
             request=envelope.request,
@@ -378,11 +385,13 @@ def settle(items: Items, settlement: Envelope, now: datetime, *, generation: int
             return
 
 
-def standing(items: Items, envelope: Envelope, now: datetime) -> Standing:
-    """How the request of an envelope stands, one more delivery of its conversation counted."""
-    tenant, conversation = envelope.tenant, envelope.conversation
+def standing(items: Items, envelope: Envelope, now: datetime) -> Standing | None:
+    """How the request of an envelope stands, one more delivery of its conversation counted; None once it is erased."""
+    tenant, conversation, request = envelope.tenant, envelope.conversation, envelope.request
     scopes = [keys.stop(scope) for scope in stop_keys(tenant, conversation, envelope.workflow)]
-    found, *stops = items.get([keys.request(tenant, envelope.request), *scopes])
+    erased, found, *stops = items.get([keys.erased(tenant, request), keys.request(tenant, request), *scopes])
+    if _says_erased(erased):
+        return None
     stopped = next((str(decoder(Stop).decode(stop.value)) for stop in stops if stop is not None), "")
     opened = decoder(Opened).decode(found.value) if found else None
     used = spent(items, tenant, envelope.request)
@@ -395,6 +404,50 @@ def standing(items: Items, envelope: Envelope, now: datetime) -> Standing:
         micros=used.micros,
         events=(events or {})["events"],
     )
+
+
+def is_erased(items: Items, tenant: str, request: str) -> bool:
+    """Whether a request was erased: whoever works on it leaves nothing behind."""
+    return _says_erased(items.get([keys.erased(tenant, request)])[0])
+
+
+def _says_erased(item: Item | None) -> bool:
+    return item is not None and item.value != AGAIN
+
+
+class Erasing(msgspec.Struct, frozen=True, kw_only=True):
+    """An erasure that is not finished.
+
+    Attributes:
+        at: When it was asked for.
+        requests: That the conversation had.
+        removed: All of it was removed once; what was at work meanwhile may have left something.
+    """
+
+    tenant: str
+    conversation: str
+    at: datetime
+    requests: tuple[str, ...]
+    removed: bool = False
+
+
+def unerase(items: Items, tenant: str, conversation: str, request: str, *, until: datetime) -> None:
+    """Let a request of a name begin that was erased: what the erasure still removes is not this one."""
+    place = keys.erasing(tenant, conversation)
+    while is_erased(items, tenant, request):
+        (item,) = items.get([place])
+        erasing = decoder(Erasing).decode(item.value) if item else None
+        if item is None or erasing is None or request not in erasing.requests:
+            replace(items, keys.erased(tenant, request), AGAIN, expires_at=until)
+            return
+        left = tuple(each for each in erasing.requests if each != request)
+        write_erasing(items, msgspec.structs.replace(erasing, requests=left), item.revision)
+
+
+def write_erasing(items: Items, erasing: Erasing, revision: int) -> bool:
+    """Write an erasure in the place of the one of this revision; a sweep finds it, once it has something to do."""
+    due = Due(keys.ERASING, erasing.at + SETTLES if erasing.removed else erasing.at)
+    return items.put(keys.erasing(erasing.tenant, erasing.conversation), encoded(erasing), revision=revision, due=due)
 
 
 def spent(items: Items, tenant: str, request: str) -> Spent:

@@ -12,7 +12,7 @@ import msgspec
 
 from functions.adapters.items import keys
 from functions.adapters.items.redriving import Awaited
-from functions.adapters.items.requests import LONG_AGO, Record, encoded, settle, standing, written
+from functions.adapters.items.requests import LONG_AGO, Record, encoded, is_erased, settle, standing, written
 from functions.events.decoding import decoder
 from functions.events.envelope import Envelope
 from functions.ports.blobs import Blobs, prefix_of
@@ -100,7 +100,9 @@ class ItemState:
     # Joins
 
     def gather(self, part: Part) -> Gathered | None:
-        """See `State.gather`."""
+        """See `State.gather`; a part of what was erased is not kept."""
+        if self._is_erased(part.envelope):
+            return None
         marks = self._marks(part)
         if part.total and marks.newest(part.generation) not in marks.closed:
             self._put(keys.join(part, "part", f"{part.generation:07}", f"{part.index:05}"), part)
@@ -118,7 +120,9 @@ class ItemState:
         return self._gathered(part, generation, parts)
 
     def close(self, part: Part) -> Gathered | None:
-        """See `State.close`."""
+        """See `State.close`; what was erased has nothing to close."""
+        if self._is_erased(part.envelope):
+            return None
         parts = self._parts(part)
         if self._marks(part).newest(0, *(generation for generation, _ in parts)) > part.generation:
             return None
@@ -176,22 +180,26 @@ class ItemState:
             record, revision = self._record(task)
 
     def _begun(self, task: Task, leased: Record) -> Begun:
+        stands = standing(self._items, task.envelope, self._now())
+        if stands is None:
+            self._items.delete([keys.record(task)])
+            return Begun(status="done", attempt=leased.attempts, until=self._now())
         stored = self._ended(task) if leased.attempts > 1 else None
         return Begun(
             status="leased",
             attempt=leased.attempts,
             until=leased.lease_until,
             outputs=stored.outputs if stored else None,
-            standing=standing(self._items, task.envelope, self._now()),
+            standing=stands,
         )
 
     def finish(self, finish: Finish) -> None:
         """See `State.finish`: whoever stored first, that is what everybody publishes."""
         task = finish.task
         record, _ = self._record(task)
-        if record is not None and record.finished is not None:
-            return
-        if finish.letter and (record is None or record.attempts != self._attempt):
+        if record is None or record.finished is not None:
+            return  # it is done, or was erased
+        if finish.letter and record.attempts != self._attempt:
             return  # giving up is for the attempt that holds the lease
         ended = self._stored_end(finish)
         if ended.letter:
@@ -222,6 +230,8 @@ class ItemState:
     def park(self, letter: DeadLetter) -> None:
         """See `State.park`; what is large in it lies in the blobs."""
         event, blob = letter.event, ""
+        if letter.request and is_erased(self._items, letter.tenant, letter.request):
+            return
         if len(event) > INLINE_BYTES:
             event, blob = b"", self._put_blob(letter.tenant, letter.conversation, event)
         kept = Letter(letter=msgspec.structs.replace(letter, event=event), blob=blob)
@@ -261,6 +271,9 @@ class ItemState:
             if self._put(keys.record(task), done, revision):
                 return
             record, revision = self._record(task)
+
+    def _is_erased(self, envelope: Envelope) -> bool:
+        return is_erased(self._items, envelope.tenant, envelope.request)
 
     def _record(self, task: Task) -> tuple[Record | None, int]:
         (item,) = self._items.get([keys.record(task)])

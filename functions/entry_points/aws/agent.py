@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
@@ -17,6 +17,7 @@ from functions.adapters.aws.queue import handled
 from functions.adapters.items.state import ItemState
 from functions.entry_points.aws.capabilities import Capabilities
 from functions.entry_points.aws.environment import DEPLOYED
+from functions.entry_points.aws.invocation import LambdaContext
 from functions.entry_points.aws.stack import Stack
 from functions.errors import TroupeError
 from functions.runtime.agent import Grant
@@ -25,14 +26,6 @@ from functions.runtime.delivery import Binding, Outcome, Ports, deliver
 SPARE: Final = 0.1  # of the time of an invocation, kept to write down what came of it
 MOST_SPARE_S: Final = 3.0
 TELL_S: Final = 0.2
-
-
-class LambdaContext(Protocol):
-    """What Lambda tells of an invocation, as far as it is used."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """How long it may still take."""
-        ...
 
 
 class AgentFunction:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
@@ -12,6 +12,7 @@ from functions.adapters.aws.connections import Connections
 from functions.adapters.items.conversations import ItemConversations
 from functions.adapters.items.punctual import PunctualRequests
 from functions.adapters.items.requests import ItemRequests
+from functions.adapters.items.rights import ItemRights
 from functions.adapters.items.sockets import ItemSockets
 from functions.adapters.items.state import ItemState
 from functions.adapters.items.stops import ItemStops
@@ -70,6 +71,17 @@ class Services:
     def connections(self) -> Connections:
         """Where they are posted to."""
         return Connections(self.stack.aws, self.stack.deployed.socket_url)
+
+    @cached_property
+    def agents(self) -> frozenset[str]:
+        """Those of this deployment."""
+        return frozenset(name for plan in self.stack.current.values() for name in plan.nodes)
+
+    @cached_property
+    def rights(self) -> ItemRights:
+        """Of persons, about conversations."""
+        stack = self.stack
+        return ItemRights(stack.items, stack.blobs, Points(stack), sorted(self.agents), stack.now)
 
     @cached_property
     def target(self) -> Target:
@@ -138,6 +150,19 @@ class Collections(Mapping[str, Collection]):
 
     def __len__(self) -> int:
         return len(self._stack.deployed.collections)
+
+
+class Points:
+    """The points of the stack's collections, by the key of a collection."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+
+    def erase(self, collection: str, ids: Iterable[str], *, tenant: str) -> None:
+        """Erase points; of a collection that is in no catalog there are none."""
+        for entry in self._stack.catalog.entries():
+            if entry.key == collection:
+                self._stack.collection(entry.name).erase(ids, tenant=tenant)
 
 
 def _unbound(grant: Grant, _binding: Binding) -> object:

@@ -139,14 +139,14 @@ def handler(_event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]
     """What Lambda calls."""
     found = services().begun(context)
     stack = found.stack
-    steps: dict[str, Callable[[], int]] = {"overdue": found.requests.sweep}
+    steps: dict[str, Callable[[], int]] = {"overdue": found.requests.sweep, "erasures": found.rights.unfinished}
     if stack.deployed.socket_url:
         steps["told"] = lambda: _told(found)
     round_ = Round(
         steps=steps,
         nets={name: Net(stack.aws, url) for name, url in stack.deployed.dead_letter_queues.items()},
         ports=found.ports,
-        agents=frozenset(name for plan in stack.current.values() for name in plan.nodes),
+        agents=found.agents,
         now=stack.now,
     )
     return swept(round_, found.left_s)

@@ -1,51 +1,41 @@
 """Attempts of deliveries that invoke an action, on a store that is closed and opened again as a crash does."""
 
-import sqlite3
 import tomllib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from action_server import ActionServer, toml
-from harness import Clock
+from stacks import Stack
 
 from functions.adapters.actions.bound import BoundActions
 from functions.adapters.actions.settings import Action, read_actions
-from functions.adapters.local.effects import LocalEffects
-from functions.adapters.local.store import Store
+from functions.ports.effects import Effects
 from functions.runtime.delivery import Binding
 from functions.runtime.workflow import Budget
 
 
-def _accepted(connection: sqlite3.Connection, request: str) -> None:
-    connection.execute(
-        "INSERT INTO request (tenant, request, conversation, workflow, status, accepted, deadline, envelope)"
-        " VALUES ('default', ?, 'c1', 'answer', 'running', 0, 0, '')",
-        (request,),
-    )
-
-
 class Desk:
-    """One store, one clock."""
+    """One stack, one clock."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.clock = Clock()
-        self.store = Store(folder)
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.clock = stack.clock
         for request in ("r1", "r1-again"):
-            self.store.write(partial(_accepted, request=request))
+            self.stack.accept(request, tenant="default")
         self.environment: dict[str, str] = {}
-        self.wrap: Callable[[LocalEffects], Any] = lambda effects: effects
+        self.wrap: Callable[[Effects], Any] = lambda effects: effects
 
     @property
-    def effects(self) -> LocalEffects:
-        return LocalEffects(self.store, self.clock, tenant="default")
+    def effects(self) -> Effects:
+        return self.stack.effects("default")
 
     def restart(self) -> None:
-        self.store.close()
-        self.store = Store(self.folder)
+        self.stack.restart()
+
+    def erase(self) -> None:
+        """The conversation of the request."""
+        self.stack.erase("r1", tenant="default")
 
     def attempt(self, server: ActionServer, settings: Mapping[str, str] | None = None, **given: Any) -> BoundActions:
         """The capability of one attempt."""
@@ -62,7 +52,7 @@ class Desk:
             "budget": Budget(),
         }
         binding = Binding(**(values | given))
-        self._accept(binding)
+        self.stack.accept(binding.request, binding.conversation, binding.tenant)
         return BoundActions(
             self.declared(toml(server, **(settings or {}))),
             effects=self.wrap(self.effects),
@@ -70,17 +60,6 @@ class Desk:
             environment=self.environment,
             now=self.clock,
             **resolve,
-        )
-
-    def _accept(self, binding: Binding) -> None:
-        """Let there be the request of an attempt: nothing is sent for one that is not there."""
-        row = (binding.tenant, binding.request, binding.conversation)
-        self.store.write(
-            lambda connection: connection.execute(
-                "INSERT OR IGNORE INTO request (tenant, request, conversation, workflow, status, accepted, deadline,"
-                " envelope, planversion) VALUES (?, ?, ?, 'answer', 'running', 0, 0, x'', '')",
-                row,
-            )
         )
 
     def declared(self, text: str) -> Mapping[str, Action]:

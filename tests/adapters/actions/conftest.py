@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from action_desk import Desk
 from action_server import ActionServer, serving_actions
+from stacks import LocalStack, memory_stack
 
 
 @pytest.fixture
@@ -22,12 +23,12 @@ def keyed() -> Iterator[ActionServer]:
         yield running
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    """On this test's own store."""
-    opened = Desk(tmp_path / "store")
-    yield opened
-    opened.store.close()
+@pytest.fixture(params=["local", "memory"])
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    """On this test's own store: that of one machine, and items."""
+    made = LocalStack(tmp_path / "store") if request.param == "local" else memory_stack()
+    yield Desk(made)
+    made.close()
 
 
 @pytest.fixture(autouse=True)

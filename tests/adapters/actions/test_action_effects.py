@@ -21,11 +21,9 @@ from action_server import (
     worked_and_said,
 )
 
-from functions.adapters.local.blobs import LocalBlobs
-from functions.adapters.local.effects import LocalEffects
-from functions.adapters.local.rights import LocalRights
 from functions.errors import PermanentError, TroupeError
 from functions.ports.actions import ActionError, ActionResult
+from functions.ports.effects import Effects
 
 SHORT = {"timeout_s": "0.2"}
 OPEN = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -38,7 +36,7 @@ class CrashError(BaseException):
 class Crashing:
     """A ledger in front of which the process dies, at one of its steps."""
 
-    def __init__(self, effects: LocalEffects, step: str, *, after: bool) -> None:
+    def __init__(self, effects: Effects, step: str, *, after: bool) -> None:
         self._effects = effects
         self._step = step
         self._after = after
@@ -108,7 +106,7 @@ def test_another_origin_and_another_tenant_are_other_effects(desk: Desk, server:
     desk.attempt(server).invoke("notify", "it is done")
     desk.attempt(server, origin="another").invoke("notify", "it is done")
     assert server.done == {'{"text":"it is done"}': 2}
-    assert LocalEffects(desk.store, desk.clock, tenant="other").effects() == []
+    assert desk.stack.effects("other").effects() == []
 
 
 # --------------------------------------------------------------------------------- a server that honours keys
@@ -261,8 +259,7 @@ def test_what_is_erased_while_its_server_is_connected_to_is_not_sent_and_leaves_
     desk: Desk, server: ActionServer
 ) -> None:
     def erased(_host: str, _port: int) -> list[str]:
-        rights = LocalRights(desk.store, LocalBlobs(desk.folder / "blobs"), desk.clock)
-        assert rights.erase("c1", tenant="default") is not None
+        desk.erase()
         return ["127.0.0.1"]
 
     with pytest.raises(PermanentError, match="erased"):
@@ -447,7 +444,7 @@ def test_an_answer_that_comes_after_a_second_attempt_gave_up_on_it_still_counts(
 
 def test_for_a_request_that_was_erased_nothing_is_sent_and_nothing_put_down(desk: Desk, server: ActionServer) -> None:
     attempt = desk.attempt(server)
-    LocalRights(desk.store, LocalBlobs(desk.folder / "blobs"), desk.clock).erase("c1", tenant="default")
+    desk.erase()
     with pytest.raises(PermanentError) as raised:
         attempt.invoke("notify", "it is done")
     assert raised.value.reason == "erased"

@@ -7,9 +7,9 @@ from contextlib import closing
 
 import msgspec
 import pytest
+from aws_stack import make_bucket, make_bus, make_queue, received
 from ministack import Emulator
 from rest_server import Answer, Asked, Server, serving
-from stack import make_bucket, make_bus, make_queue, received
 
 from functions.adapters.aws.blobs import S3Blobs
 from functions.adapters.aws.bus import DUE, LONGEST_DELAY_S, BusError, EventBridgeBus

@@ -20,6 +20,7 @@ from functions.ports.items import MOST_BYTES
 from functions.ports.ledger import Entry
 from functions.ports.personal import Original
 from functions.ports.vector_stores import Layout
+from functions.runtime.topology import RESERVED_AGENTS, SHARED_ITEMS
 
 DAY_S = 24 * 3600.0
 
@@ -343,3 +344,11 @@ def test_an_expired_original_is_gone_from_the_items(cloud: ItemStack) -> None:
     assert cloud.vault().expire(START + timedelta(days=8)) == 0
     items.expire(START + timedelta(days=8))
     assert not any(items.partitions.values())
+
+
+# --------------------------------------------------------------------------------------------------- names
+
+
+def test_no_agent_may_be_called_like_what_all_of_them_share() -> None:
+    shared = {keys.REQUEST, keys.CONVERSATION, keys.COLLECTION, keys.DOCUMENT, keys.EFFECT, keys.VAULT}
+    assert shared <= set(SHARED_ITEMS) <= set(RESERVED_AGENTS)

@@ -13,10 +13,11 @@ from functions.events.envelope import Envelope, encode
 def answered(stack: Stack) -> Envelope:
     """The answer to what was asked, once it is settled."""
     stack.memory.run()
-    ((_, items),) = [each for each in stack.items.partitions.items() if "settlement" in each[1]]
-    item = items["settlement"].item
-    assert item is not None
-    return msgspec.json.decode(item.value, type=Envelope)
+    _, accepted = stack.posted.messages[0]
+    view = stack.requests.view(accepted["request"], tenant="default")
+    assert view is not None
+    assert view.settlement is not None
+    return view.settlement
 
 
 # ------------------------------------------------------------------------------------------------- the pusher
@@ -71,8 +72,8 @@ def test_a_pusher_that_died_is_taken_over_and_gives_nothing_back_later(stack: St
     taken = stack.sockets.hold(watch)
     assert taken is not None
     assert stack.sockets.give_back(msgspec.structs.replace(dead, after=99)) is None
+    assert stack.sockets.watching(request, tenant="default") == [taken]
     assert stack.sockets.give_back(taken) is None
-    assert [each.after for each in stack.sockets.watching(request, tenant="default")] == [taken.after]
 
 
 def test_a_connection_that_fails_is_tried_again_and_holds_nobody_up(stack: Stack) -> None:

@@ -1,22 +1,30 @@
 """What the ports of these tests stand on: the store of one machine, and items."""
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from aws_stack import make_table
 from harness import Clock
 from memory_items import MemoryItems
+from ministack import Emulator
 
+from functions.adapters.aws.client import Aws
+from functions.adapters.aws.items import DynamoItems
 from functions.adapters.items import keys
 from functions.adapters.items.catalog import ItemCatalog
 from functions.adapters.items.effects import ItemEffects
 from functions.adapters.items.ledger import ItemLedger
 from functions.adapters.items.requests import Opened, write
 from functions.adapters.items.vault import ItemVault
+from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.catalog import LocalCatalog
 from functions.adapters.local.effects import LocalEffects
 from functions.adapters.local.ledger import LocalLedger
+from functions.adapters.local.rights import LocalRights
 from functions.adapters.local.store import Store
 from functions.adapters.local.vault import LocalVault
 from functions.ports.catalog import Carrier, Catalog
@@ -26,7 +34,7 @@ from functions.ports.ledger import Ledger
 from functions.ports.personal import Vault
 
 _REQUEST = (
-    "INSERT INTO request (tenant, request, conversation, workflow, status, accepted, deadline, envelope)"
+    "INSERT OR IGNORE INTO request (tenant, request, conversation, workflow, status, accepted, deadline, envelope)"
     " VALUES (?, ?, ?, 'answer', 'running', 0, 0, '')"
 )
 
@@ -48,13 +56,20 @@ class Stack(Protocol):
 
     def erase(self, request: str, tenant: str = "t") -> None: ...
 
+    def restart(self) -> None: ...
+
 
 class LocalStack:
     """One machine."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = Clock()
+        self.folder = folder
         self.store = Store(folder)
+
+    def restart(self) -> None:
+        self.store.close()
+        self.store = Store(self.folder)
 
     def catalog(self, place: str = "here", *, carries: Sequence[str] = ()) -> LocalCatalog:
         made = LocalCatalog(self.store, place)
@@ -75,8 +90,9 @@ class LocalStack:
         self.store.write(lambda connection: connection.execute(_REQUEST, (tenant, request, conversation)).rowcount)
 
     def erase(self, request: str, tenant: str = "t") -> None:
-        query = "DELETE FROM request WHERE tenant = ? AND request = ?"
-        self.store.write(lambda connection: connection.execute(query, (tenant, request)).rowcount)
+        query = "SELECT conversation FROM request WHERE tenant = ? AND request = ?"
+        ((conversation,),) = self.store.read(query, (tenant, request))
+        LocalRights(self.store, LocalBlobs(self.folder / "blobs"), self.clock).erase(conversation, tenant=tenant)
 
     def close(self) -> None:
         self.store.close()
@@ -116,14 +132,24 @@ class ItemStack:
         )
         write(self.items, opened, 0, now)
 
-    def erase(self, request: str, tenant: str = "t") -> None:
-        self.items.delete([keys.request(tenant, request)])
+    def restart(self) -> None:
+        """A function keeps nothing."""
 
     def close(self) -> None:
         """Nothing is held."""
 
+    def erase(self, request: str, tenant: str = "t") -> None:
+        self.items.delete([keys.request(tenant, request)])
 
-def memory_stack(folder: Path) -> ItemStack:
+
+def dynamo_stack(emulator: Emulator, clock: Clock) -> Iterator[ItemStack]:
+    """Items in a table of an emulator, each time a new one."""
+    table = f"table-{uuid.uuid4().hex}"
+    make_table(emulator, table)
+    with closing(Aws(emulator.environment)) as aws:
+        yield ItemStack(DynamoItems(aws, table, clock), clock)
+
+
+def memory_stack() -> ItemStack:
     """Items in memory."""
-    del folder
     return ItemStack(MemoryItems(), Clock())
