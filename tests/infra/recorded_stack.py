@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
+import grpc
 import pulumi
 import yaml
 from pulumi.runtime import rpc
@@ -95,6 +96,16 @@ def _plain(value: object) -> object:
     return getattr(value, "path", None) or getattr(value, "uri", None) or value
 
 
+class _RefusedError(grpc.RpcError):
+    """What the engine answers where its provider raises."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNKNOWN
+
+    def details(self) -> str:
+        return "couldn't find resource"
+
+
 class _Answers(Mocks):
     """What AWS would answer, as far as the program reads it."""
 
@@ -136,7 +147,7 @@ class _Answers(Mocks):
 
     def _secret(self, asked: dict[str, Any]) -> dict[str, Any]:
         if asked.get("name") in self.missing:
-            raise LookupError("ResourceNotFoundException")
+            raise _RefusedError
         return {"arn": asked.get("arn") or f"{ARN}secret:{asked['name']}-AbCdEf"}
 
 
@@ -224,8 +235,10 @@ def recorded(  # noqa: PLR0913 - what a test may change of a stack
     async def run() -> None:
         set_mocks(answers, project="troupe", stack=stack, preview=False, monitor=_Monitor(answers))
         before()
-        outputs = declare(settings, Names(project="troupe", stack=stack), plans, bundled(plans, settings))
-        await wait_for_rpcs()
+        try:
+            outputs = declare(settings, Names(project="troupe", stack=stack), plans, bundled(plans, settings))
+        finally:
+            await wait_for_rpcs()
         answers.recorded.outputs = {name: await value.future() for name, value in outputs.items()}
 
     with _loops_closed():
@@ -242,10 +255,12 @@ def _loops_closed() -> Iterator[None]:
         made.append(make())
         return made[-1]
 
-    with mock.patch.object(asyncio, "new_event_loop", kept):
-        yield
-    for loop in made:
-        loop.close()
+    try:
+        with mock.patch.object(asyncio, "new_event_loop", kept):
+            yield
+    finally:
+        for loop in made:
+            loop.close()
 
 
 def stack_file(stack: str) -> Settings:
