@@ -1,6 +1,6 @@
 """What is held about a conversation, on every target that can run here: shown, handed over, and erased for good."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -77,7 +77,7 @@ class Shelf:
     def __init__(self, memories: MemoryCollection) -> None:
         self._memories = memories
 
-    def erase(self, collection: str, ids: set[str], *, tenant: str) -> None:
+    def erase(self, collection: str, ids: Iterable[str], *, tenant: str) -> None:
         assert collection == self._memories.key
         self._memories.erase(ids, tenant=tenant)
 
