@@ -11,6 +11,7 @@ import msgspec
 from emulated.deployment import PREFIX
 from emulated.playing import DOCUMENTS, TENANT, Played
 
+from functions.events.answer import UserMessage
 from functions.events.envelope import Envelope, encode, open_request, type_of
 from functions.ports.blobs import prefix_of
 from functions.runtime.topology import topology
@@ -137,7 +138,7 @@ def an_event(agent: str, plan: Plan) -> Envelope:
     """An event of a type that an agent consumes, in a request that nobody asked."""
     now = datetime.now(UTC)
     entry = open_request(
-        plan.workflow.entry.__new__(plan.workflow.entry),
+        UserMessage(text="nobody asked this"),
         workflow=plan.workflow.name,
         planversion=plan.version,
         conversation=f"broken-{agent}",

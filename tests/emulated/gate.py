@@ -22,6 +22,7 @@ from ministack import ACCOUNT
 
 _NOT_PASSED: Final = {"connection", "transfer-encoding", "keep-alive", "content-length", "date", "server"}
 _WAIT_S: Final = 120.0
+NOT_FOUND: Final = 404
 CALLER: Final = {"aws:SecureTransport": ("true",), "aws:PrincipalAccount": (ACCOUNT,)}
 
 
@@ -152,11 +153,19 @@ class Gate:
             status, headers, body = refusal(call, function, refused)
         else:
             status, headers, body = self._passed_on(call)
+        if status == NOT_FOUND and self._may_not_know(role, wanted):
+            status, headers, body = refusal(call, function, wanted)
         for asked, grant in decided:
             ended = time.perf_counter()
             note = Seen(function=function, asked=asked, grant=grant, began=began, ended=ended, status=status)
             self._note(note if not refused or grant is None else msgspec.structs.replace(note, status=0))
         return status, headers, body
+
+    def _may_not_know(self, role: str, wanted: Sequence[Asked]) -> bool:
+        """Whether S3 says of an object that is not there that it may not be read: to whoever may not list the bucket."""
+        objects = [each for each in wanted if each.action == "s3:GetObject"]
+        buckets = {each.resource.partition("/")[0] for each in objects}
+        return any(self.decide(role, Asked(action="s3:ListBucket", resource=each)) is None for each in buckets)
 
     def _passed_on(self, call: Call) -> tuple[int, Mapping[str, str], bytes]:
         parts = urlsplit(self._emulator)

@@ -25,5 +25,5 @@ def engine(tmp_path: Path) -> Iterator[Callable[[str], EngineStack]]:
     if said := missing():
         pytest.skip(f"the engine of Pulumi is not here ({said})")
     with serving() as (provider, port):
-        provider.secrets = {f"troupe/{name}/api-keys" for name in ("dev", "prod")}
+        provider.secrets = {f"troupe/{name}/{key}" for name in ("dev", "prod") for key in ("api-keys", "vectors")}
         yield lambda name: EngineStack(tmp_path, provider, port, name)

@@ -152,6 +152,12 @@ _LOOKED_UP: Final[Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] =
         "names": [f"{REGION}{zone}" for zone in "abc"],
         "id": REGION,
     },
+    "aws:ec2/getInstanceType:getInstanceType": lambda given: {
+        "id": given["instanceType"],
+        "instanceType": given["instanceType"],
+        "supportedArchitectures": ["arm64"],
+    },
+    "aws:lambda/getFunctions:getFunctions": lambda _: {"id": REGION, "functionNames": []},
     "aws:ec2/getAmi:getAmi": lambda _: {"id": "ami-1", "imageId": "ami-1"},
     "aws:ec2/getPrefixList:getPrefixList": lambda given: {"id": "pl-1", "name": given.get("name", "")},
     "aws:ssm/getParameter:getParameter": lambda given: {"name": given.get("name", ""), "value": "ami-1", "id": "p"},

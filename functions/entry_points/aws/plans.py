@@ -80,10 +80,18 @@ class Plans(Mapping[str, Plan]):
         current: By the workflow's name.
         read: The bytes of an older one, kept as `<workflow>/<version>`; a `KeyError` where there is none.
         elapsed: Seconds that only go forward.
+        function: Whose they are: an agent looks for plans of its own workflows, and may read no others.
     """
 
-    def __init__(self, current: Mapping[str, Plan], read: Callable[[str], bytes], elapsed: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        current: Mapping[str, Plan],
+        read: Callable[[str], bytes],
+        elapsed: Callable[[], float],
+        function: str = "",
+    ) -> None:
         self._workflows = current
+        self._looked_in = [name for name, plan in current.items() if function in plan.nodes] or list(current)
         self._read = read
         self._elapsed = elapsed
         self._known = {plan.version: plan for plan in current.values()}
@@ -109,7 +117,7 @@ class Plans(Mapping[str, Plan]):
         return _VERSION.fullmatch(version) is not None and (missed is None or self._elapsed() - missed > UNKNOWN_S)
 
     def _found(self, version: str) -> Plan | None:
-        for workflow in self._workflows:
+        for workflow in self._looked_in:
             raw = self._raw(f"{workflow}/{version}")
             if raw is None:
                 continue

@@ -62,7 +62,8 @@ class Stack:
     @cached_property
     def plans(self) -> Plans:
         """All plans that there are, by version."""
-        return Plans(self.current, S3Blobs(self.aws, self.deployed.bucket, PREFIX).get, time.monotonic)
+        kept = S3Blobs(self.aws, self.deployed.bucket, PREFIX)
+        return Plans(self.current, kept.get, time.monotonic, self.deployed.function)
 
     @cached_property
     def vector_settings(self) -> "VectorSettings":

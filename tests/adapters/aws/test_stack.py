@@ -242,3 +242,16 @@ def test_encoders_are_found_where_it_is_said_or_on_the_path(tmp_path: Path, monk
     assert _encoder_home({}) == tmp_path / "layer"
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     assert _encoder_home({}) is None
+
+
+def test_an_agent_looks_for_plans_of_its_own_workflows_alone() -> None:
+    plans, asked = topology(*WORKFLOWS.values()), list[str]()
+
+    def read(key: str) -> bytes:
+        asked.append(key)
+        raise KeyError(key)
+
+    assert Plans(plans, read, Seconds(), "ingester").get("v1") is None
+    assert asked == ["ingest/v1"]
+    assert Plans(plans, read, Seconds(), "desk").get("v1") is None
+    assert asked[1:] == [f"{name}/v1" for name in plans]
