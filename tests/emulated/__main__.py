@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - a command says what it does
 """`make aws-emulated`: the whole project on an emulator of AWS, left running for whoever wants to play with it."""
 
 import signal

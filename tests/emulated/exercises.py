@@ -22,6 +22,8 @@ PLANS = topology(*WORKFLOWS.values())
 #: Longer than an event may be and travel itself.
 LONG = " ".join(f"The river number {number} is {number} miles long." for number in range(3000))
 WAITS_S = 90.0
+#: What only an event that fails has an agent do.
+FAILING = {"sqs:ChangeMessageVisibility", "s3:GetObject", "s3:PutObject"}
 
 
 def everything(stack: Played) -> None:
@@ -35,7 +37,7 @@ def documents_come_in_by_both_doors(stack: Played) -> None:
     assert stack.send({"rivers.txt": LONG})["answer"]
     stack.put("volcanoes.md", "# Volcanoes\n\nA volcano erupts when magma rises through the crust.\n")
     stack.put("volcanoes.exe", "no document")
-    poll(lambda: cited(stack.ask("When does a volcano erupt?")) == ["volcanoes.md"])
+    poll(lambda: cited(stack.ask("When does a volcano erupt?")) == ["Volcanoes"])
     stack.send({"rivers.txt": ""})  # an empty text removes a document
 
 
@@ -84,8 +86,7 @@ def events_come_that_no_agent_can_handle(stack: Played) -> None:
         give(stack, agent, msgspec.structs.replace(first, id=f"{agent} none", dataref=missing))
         give(stack, agent, msgspec.structs.replace(first, id=f"{agent} type", data=msgspec.Raw(large)))
     for agent, _ in agents():
-        wanted = {"sqs:ChangeMessageVisibility", "s3:GetObject", "s3:PutObject"}
-        poll(lambda agent=agent: wanted <= actions_of(stack, agent))  # type: ignore[misc]
+        poll(lambda agent=agent: actions_of(stack, agent) >= FAILING)  # type: ignore[misc]
         stack.deployment.client("sqs").purge_queue(QueueUrl=queue_of(stack, agent))
 
 

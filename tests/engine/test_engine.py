@@ -8,8 +8,6 @@ import pytest
 from engine_stack import EngineStack
 from provider_double import Done
 
-from infra.settings import SettingsError
-
 Engine = Callable[[str], EngineStack]
 
 #: Imported by the interpreter itself before the program: a workflow loses an agent, as by a slip of whoever edits it.
@@ -79,7 +77,7 @@ def test_a_preview_ends_with_everything_that_is_wrong_with_the_settings(engine: 
     stack.set("orchestration", "state-machine")
     said = stack.preview()
     assert said.code != 0
-    assert SettingsError.__name__ in said.text
+    assert "Traceback" not in said.text
     for key in ("region", "memoryMb", "orchestration"):
         assert key in said.text
 
