@@ -154,6 +154,7 @@ class MemoryTarget:
         workflows: What it runs.
         clock: The time, as a test sets it.
         step: Called before and after every write and every message with what it is; may raise.
+        items: Where its state is; in memory, unless it is said.
         apart: See `ItemRequests`.
     """
 
@@ -162,12 +163,13 @@ class MemoryTarget:
         *workflows: Workflow,
         clock: Clock | None = None,
         step: Step = lambda _step: None,
+        items: Any = None,  # noqa: ANN401 - what has the calls of `MemoryItems`
         apart: timedelta = APART,
     ) -> None:
         self.clock = clock or Clock()
         self.script = Script()
         self.plans = topology(*workflows)
-        self.items = MemoryItems(step)
+        self.items: MemoryItems = items or MemoryItems(step)
         self.bus = MemoryBus(Routes(self.plans.values()), self.clock, step)
         self.requests = ItemRequests(self.items, self.bus, self.plans, self.clock, apart)
         self.stops = ItemStops(self.items)

@@ -182,13 +182,22 @@ def _tells_later(spec: AgentSpec, plans: Sequence[Plan], place: Place) -> Iterat
 
 
 def _keeps(spec: AgentSpec, place: Place) -> Iterator[Statement]:
+    """Only an agent that joins reads what others have put beside each other, and counts it."""
     yield Statement(
         sid="OwnItems",
-        actions=(*READS, *WRITES, REMOVES),
+        actions=("dynamodb:GetItem", "dynamodb:PutItem", REMOVES),
         resources=(place.table,),
         conditions=leading(f"{joined(spec.name)}#*"),
-        because="every delivery: its record, its outputs, its joins, its dead letters; of what was erased, none",
+        because="every delivery: its record, its outputs, its dead letters; of what was erased, none",
     )
+    if spec.joins:
+        yield Statement(
+            sid="Joins",
+            actions=("dynamodb:Query", "dynamodb:UpdateItem"),
+            resources=(place.table,),
+            conditions=leading(f"{joined(spec.name)}#*"),
+            because=f"the first parameter: it waits for every {' | '.join(each.__name__ for each in spec.consumes)}",
+        )
     yield Statement(
         sid="Requests",
         actions=("dynamodb:GetItem", "dynamodb:BatchGetItem", *WRITES),

@@ -24,9 +24,11 @@ class CloudlikeTarget:
 
     sets_clock: ClassVar[bool] = True
 
-    def __init__(self, folder: Path, clock: Clock, *workflows: Workflow) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock, *workflows: Workflow, target: memory_target.MemoryTarget | None = None
+    ) -> None:
         del folder
-        self._target = memory_target.MemoryTarget(*workflows, clock=clock)
+        self._target = target or memory_target.MemoryTarget(*workflows, clock=clock)
         self.clock = clock
         self.script = self._target.script
         self.plans = self._target.plans

@@ -5,6 +5,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from cloudlike_target import CloudlikeTarget
+from dynamodb_target import DynamoTarget
 from harness import Clock
 from local_target import LocalTarget
 from target import Troupe
@@ -12,9 +13,9 @@ from target import Troupe
 from functions.runtime.workflow import Workflow
 
 #: By name, in the order of the page.
-TARGETS = {"local": LocalTarget, "memory": CloudlikeTarget}
+TARGETS = {"local": LocalTarget, "memory": CloudlikeTarget, "dynamodb": DynamoTarget}
 #: Those on which no test runs, by the reason.
-ABSENT = {"there are no adapters for them": ("aws", "gcp", "azure")}
+ABSENT = {"there are no adapters for them": ("gcp", "azure")}
 
 
 @contextmanager

@@ -162,7 +162,7 @@ class Gate:
         return status, headers, body
 
     def _may_not_know(self, role: str, wanted: Sequence[Asked]) -> bool:
-        """Whether S3 says of a missing object that it may not be read, as it does to whoever may not list the bucket."""
+        """Whether S3 says of a missing object that it may not be read, to whoever may not list the bucket."""
         objects = [each for each in wanted if each.action == "s3:GetObject"]
         buckets = {each.resource.partition("/")[0] for each in objects}
         return any(self.decide(role, Asked(action="s3:ListBucket", resource=each)) is None for each in buckets)

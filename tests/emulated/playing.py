@@ -24,7 +24,7 @@ SETTLES_S: Final = 90.0
 DOCUMENTS: Final[Mapping[str, str]] = {
     "tides.md": (
         "# Tides\n\nTides are caused by the gravity of the Moon and of the Sun. The Moon has the larger share, since "
-        "it is nearer.\n\nA spring tide comes when the Sun and the Moon pull in one line, at new moon and at full moon.\n"
+        "it is nearer.\n\nA spring tide comes when the Sun and the Moon pull in one line, at new and at full moon.\n"
     ),
     "bridges.md": (
         "# Bridges\n\nA suspension bridge hangs its deck from cables that run over towers.\n\nAn arch bridge carries "

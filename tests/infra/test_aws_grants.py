@@ -92,6 +92,7 @@ def test_items_are_its_own_and_what_every_request_shares(name: str) -> None:
         if any(action.startswith("dynamodb:") for action in each.actions)
     }
     assert leading.pop("OwnItems") == (f"{name}#*",)
+    assert leading.pop("Joins", (f"{name}#*",)) == (f"{name}#*",)
     assert leading.pop("Requests") == ("request#*",)
     shared = {prefix.partition("#")[0] for each in leading.values() for prefix in each}
     assert shared <= set(SHARED_ITEMS)

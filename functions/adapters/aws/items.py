@@ -5,6 +5,7 @@ The table has the keys `pk` and `sk`, both strings; a local index `by_time` (`pk
 to live. A counter's numbers are attributes `n_…`.
 """
 
+import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -86,6 +87,7 @@ class DynamoItems:
             **_key(place),
             "value": {"B": b64encode(value).decode()},
             "revision": _number(revision + 1),
+            "token": {"S": secrets.token_hex(8)},  # two that write the same at once must not both know it as theirs
             **({} if expires_at is None else {"expires_at": _number(int(expires_at.timestamp()))}),
             **({} if at is None else {"at": _number(at.timestamp())}),
             **({} if due is None else {"due_group": {"S": due.group}, "due_at": _number(due.at.timestamp())}),
