@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 import pulumi
 import pytest
-from recorded_stack import ACCOUNT, Recorded, dev, prod, recorded, stack_file
+from recorded_stack import ACCOUNT, ARN, Recorded, dev, prod, recorded, stack_file
 
 from functions.entry_points.aws.environment import DEPLOYED
 from functions.runtime.plans import frozen
 from functions.runtime.topology import topology
 from functions.workflows.catalog import WORKFLOWS
-from infra.aws import limits
+from infra.aws import grants, limits
+from infra.aws.grants import Place
 from infra.naming import problems
 
 PLANS = topology(*WORKFLOWS.values())
@@ -139,6 +140,27 @@ def test_no_policy_of_a_role_has_a_wildcard_for_an_action(stack: Stack) -> None:
         for allowed in json.loads(each.inputs["policy"])["Statement"]:
             actions = allowed["Action"] if isinstance(allowed["Action"], list) else [allowed["Action"]]
             assert not [action for action in actions if "*" in action]
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_the_policy_of_a_role_is_what_its_agents_signature_says(name: str) -> None:
+    found = dev()
+    arns = {each.name: f"{ARN}Queue/{each.inputs['name']}" for each in found.of("Queue")}
+    group = found.one("LogGroup", name).inputs["name"]
+    said = json.loads(found.one("RolePolicy", name).inputs["policy"])
+    told = json.loads(found.one("Function", name).inputs["environment"]["variables"][DEPLOYED])
+    secrets = {"vectors": told["secrets"]["TROUPE_VECTOR_KEY"]} if "TROUPE_VECTOR_KEY" in told["secrets"] else {}
+    place = Place(
+        bus=f"{ARN}EventBus/troupe-dev",
+        source="troupe-dev",
+        table=f"{ARN}Table/troupe-dev",
+        bucket=f"arn:aws:s3:::troupe-dev-{ACCOUNT}",
+        queues=arns,
+        logs={name: f"{ARN}LogGroup/{group}"},
+        secrets=secrets,
+        in_network=True,
+    )
+    assert said == json.loads(json.dumps(grants.policy(grants.statements(name, list(PLANS.values()), place))))
 
 
 @both
