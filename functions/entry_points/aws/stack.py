@@ -96,7 +96,7 @@ class Stack:
         from functions.ports.catalog import Carrier  # noqa: PLC0415 - beside it
 
         name = f"{self.deployed.function} {self.settings.get('AWS_LAMBDA_FUNCTION_VERSION', '$LATEST')}"
-        versions = self.encoders.versions
+        versions = self.encoders.versions if _encoder_home(self.settings) else frozenset[str]()
         carrier = Carrier(name=name, encoders=versions) if versions else None
         return ItemCatalog(self.items, self.vector_settings.place, self.now, carrier)
 

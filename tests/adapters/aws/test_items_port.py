@@ -150,7 +150,7 @@ def test_what_is_deleted_is_gone_and_may_be_deleted_again(items: Items, partitio
     for place in places:
         items.put(place, b"x", revision=0)
     items.count((partition, "count"), {"n": 1})
-    items.delete([*places[:-1], places[0], (partition, "count"), (partition, "none")])
+    items.delete([places[0], *places[:-1], places[0], (partition, "count"), (partition, "none")])
     items.delete([])
     assert items.query(partition) == [Item(key="59", value=b"x", revision=1)]
     assert items.counted([(partition, "count")]) == [{}]
