@@ -9,12 +9,14 @@ import pulumi
 import pytest
 from recorded_stack import ACCOUNT, ARN, Recorded, dev, prod, recorded, stack_file
 
+from functions.adapters.vectors.qdrant import NEEDED_VERSION
 from functions.entry_points.aws.environment import DEPLOYED
 from functions.runtime.plans import frozen
 from functions.runtime.topology import topology
 from functions.workflows.catalog import WORKFLOWS
 from infra.aws import grants, limits
 from infra.aws.grants import Place
+from infra.aws.vector_server import VERSION
 from infra.naming import problems
 
 PLANS = topology(*WORKFLOWS.values())
@@ -333,6 +335,10 @@ def test_the_vector_server_stands_inside_and_its_volume_outlives_it(stack: Stack
 
 
 @both
+def test_the_vector_server_is_of_a_release_that_collections_take() -> None:
+    assert tuple(map(int, VERSION.split(".")[:2])) >= NEEDED_VERSION
+
+
 def test_a_collection_is_made_by_the_keeper_and_dropped_by_nothing(stack: Stack) -> None:
     found = stack()
     calls = found.of("Invocation")
