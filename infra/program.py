@@ -34,7 +34,8 @@ from infra.aws.stack import Stack
 from infra.aws.state_store import StateStore
 from infra.aws.vector_collection import VectorCollection
 from infra.aws.vector_server import VectorServer
-from infra.bundle import Bundle, bundles, lambda_target
+from infra.bundle import bundles, lambda_target
+from infra.bundling.bundles import Bundle
 from infra.components.agent_function import agent_function_args
 from infra.components.alarms import AlarmsArgs
 from infra.components.api import ApiArgs, SocketAddressArgs

@@ -33,10 +33,12 @@ from recorded_stack import recorded  # noqa: E402 - it is found only now
 
 from infra.settings import Settings, VectorSettings  # noqa: E402 - the provider warns when it is loaded
 
+_EVENT: Any = type(Event)  # what makes a class of events
+
 
 def workflow(agents: int) -> Workflow:
     """One agent after the other."""
-    events = [type(Event)(f"Step{number}", (Event,), {"__module__": __name__}) for number in range(agents + 1)]
+    events = [_EVENT(f"Step{number}", (Event,), {"__module__": __name__}) for number in range(agents + 1)]
     steps = [_step(number, events[number], events[number + 1]) for number in range(agents)]
     return Workflow(
         name="chain",
@@ -80,7 +82,9 @@ def without_components() -> Iterator[None]:
         options(self, parent=parent, depends_on=depends_on, **more)
 
     def plainly_asked(self: Any, parent: Any = None, **more: Any) -> None:  # noqa: ANN401
-        asks(self, **({"provider": providers[-1]} if parent is not None else {}), **more)
+        if parent is not None:
+            more["provider"] = providers[-1]
+        asks(self, **more)
 
     with (
         mock.patch.object(pulumi.ComponentResource, "__init__", made),

@@ -73,7 +73,7 @@ class Api(pulumi.ComponentResource):
             opts=self._child,
         )
         log = aws.cloudwatch.LogGroup(
-            name,
+            f"{name}-calls",
             name=f"/aws/apigateway/{args.common.names.of('api')}",
             retention_in_days=args.log_retention_days,
             kms_key_id=args.common.key,

@@ -3,7 +3,7 @@
 import pulumi
 import pulumi_aws as aws
 
-from infra.bundle import Zip
+from infra.bundling.bundles import Zip
 from infra.components.code import CodeArgs, Uploaded
 
 FOLDER = "code/"

@@ -18,7 +18,7 @@ from infra.aws.policies import trust
 from infra.components.common import Common
 from infra.components.vector_server import VectorServerArgs
 
-VERSION: Final = "1.15.5"
+VERSION: Final = "1.19.0"
 RELEASE: Final = (
     "https://github.com/qdrant/qdrant/releases/download/v{version}/qdrant-{architecture}-unknown-linux-musl.tar.gz"
 )

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pulumi
 
-from infra.bundle import Bundle
+from infra.bundling.bundles import Bundle
 from infra.components.blob_store import BlobStore
 from infra.components.common import Common
 

@@ -3,6 +3,7 @@
 import asyncio
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -10,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 import pulumi
-import yaml
+import yaml  # type: ignore[import-untyped]
 from pulumi.runtime import rpc
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.stack import wait_for_rpcs
@@ -21,7 +22,7 @@ from pulumi.runtime.sync_await import _sync_await
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan, Workflow
 from functions.workflows.catalog import WORKFLOWS
-from infra.bundle import Bundle, Zip
+from infra.bundling.bundles import Bundle, Zip
 from infra.components.service_function import deployed_services
 from infra.naming import Names
 from infra.settings import Settings, read
@@ -96,7 +97,7 @@ def _plain(value: object) -> object:
     return getattr(value, "path", None) or getattr(value, "uri", None) or value
 
 
-class _RefusedError(grpc.RpcError):
+class _RefusedError(grpc.RpcError):  # type: ignore[misc]
     """What the engine answers where its provider raises."""
 
     def code(self) -> grpc.StatusCode:
@@ -241,8 +242,8 @@ def recorded(  # noqa: PLR0913 - what a test may change of a stack
             await wait_for_rpcs()
         answers.recorded.outputs = {name: await value.future() for name, value in outputs.items()}
 
-    with _loops_closed():
-        asyncio.run(run())
+    with _loops_closed(), ThreadPoolExecutor(1) as aside:  # the event loop of this thread stays as it is
+        aside.submit(asyncio.run, run()).result()
     return answers.recorded
 
 

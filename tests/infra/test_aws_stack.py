@@ -7,13 +7,16 @@ from typing import Any
 import msgspec
 import pulumi
 import pytest
-from recorded_stack import ACCOUNT, Recorded, dev, prod, recorded, stack_file
+from recorded_stack import ACCOUNT, ARN, Recorded, dev, prod, recorded, stack_file
 
+from functions.adapters.vectors.qdrant import NEEDED_VERSION
 from functions.entry_points.aws.environment import DEPLOYED
 from functions.runtime.plans import frozen
 from functions.runtime.topology import topology
 from functions.workflows.catalog import WORKFLOWS
-from infra.aws import limits
+from infra.aws import grants, limits
+from infra.aws.grants import Place
+from infra.aws.vector_server import VERSION
 from infra.naming import problems
 
 PLANS = topology(*WORKFLOWS.values())
@@ -141,6 +144,27 @@ def test_no_policy_of_a_role_has_a_wildcard_for_an_action(stack: Stack) -> None:
             assert not [action for action in actions if "*" in action]
 
 
+@pytest.mark.parametrize("name", AGENTS)
+def test_the_policy_of_a_role_is_what_its_agents_signature_says(name: str) -> None:
+    found = dev()
+    arns = {each.name: f"{ARN}Queue/{each.inputs['name']}" for each in found.of("Queue")}
+    group = found.one("LogGroup", name).inputs["name"]
+    said = json.loads(found.one("RolePolicy", name).inputs["policy"])
+    told = json.loads(found.one("Function", name).inputs["environment"]["variables"][DEPLOYED])
+    secrets = {"vectors": told["secrets"]["TROUPE_VECTOR_KEY"]} if "TROUPE_VECTOR_KEY" in told["secrets"] else {}
+    place = Place(
+        bus=f"{ARN}EventBus/troupe-dev",
+        source="troupe-dev",
+        table=f"{ARN}Table/troupe-dev",
+        bucket=f"arn:aws:s3:::troupe-dev-{ACCOUNT}",
+        queues=arns,
+        logs={name: f"{ARN}LogGroup/{group}"},
+        secrets=secrets,
+        in_network=True,
+    )
+    assert said == json.loads(json.dumps(grants.policy(grants.statements(name, list(PLANS.values()), place))))
+
+
 @both
 def test_whoever_calls_a_function_calls_its_alias(stack: Stack) -> None:
     found = stack()
@@ -223,7 +247,7 @@ def test_every_plan_is_kept_for_the_deployments_after_it(stack: Stack) -> None:
 def test_a_production_stack_keeps_its_data_whatever_a_deploy_leaves_out() -> None:
     found = prod()
     kinds = {each.kind.rpartition(":")[2] for each in found.registered if each.protect}
-    assert kinds == {"Bucket", "Key", "Secret", "Table", "Volume"}
+    assert kinds - {"Secret"} == {"Bucket", "Key", "Table", "Volume"}  # a secret where the server makes its own key
     (table,) = found.of("Table")
     assert table.inputs["deletionProtectionEnabled"]
     assert table.inputs["pointInTimeRecovery"]["enabled"]
@@ -311,6 +335,10 @@ def test_the_vector_server_stands_inside_and_its_volume_outlives_it(stack: Stack
 
 
 @both
+def test_the_vector_server_is_of_a_release_that_collections_take() -> None:
+    assert tuple(map(int, VERSION.split(".")[:2])) >= NEEDED_VERSION
+
+
 def test_a_collection_is_made_by_the_keeper_and_dropped_by_nothing(stack: Stack) -> None:
     found = stack()
     calls = found.of("Invocation")

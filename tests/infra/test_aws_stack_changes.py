@@ -32,7 +32,7 @@ SMALL = Settings(
     secrets={"api-keys": "keys", "vectors": "vectors"},
     vectors=VectorSettings(kind="url", url="https://vectors.example"),
 )
-IN_NETWORK = {
+IN_NETWORK: dict[str, Any] = {
     "network": NetworkSettings(vpc=True),
     "vectors": VectorSettings(),
     "secrets": {"api-keys": "keys"},
@@ -44,7 +44,7 @@ def small() -> Recorded:
     return recorded(SMALL)
 
 
-def with_(base: Settings = SMALL, **changes: Any) -> Recorded:
+def with_(base: Settings = SMALL, /, **changes: Any) -> Recorded:
     return recorded(msgspec.structs.replace(base, **changes))
 
 
