@@ -17,6 +17,7 @@ is made from their marks by `make guarantees`.
 |---|---|
 | `local` | one machine: the shipped runtime over the shipped SQLite store |
 | `memory` | no product: single-item conditional writes, an end in separate steps, a bus that repeats and reorders |
+| `dynamodb` | the shipped items of AWS on an emulator, under the state and the messages of `memory` |
 """
 
 Proofs = dict[str, list[str]]  # the tests by target

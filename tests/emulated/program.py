@@ -1,13 +1,18 @@
 """The project's program, with functions bundled for this machine: all else is `infra.program`."""
 
+import warnings
+
 import pulumi
 
 from functions.runtime.topology import topology
 from functions.workflows.catalog import WORKFLOWS
 from infra.bundle import bundles, host_target
 from infra.naming import Names
-from infra.program import declare
 from infra.settings import settings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # of the provider's package about itself, as it is loaded
+    from infra.program import declare
 
 
 def deploy_here() -> None:
