@@ -162,10 +162,10 @@ def test_what_a_stack_leaves_out_is_not_bundled(project: Path) -> None:
     assert personal < made(project, Settings(personal_data="vault")).agents["response_builder"].code.parts.keys()
 
 
-def test_an_agent_and_a_service_of_one_name_both_have_a_bundle(project: Path) -> None:
+def test_agents_share_an_entry_point_and_each_service_has_its_own(project: Path) -> None:
     found = made(project)
     assert found.agents["intake"].handler == "functions.entry_points.aws.agent.handler"
-    assert found.services["intake"].handler == "functions.entry_points.aws.intake.handler"
+    assert found.services["uploads"].handler == "functions.entry_points.aws.uploads.handler"
 
 
 def test_the_projects_own_code_in_a_function_is_functions_without_what_another_target_needs(project: Path) -> None:
