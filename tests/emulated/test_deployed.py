@@ -128,7 +128,7 @@ def test_every_reason_why_a_permission_is_not_needed_here_is_still_one(stack: Pl
     assert idle == []
 
 
-#: The sweeper may read deliveries twice over: to give up a crashed one, and to end an erasure.
+#: The sweeper may read requests twice over, by `Requests` and by `Held`: to let them go on, and to end an erasure.
 @pytest.mark.parametrize("function", [*AGENTS, *(name for name in SERVICES if name != "sweeper")])
 def test_without_any_one_of_its_statements_a_function_is_refused_something(
     stack: Played, exercised: list[Seen], function: str
