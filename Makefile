@@ -1,7 +1,7 @@
 # `make` alone lists what there is. What a command needs is set up by .ci/set-up, once.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run serve test simulate crash lint fuzz guarantees lock clean
+.PHONY: help run serve aws-emulated test simulate crash lint fuzz guarantees lock clean
 
 # A question may hold quotes, `$`, backticks and newlines. `$(value …)` takes it as it was typed, and `troupe ask`
 # reads it from the environment: neither make nor a shell ever sees it as code.
@@ -18,6 +18,7 @@ help:
 	@echo 'make run Q="…"                  ask one about the Python standard library'
 	@echo 'make run Q="…" DOCS=folder      ask one about the documents in a folder'
 	@echo 'make serve                      serve the HTTP API and the page on http://127.0.0.1:8080; DOCS=folder as above'
+	@echo 'make aws-emulated               deploy the whole project onto an emulator of AWS, ask it, leave it running'
 	@echo 'make test                       check the code, then run every test'
 	@echo 'make simulate                   run 10,000 seeds of the simulation; SEEDS=n START=first choose which'
 	@echo 'make lint                       check the code only'
@@ -36,6 +37,10 @@ run:
 serve:
 	@$(SET_UP) run
 	@$(BIN)/troupe run
+
+aws-emulated:
+	@$(SET_UP) test
+	@PYTHONPATH=tests $(BIN)/python -m emulated
 
 test: lint
 	@echo 'pytest: the tests, on every core, with coverage'
