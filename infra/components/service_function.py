@@ -3,15 +3,20 @@
 from collections.abc import Iterator
 
 from infra.components.function import Function
-from infra.settings import Settings
+from infra.settings import ApiSettings, Settings
 
 ServiceFunction = Function  # what others need of it
+
+
+def knows_keys(api: ApiSettings) -> bool:
+    """Whether somebody is let in by a key: to all of it, or to the WebSocket beside tokens, which it does not know."""
+    return api.auth == "api-key" or (api.auth == "jwt" and api.websocket)
 
 
 def deployed_services(chosen: Settings) -> Iterator[str]:
     """The services of a stack, by name."""
     yield from ("api", "desk", "sweeper", "keeper")
-    if chosen.api.auth == "api-key":
+    if knows_keys(chosen.api):
         yield "authorizer"
     if chosen.api.websocket:
         yield from ("socket", "pusher")

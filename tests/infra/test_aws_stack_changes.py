@@ -172,6 +172,16 @@ def test_tokens_are_checked_by_the_gateway_itself() -> None:
     assert {"authorizer", "socket", "pusher"}.isdisjoint({each.name for each in found.of("Function")})
 
 
+def test_beside_tokens_the_websocket_asks_for_a_key() -> None:
+    found = with_(api=ApiSettings(auth="jwt", issuer="https://issuer.example", audience=("troupe",)))
+    assert found.one("Route", "api").inputs["authorizationType"] == "JWT"
+    assert found.one("Route", "api-socket-connect").inputs["authorizationType"] == "CUSTOM"
+    (keys,) = [each for each in found.of("Authorizer") if each.inputs["authorizerType"] == "REQUEST"]
+    assert keys.inputs["authorizerUri"].endswith("function:troupe-dev-authorizer:live")
+    told = json.loads(found.one("Function", "authorizer").inputs["environment"]["variables"][DEPLOYED])
+    assert told["secrets"].keys() == {"TROUPE_API_KEYS"}
+
+
 def test_roles_are_checked_by_the_gateway_itself() -> None:
     found = with_(api=ApiSettings(auth="iam"))
     assert not found.of("Authorizer")

@@ -237,6 +237,11 @@ def test_what_only_looks_wrong_is_taken() -> None:
     )
 
 
+def test_beside_tokens_a_stack_names_the_keys_of_its_websocket() -> None:
+    assert reading(api=TOKENS).api.websocket
+    assert not reading(api={**TOKENS, "websocket": False}, secrets={"vectors": "v"}).api.websocket
+
+
 def test_a_model_near_by_needs_no_key() -> None:
     reading(model={**OPENAI, "url": "http://models.internal/v1"})
 
