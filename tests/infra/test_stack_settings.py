@@ -170,7 +170,6 @@ RULES: list[tuple[str, dict[str, object], str]] = [
     ("a server without a network", {"network": {}}, "vectors.kind is self-hosted, and functions stand in no network"),
     ("a server of another product", {"vectors": {"store": "milvus"}}, "the stack's own server is Qdrant"),
     ("a server with a URL", {"vectors": {"url": "https://q.example.com"}}, "and kind is self-hosted: leave it out"),
-    ("a server without a key", {"secrets": {"api-keys": "k"}}, "secrets.vectors is not set, and the stack's own"),
     ("a store without a URL", {"vectors": {"kind": "url"}}, "vectors.url is not set: give the service's URL"),
     (
         "a password in a URL",
