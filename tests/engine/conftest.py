@@ -8,8 +8,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # what is beside these tests is imported by name: tests are no package
 
-from engine_stack import EngineStack, missing  # noqa: E402 - see above
-from provider_double import serving  # noqa: E402
+from engine_stack import EngineStack, missing
+from provider_double import serving
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -117,7 +117,7 @@ def _named(urn: str) -> tuple[str, str]:
 
 def _with_outputs(given: struct_pb2.Struct, kind: str, name: str, version: int = 1) -> struct_pb2.Struct:
     """The inputs, and what AWS would add: the program builds on some of it, and the rest does no harm."""
-    known, service = MessageToDict(given), kind.split(":")[1].split("/")[0]
+    known, service = MessageToDict(given), kind.split(":")[1].split("/", maxsplit=1)[0]
     called = known.get("name") or known.get("bucket") or name
     arn = f"arn:aws:{service}:{REGION}:{ACCOUNT}:{called}"
     outputs = struct_pb2.Struct()

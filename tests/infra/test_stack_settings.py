@@ -251,9 +251,20 @@ def test_names_that_aws_would_refuse_are_told_before_anything_is_made() -> None:
     assert any("is no name for a bucket" in each for each in refused(Names(project="troupe", stack="Dev_1")))
 
 
-def test_an_agent_called_like_a_function_of_every_stack_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.aws.limits.SERVICES", ("planner",))
-    assert "have an agent planner, as a function of every stack is called" in only_refused()
+@pytest.mark.parametrize("names", ["infra.aws.limits.SERVICES", "infra.rules._TAKEN"])
+def test_an_agent_called_like_a_part_of_every_stack_is_refused(names: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, ("planner",))
+    assert "have an agent planner, as a part of every stack is called" in only_refused()
+
+
+def test_the_server_of_the_stack_needs_no_key_from_anybody() -> None:
+    assert reading(secrets={"api-keys": "troupe/dev/api-keys"}).vectors.kind == "self-hosted"
+
+
+@pytest.mark.parametrize("wrong", ["abc", "G" * 64, "a" * 63])
+def test_the_sha256_of_a_release_has_64_digits(wrong: str) -> None:
+    assert "vectors.releaseSha256" in only_refused(vectors={"releaseSha256": wrong})
+    assert reading(vectors={"releaseSha256": "a" * 64}).vectors.release_sha256 == "a" * 64
 
 
 @pytest.fixture
