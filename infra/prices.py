@@ -1,8 +1,8 @@
 """What a stack costs in a month while nobody asks anything: all that is kept ready or stays on. Use comes on top.
 
 The list prices are those of us-east-1. AWS's own pages load theirs by script, so that no stored copy of them has the
-numbers: each was found alike in several public sources that quote the page named beside it, on the day that it says.
-Another region's differ, most by less than a fifth: look yours up.
+numbers: each is as others quote the page named beside it, on the day that it says, and none was read from AWS itself.
+Another region's differ: look yours up.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,16 +13,16 @@ import msgspec
 
 from functions.runtime.workflow import Plan
 from infra.aws.endpoints import interface_endpoints
-from infra.aws.limits import SERVICES
+from infra.components.function import FunctionArgs
+from infra.components.service_function import deployed_services, warm_of
 from infra.settings import Settings
 
 REGION: Final = "us-east-1"
 HOURS: Final = 730  # of a month, as AWS counts
 _SECONDS: Final = HOURS * 3600
 _MB: Final = 1024
-#: Dead letters, age of the oldest message, errors and throttles of an agent; the last two of a service.
-_ALARMS_OF_AGENT: Final = 4
-_ALARMS_OF_SERVICE: Final = 2
+_ALARMS_OF_ROUTE: Final = 2  # dead letters, age of the oldest message
+_ALARMS_OF_FUNCTION: Final = 2  # errors, throttles
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         usd: For one unit, in US dollars.
         unit: What that is.
-        seen: The day of the newest source that has it.
+        seen: The day of the newest source that has it, or on which sources without a day had it.
         source: AWS's page, by its title.
     """
 
@@ -63,6 +63,7 @@ ENDPOINT: Final = Listed(usd=0.01, unit="zone and hour", seen=_JUNE, source="AWS
 NAT: Final = Listed(usd=0.045, unit="hour", seen=_JUNE, source=_VPC)
 ADDRESS: Final = Listed(usd=0.005, unit="hour", seen=_JUNE, source=_VPC)
 VOLUME: Final = Listed(usd=0.08, unit="GB and month", seen=_JUNE, source="Amazon EBS pricing")  # gp3
+SNAPSHOT: Final = Listed(usd=0.05, unit="GB and month", seen=date(2026, 11, 23), source="Amazon EBS pricing")
 KEY: Final = Listed(usd=1.00, unit="month", seen=date(2026, 3, 14), source="AWS KMS pricing")
 SECRET: Final = Listed(usd=0.40, unit="month", seen=_JUNE, source="AWS Secrets Manager pricing")
 ALARM: Final = Listed(usd=0.10, unit="month", seen=_JUNE, source="Amazon CloudWatch pricing")
@@ -88,7 +89,7 @@ SERVERS: Final[Mapping[str, Listed]] = {
 
 def warm(settings: Settings, plans: Mapping[str, Plan]) -> list[Line]:
     """What stays ready or on, a line each."""
-    return [*_agents(settings, plans), *_server(settings), *_network(settings), *_rest(settings, plans)]
+    return [*_functions(settings, plans), *_server(settings), *_network(settings), *_rest(settings, plans)]
 
 
 def total(lines: Iterable[Line]) -> float:
@@ -113,13 +114,16 @@ def told(settings: Settings, plans: Mapping[str, Plan]) -> str:
     )
 
 
-def _agents(settings: Settings, plans: Mapping[str, Plan]) -> Iterator[Line]:
+def _functions(settings: Settings, plans: Mapping[str, Plan]) -> Iterator[Line]:
     specs = {name: node.spec for plan in plans.values() for name, node in plan.nodes.items()}
-    for name, agent in sorted(settings.agents.items()):
-        if agent.warm:
-            memory = agent.memory_mb or specs[name].memory_mb
-            cost = WARM[settings.architecture].usd * agent.warm * memory / _MB * _SECONDS
-            yield Line(what=f"{name}: {agent.warm} warm with {memory:,} MB", usd=cost)
+    agents = {
+        name: (agent.warm, agent.memory_mb or specs[name].memory_mb) for name, agent in sorted(settings.agents.items())
+    }
+    services = {name: (warm_of(name, settings), FunctionArgs.memory_mb) for name in sorted(deployed_services(settings))}
+    for name, (count, memory) in (agents | services).items():
+        if count:
+            cost = WARM[settings.architecture].usd * count * memory / _MB * _SECONDS
+            yield Line(what=f"{name}: {count} warm with {memory:,} MB", usd=cost)
 
 
 def _server(settings: Settings) -> Iterator[Line]:
@@ -128,6 +132,9 @@ def _server(settings: Settings) -> Iterator[Line]:
         listed = SERVERS.get(vectors.instance)
         yield Line(what=f"vector server {vectors.instance}", usd=listed.usd * HOURS if listed else None)
         yield Line(what=f"its volume of {vectors.volume_gb:,} GB", usd=VOLUME.usd * vectors.volume_gb)
+        if settings.protect:
+            # blocks that changed from day to day come on top, and blocks that were never written cost nothing
+            yield Line(what="its daily snapshots, once it is full", usd=SNAPSHOT.usd * vectors.volume_gb)
 
 
 def _network(settings: Settings) -> Iterator[Line]:
@@ -143,12 +150,16 @@ def _network(settings: Settings) -> Iterator[Line]:
 def _rest(settings: Settings, plans: Mapping[str, Plan]) -> Iterator[Line]:
     if settings.encryption == "stack":
         yield Line(what="key of the stack", usd=KEY.usd)
-    secrets = len(set(settings.secrets.values()))
+    made = settings.vectors.kind == "self-hosted" and "vectors" not in settings.secrets
+    secrets = len(set(settings.secrets.values())) + made
     if secrets:
         yield Line(what=f"secrets: {secrets}", usd=SECRET.usd * secrets)
     if settings.alarms:
-        agents = len({name for plan in plans.values() for name in plan.nodes})
-        alarms = _ALARMS_OF_AGENT * agents + _ALARMS_OF_SERVICE * len(SERVICES)
+        agents = {name for plan in plans.values() for name in plan.nodes}
+        services = {*deployed_services(settings)}
+        routes = len(agents) + len(services & {"desk", "pusher"})
+        of_bus = settings.encryption != "aws"
+        alarms = _ALARMS_OF_ROUTE * routes + _ALARMS_OF_FUNCTION * len(agents | services) + of_bus
         yield Line(what=f"alarms: {alarms}", usd=ALARM.usd * alarms)
 
 

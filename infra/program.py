@@ -4,7 +4,7 @@ Order comes from what one component hands to the next.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pulumi
@@ -46,12 +46,12 @@ from infra.components.dead_letters import DeadLettersArgs
 from infra.components.encryption import EncryptionArgs
 from infra.components.event_bus import EventBusArgs
 from infra.components.event_route import routes
-from infra.components.function import FunctionArgs, Surroundings
+from infra.components.function import Function, FunctionArgs, Surroundings
 from infra.components.ingest import IngestArgs
 from infra.components.network import NetworkArgs
 from infra.components.schedule import ScheduleArgs
 from infra.components.secret_reference import SecretReferencesArgs
-from infra.components.service_function import deployed_services
+from infra.components.service_function import deployed_services, warm_of
 from infra.components.stack import StackArgs
 from infra.components.state_store import StateStoreArgs
 from infra.components.vector_collection import VectorCollectionArgs
@@ -82,6 +82,17 @@ def deploy() -> None:
     pulumi.info(prices.told(chosen, plans))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Given:
+    """What every function of the stack is made with."""
+
+    common: Common
+    platform: Platform
+    around: Surroundings
+    code: Code
+    inside: pulumi.ResourceOptions
+
+
 def declare(
     chosen: Settings, names: Names, plans: list[Plan], bundled: Mapping[str, Bundle]
 ) -> dict[str, pulumi.Output[str]]:
@@ -92,26 +103,46 @@ def declare(
 
     # where functions stand, and what they work with
     network = _network(chosen, common, inside)
-    bus = EventBus("events", EventBusArgs(common=common), inside)
-    state = StateStore("state", StateStoreArgs(common=common), inside)
-    blobs = BlobStore("blobs", BlobStoreArgs(common=common, plans=plans), inside)
-    ways = {args.consumer: EventRoute(args.consumer, args, inside) for args in routes(chosen, common, bus, plans)}
     address = _address(chosen, common, inside)
-    secrets = secret_references(
-        SecretReferencesArgs(common=common, references=chosen.secrets), pulumi.InvokeOptions(parent=stack)
+    around = _surroundings(chosen, plans, common, inside)
+    server = _server(chosen, common, network, around, inside)
+
+    # the functions
+    given = _Given(
+        common=common,
+        platform=_platform(chosen, network),
+        around=_reaching(around, address, server),
+        code=Code("code", _code(chosen, common, around, bundled), inside),
+        inside=inside,
     )
-    serving = _server(chosen, common, network, blobs, secrets.get("vectors"))
-    server = VectorServer("vectors", serving, inside) if serving else None
-    around = Surroundings(
+    agents = _agents(chosen, given)
+    services = _services(chosen, given)
+
+    # what calls them
+    _kept(given, services["keeper"], server)
+    if "uploads" in services:
+        Ingest("ingest", IngestArgs(common=common, blobs=around.blobs, uploads=services["uploads"]), inside)
+    api = _api(chosen, given, services, address)
+    _alarms(chosen, given, {**agents, **services})
+
+    found = {"api": api.url, "bus": around.bus.name, "table": around.state.name, "bucket": around.blobs.name}
+    return found | ({"websocket": address.public} if address else {})
+
+
+def _surroundings(chosen: Settings, plans: list[Plan], common: Common, inside: pulumi.ResourceOptions) -> Surroundings:
+    """Bus, data, routes and secrets."""
+    bus = EventBus("events", EventBusArgs(common=common), inside)
+    return Surroundings(
         plans=plans,
         bus=bus,
-        state=state,
-        blobs=blobs,
-        routes=ways,
-        socket=address,
-        secrets={**secrets, **({"vectors": server.key} if server else {})},
+        state=StateStore("state", StateStoreArgs(common=common), inside),
+        blobs=BlobStore("blobs", BlobStoreArgs(common=common, plans=plans), inside),
+        routes={args.consumer: EventRoute(args.consumer, args, inside) for args in routes(chosen, common, bus, plans)},
+        secrets=secret_references(
+            SecretReferencesArgs(common=common, references=chosen.secrets), pulumi.InvokeOptions(parent=inside.parent)
+        ),
         models=model_arns(chosen.model, common),
-        settings=environment.told(chosen) | ({environment.VECTOR_URL: server.url} if server else {}),
+        settings=environment.told(chosen),
         collections=environment.declared(chosen, plans),
         contract=environment.contract(chosen),
         budget_tokens=chosen.budget.tokens_per_request,
@@ -119,79 +150,103 @@ def declare(
         tenant_claim=chosen.api.tenant_claim,
     )
 
-    # the functions
-    platform = _platform(chosen, network)
-    uploaded = CodeArgs(
-        common=common, blobs=blobs, bundles=bundled, runtime=chosen.runtime, architecture=chosen.architecture
+
+def _reaching(around: Surroundings, address: SocketAddress | None, server: VectorServer | None) -> Surroundings:
+    """With the WebSocket and the vector server, where the stack has them."""
+    around = replace(around, socket=address)
+    if server is None:
+        return around
+    return replace(
+        around,
+        secrets={**around.secrets, "vectors": server.key},
+        settings={**around.settings, environment.VECTOR_URL: server.url},
     )
-    code = Code("code", uploaded, inside)
-    specs = {name: node.spec for plan in plans for name, node in plan.nodes.items()}
-    agents = {
+
+
+def _code(chosen: Settings, common: Common, around: Surroundings, bundled: Mapping[str, Bundle]) -> CodeArgs:
+    return CodeArgs(
+        common=common,
+        blobs=around.blobs,
+        bundles=bundled,
+        runtime=chosen.runtime,
+        architecture=chosen.architecture,
+    )
+
+
+def _agents(chosen: Settings, given: _Given) -> dict[str, AgentFunction]:
+    specs = {name: node.spec for plan in given.around.plans for name, node in plan.nodes.items()}
+    return {
         name: AgentFunction(
             name,
             agent_function_args(
                 spec,
                 chosen.agents.get(name, AgentSettings()),
-                common=common,
-                platform=platform,
-                surroundings=around,
-                code=code.functions[name],
+                common=given.common,
+                platform=given.platform,
+                surroundings=given.around,
+                code=given.code.functions[name],
             ),
-            inside,
+            given.inside,
         )
         for name, spec in specs.items()
     }
-    of_services = {
+
+
+def _services(chosen: Settings, given: _Given) -> dict[str, ServiceFunction]:
+    args = {
         name: FunctionArgs(
-            common=common, platform=platform, surroundings=around, function=name, code=code.functions[name]
+            common=given.common,
+            platform=given.platform,
+            surroundings=given.around,
+            function=name,
+            code=given.code.functions[name],
+            warm=warm_of(name, chosen),
         )
         for name in deployed_services(chosen)
     }
-    swept = DeadLetters("dead-letters", DeadLettersArgs(sweeper=of_services.pop("sweeper")), inside)
-    services = {name: ServiceFunction(name, args, inside) for name, args in of_services.items()}
-    services["sweeper"] = swept.sweeper
+    swept = DeadLetters("dead-letters", DeadLettersArgs(sweeper=args.pop("sweeper")), given.inside)
+    return {name: ServiceFunction(name, each, given.inside) for name, each in args.items()} | {"sweeper": swept.sweeper}
 
-    # what calls them
-    keeper = services["keeper"]
+
+def _kept(given: _Given, keeper: ServiceFunction, server: VectorServer | None) -> None:
+    """What the keeper is called for: on its schedules, and by this deploy for each collection."""
     for done, every in KEPT.items():
-        often = ScheduleArgs(
-            common=common,
-            called=f"keeper-{done}",
-            function=keeper,
-            every=every,
-            says=f'{{"do": "{done}"}}',
-        )
-        Schedule(f"keeper-{done}", often, inside)
-    for name, collection in around.collections.items():
+        called, says = f"keeper-{done}", f'{{"do": "{done}"}}'
+        often = ScheduleArgs(common=given.common, called=called, function=keeper, every=every, says=says)
+        Schedule(called, often, given.inside)
+    for name, collection in given.around.collections.items():
         ready = (keeper, *([server] if server else []))
         args = VectorCollectionArgs(collection=name, declared=collection, keeper=keeper, after=ready)
-        VectorCollection(name, args, inside)
-    if "uploads" in services:
-        Ingest("ingest", IngestArgs(common=common, blobs=blobs, uploads=services["uploads"]), inside)
-    api = Api(
-        "api",
-        ApiArgs(
-            common=common,
-            settings=chosen.api,
-            api=services["api"],
-            authorizer=services.get("authorizer"),
-            address=address,
-            socket=services.get("socket"),
-            log_retention_days=chosen.log_retention_days,
-        ),
-        inside,
+        VectorCollection(name, args, given.inside)
+
+
+def _api(
+    chosen: Settings, given: _Given, services: Mapping[str, ServiceFunction], address: SocketAddress | None
+) -> Api:
+    args = ApiArgs(
+        common=given.common,
+        settings=chosen.api,
+        api=services["api"],
+        authorizer=services.get("authorizer"),
+        address=address,
+        socket=services.get("socket"),
+        log_retention_days=chosen.log_retention_days,
     )
-    if chosen.alarms:
-        watched = AlarmsArgs(
-            common=common,
-            settings=chosen.alarms,
-            routes=ways,
-            functions={**agents, **services},
-            usd_per_month=chosen.budget.usd_per_month,
-        )
-        Alarms("alarms", watched, inside)
-    found = {"api": api.url, "bus": bus.name, "table": state.name, "bucket": blobs.name}
-    return found | ({"websocket": address.public} if address else {})
+    return Api("api", args, given.inside)
+
+
+def _alarms(chosen: Settings, given: _Given, functions: Mapping[str, Function]) -> None:
+    if chosen.alarms is None:
+        return
+    args = AlarmsArgs(
+        common=given.common,
+        settings=chosen.alarms,
+        bus=given.around.bus,
+        routes=given.around.routes,
+        functions=functions,
+        usd_per_month=chosen.budget.usd_per_month,
+    )
+    Alarms("alarms", args, given.inside)
 
 
 def _stack(chosen: Settings, names: Names) -> StackArgs:
@@ -226,17 +281,18 @@ def _address(chosen: Settings, common: Common, inside: pulumi.ResourceOptions) -
 
 
 def _server(
-    chosen: Settings, common: Common, network: Network | None, blobs: BlobStore, key: str | None
-) -> VectorServerArgs | None:
+    chosen: Settings, common: Common, network: Network | None, around: Surroundings, inside: pulumi.ResourceOptions
+) -> VectorServer | None:
     if chosen.vectors.kind != "self-hosted" or network is None:
         return None
-    return VectorServerArgs(
+    args = VectorServerArgs(
         common=common,
         settings=chosen.vectors,
         network=network,
-        blobs=blobs,
-        key=key,
+        blobs=around.blobs,
+        key=around.secrets.get("vectors"),
     )
+    return VectorServer("vectors", args, inside)
 
 
 def _platform(chosen: Settings, network: Network | None) -> Platform:

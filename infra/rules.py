@@ -34,6 +34,7 @@ _INSTEAD: Final = (
     "put the secret into AWS Secrets Manager (aws secretsmanager create-secret --name …), and its name or ARN here"
 )
 _SECRET_OF_ACTION: Final = re.compile(r"\bsecret:[A-Za-z_]")
+_TAKEN: Final = ("bus", "vectors", "alarms")  # what else has a queue, a role or a topic of the stack's
 _NO_SNAPSHOT: Final = "python3.11"
 
 
@@ -290,12 +291,6 @@ def _vectors(settings: "Settings") -> Iterator[Problem]:
                 f"is {vectors.store}, and the stack's own server is Qdrant: choose it, or give kind url",
                 ("vectors.kind",),
             )
-        if "vectors" not in settings.secrets:
-            yield Problem(
-                "secrets.vectors",
-                "is not set, and the stack's own vector server lets nobody in without a key: name its secret",
-                ("vectors.kind",),
-            )
         if vectors.url:
             yield Problem(
                 "vectors.url", "is set, and kind is self-hosted: leave it out, or give kind url", ("vectors.kind",)
@@ -396,10 +391,8 @@ def _budget(settings: "Settings") -> Iterator[Problem]:
 def _names(settings: "Settings", names: Names) -> Iterator[Problem]:
     agents = sorted(_nodes(settings))
     for name in agents:
-        if name in limits.SERVICES:
-            yield Problem(
-                "workflows", f"have an agent {name}, as a function of every stack is called: rename the agent"
-            )
+        if name in (*limits.SERVICES, *_TAKEN):
+            yield Problem("workflows", f"have an agent {name}, as a part of every stack is called: rename the agent")
     for said in dict.fromkeys(naming.problems(limits.names(names, agents))):
         yield Problem("workflows", f"and the stack's name make a name that AWS refuses: {said}")
 

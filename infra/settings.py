@@ -146,6 +146,8 @@ class VectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         url: The URL of the store; Pinecone is found without one.
         instance: The type of the server.
         volume_gb: The size of the server's volume.
+        release_sha256: What the release of the server has to be, for the processors of its instance: it is not started
+            otherwise. Left out, it is not checked.
     """
 
     kind: Literal["self-hosted", "url"] = "self-hosted"
@@ -153,6 +155,7 @@ class VectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     url: str = ""
     instance: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$", examples=["t4g.small"])] = "t4g.small"
     volume_gb: Annotated[int, Meta(ge=8, le=16_384)] = 20
+    release_sha256: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$", examples=["the 64 digits of a SHA-256"])] = ""
 
 
 class CollectionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=key_of):
@@ -199,7 +202,8 @@ class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes:
         email: Who is told; AWS asks for a confirmation first. Empty: alarms are only to be seen.
         dead_letters: How many in one net are too many.
-        oldest_message_s: How old a message in a queue is too old.
+        oldest_message_s: How old a message in a queue is too old; never less than what one try of its function and the
+            longest wait before it take.
         errors: How many of one function in five minutes are too many.
         throttles: How many of one function in five minutes are too many.
     """
@@ -230,7 +234,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         orchestration: How agents are chained: by events on a bus.
         workflows: Which workflows are deployed.
         agents: What the stack changes for an agent, by its name.
-        warm: How many environments of every agent between a question and its answer stay ready.
+        warm: How many environments stay ready of every agent between a question and its answer, and of each function
+            that a caller or an answer waits for: `api`, `authorizer`, `socket`, `desk`, `pusher`.
         architecture: Which processors functions run on.
         runtime: Which Python functions run on.
         delivery: What the stack changes for every route.

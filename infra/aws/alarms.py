@@ -33,7 +33,11 @@ class Alarms(pulumi.ComponentResource):
         for consumer, route in args.routes.items():
             dead, queue = {"QueueName": route.dead_name}, {"QueueName": route.queue_name}
             self._alarm(consumer, "ApproximateNumberOfMessagesVisible", dead, limits.dead_letters)
-            self._alarm(consumer, "ApproximateAgeOfOldestMessage", queue, limits.oldest_message_s)
+            oldest_s = max(limits.oldest_message_s, route.slowest_s)
+            self._alarm(consumer, "ApproximateAgeOfOldestMessage", queue, oldest_s)
+        if args.bus.dead_name:
+            net = {"QueueName": args.bus.dead_name}
+            self._alarm("bus", "ApproximateNumberOfMessagesVisible", net, limits.dead_letters)
         for called, function in args.functions.items():
             of = {"FunctionName": function.name}
             self._alarm(called, "Errors", of, limits.errors)

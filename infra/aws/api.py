@@ -1,7 +1,7 @@
 """API Gateway in front of functions: an HTTP API, and a WebSocket API for what is pushed.
 
 HTTP APIs know no API keys: an authorizer function turns a key into its tenant. WebSocket APIs know no tokens, so that
-where the HTTP API takes those there is no WebSocket.
+where the HTTP API takes those the WebSocket takes keys.
 """
 
 import json

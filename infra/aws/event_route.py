@@ -5,6 +5,7 @@ until its quota is raised.
 """
 
 import json
+from math import ceil
 from typing import Any
 
 import pulumi
@@ -68,6 +69,7 @@ class EventRoute(pulumi.ComponentResource):
             )
         self.queue_url, self.queue_arn, self.queue_name = queue.url, queue.arn, queue.name
         self.dead_url, self.dead_arn, self.dead_name = dead.url, dead.arn, dead.name
+        self.slowest_s = ceil(args.timeout_s + args.delivery.backoff.maximum_s)
         self.register_outputs({"queue_url": self.queue_url, "dead_url": self.dead_url})
 
 

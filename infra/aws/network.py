@@ -17,6 +17,7 @@ from infra.components.network import NetworkArgs
 HTTPS = 443
 MORE_BITS = 4  # a network has room for 16 subnets
 PUBLIC = 15  # the last of them, for the NAT gateway alone
+SERVER = 10  # of a subnet's addresses; the first four and the last are AWS's, and the smallest subnet has 16
 
 
 class Network(pulumi.ComponentResource):
@@ -26,8 +27,12 @@ class Network(pulumi.ComponentResource):
         super().__init__("troupe:aws:Network", name, {}, opts)
         self._child = pulumi.ResourceOptions(parent=self)
         self._name, self._args = name, args
-        self._cidrs = list(ipaddress.ip_network(args.settings.cidr).subnets(prefixlen_diff=MORE_BITS))
-        found = aws.get_availability_zones(state="available", opts=pulumi.InvokeOptions(parent=self)).names
+        self._cidrs = list(ipaddress.IPv4Network(args.settings.cidr).subnets(prefixlen_diff=MORE_BITS))
+        found = aws.get_availability_zones(
+            state="available",
+            filters=[{"name": "opt-in-status", "values": ["opt-in-not-required"]}],  # no Local Zones
+            opts=pulumi.InvokeOptions(parent=self),
+        ).names
         self.zones = tuple(sorted(found)[: args.settings.zones])
         vpc = aws.ec2.Vpc(
             name,
@@ -39,7 +44,9 @@ class Network(pulumi.ComponentResource):
         )
         self.vpc = vpc.id
         table = aws.ec2.RouteTable(name, vpc_id=vpc.id, tags=self._called(name), opts=self._child)
-        self.subnets = tuple(self._subnet(zone, self._cidrs[at], table) for at, zone in enumerate(self.zones))
+        first, *others = (self._subnet(zone, self._cidrs[at], table) for at, zone in enumerate(self.zones))
+        self.address = str(self._cidrs[0][SERVER])
+        self.subnets = (self._kept_free(first), *others)
         self.functions = self._functions()
         if args.settings.nat:
             self._outside(table)
@@ -66,6 +73,18 @@ class Network(pulumi.ComponentResource):
             f"{self._name}-{zone}", subnet_id=subnet.id, route_table_id=table.id, opts=self._child
         )
         return subnet.id
+
+    def _kept_free(self, subnet: pulumi.Output[str]) -> pulumi.Output[str]:
+        """The subnet, once nothing in it can be given the server's address: not even while that is replaced."""
+        reserved = aws.ec2.SubnetCidrReservation(
+            self._name,
+            subnet_id=subnet,
+            cidr_block=f"{self.address}/32",
+            reservation_type="explicit",
+            description="The vector server",
+            opts=self._child,
+        )
+        return reserved.subnet_id
 
     def _group(self, name: str, description: str) -> pulumi.Output[str]:
         """A security group; it lets nothing in or out until a rule does."""

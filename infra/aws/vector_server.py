@@ -24,11 +24,16 @@ RELEASE: Final = (
 )
 ARCHITECTURES: Final = {"arm64": "aarch64", "x86_64": "x86_64"}
 IMAGE: Final = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}"
+UNCHECKED: Final = (
+    f"the release of Qdrant {VERSION} for {{architecture}} is started unchecked: give troupe:vectors.releaseSha256 "
+    "(docs/aws-settings.md says how to find it)"
+)
 PORT: Final = 6333
 DEVICE: Final = "/dev/sdf"
 DAYS_TO_RECOVER: Final = 30
+SNAPSHOTS: Final = 7  # kept, one a day
 START: Final = Template("""#!/bin/bash
-set -eu
+set -euo pipefail
 volume="/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_$volume"
 until [ -b "$$volume" ]; do sleep 2; done
 blkid "$$volume" || mkfs.xfs "$$volume"
@@ -37,16 +42,21 @@ echo "$$volume /var/lib/qdrant xfs defaults,nofail 0 2" >> /etc/fstab
 mount /var/lib/qdrant
 useradd --system --home /var/lib/qdrant qdrant || true
 chown qdrant: /var/lib/qdrant
-aws s3 cp "s3://$bucket/$object" - --region $region | tar xz -C /usr/local/bin qdrant
+cd /root
+aws s3 cp "s3://$bucket/$object" qdrant.tar.gz --region $region
+$check
+tar xzf qdrant.tar.gz -C /usr/local/bin qdrant
 cat > /usr/local/bin/qdrant-start <<'SCRIPT'
 #!/bin/bash
-set -eu
-secrets="aws secretsmanager --region $region"
-if ! key=$$($$secrets get-secret-value --secret-id $secret --query SecretString --output text 2>&1); then
-  case "$$key" in *ResourceNotFoundException*) ;; *) echo "$$key" >&2; exit 1 ;; esac
+set -euo pipefail
+secrets() { aws secretsmanager "$$@" --region $region --secret-id $secret; }
+said=$$(mktemp)
+if ! key=$$(secrets get-secret-value --query SecretString --output text 2> "$$said"); then
+  grep -q ResourceNotFoundException "$$said" || { cat "$$said" >&2; exit 1; }
   key=$$(head -c 32 /dev/urandom | sha256sum | cut -c 1-64)
-  printf %s "$$key" | $$secrets put-secret-value --secret-id $secret --secret-string file:///dev/stdin > /dev/null
+  printf %s "$$key" | secrets put-secret-value --secret-string file:///dev/stdin > /dev/null
 fi
+rm "$$said"
 QDRANT__SERVICE__API_KEY="$$key" exec /usr/local/bin/qdrant
 SCRIPT
 chmod +x /usr/local/bin/qdrant-start
@@ -83,6 +93,8 @@ class VectorServer(pulumi.ComponentResource):
         kind = aws.ec2.get_instance_type(instance_type=args.settings.instance, opts=lookup)
         architecture = next(each for each in ARCHITECTURES if each in kind.supported_architectures)
         release = self._release(name, args, architecture)
+        if common.protect and not args.settings.release_sha256:
+            pulumi.warn(UNCHECKED.format(architecture=architecture), self)
         volume = aws.ebs.Volume(
             name,
             availability_zone=args.network.zones[0],
@@ -101,6 +113,7 @@ class VectorServer(pulumi.ComponentResource):
             ami=aws.ssm.get_parameter(name=IMAGE.format(architecture=architecture), opts=lookup).value,
             instance_type=args.settings.instance,
             subnet_id=args.network.subnets[0],
+            private_ip=args.network.address,  # every function is told it, and a server after this one has it too
             vpc_security_group_ids=[self._group(name, args)],
             associate_public_ip_address=False,
             iam_instance_profile=profile,
@@ -117,19 +130,29 @@ class VectorServer(pulumi.ComponentResource):
             ),
         )
         aws.ec2.VolumeAttachment(
-            name, device_name=DEVICE, instance_id=instance.id, volume_id=volume.id, opts=self._child
+            name,
+            device_name=DEVICE,
+            instance_id=instance.id,
+            volume_id=volume.id,
+            stop_instance_before_detaching=True,  # or what it has not written yet is lost
+            opts=self._child,
         )
-        self.url = instance.private_ip.apply(lambda address: f"http://{address}:{PORT}")
+        if common.protect:
+            self._snapshots(name, common, volume)
+        self.url = f"http://{args.network.address}:{PORT}"
         self.register_outputs({"url": self.url})
 
     def _start(
         self, args: VectorServerArgs, release: aws.s3.BucketObjectv2, volume: aws.ebs.Volume
     ) -> pulumi.Output[str]:
+        expected = args.settings.release_sha256
+
         def script(known: list[str]) -> str:
             bucket, taken, of_volume, secret = known
             return START.substitute(
                 bucket=bucket,
                 object=taken,
+                check=f"echo '{expected}  qdrant.tar.gz' | sha256sum -c" if expected else "# nobody said its SHA-256",
                 region=args.common.region,
                 secret=secret,
                 volume=of_volume.replace("-", ""),
@@ -157,6 +180,44 @@ class VectorServer(pulumi.ComponentResource):
             recovery_window_in_days=DAYS_TO_RECOVER if common.protect else 0,
             opts=pulumi.ResourceOptions(parent=self, protect=common.protect, retain_on_delete=common.protect),
         ).arn
+
+    def _snapshots(self, name: str, common: Common, volume: aws.ebs.Volume) -> None:
+        """One each night of the volume: a server's own disk has no tag, and nothing on it is kept."""
+        role = aws.iam.Role(
+            f"{name}-snapshots",
+            name=common.names.of("vectors", "snapshots"),
+            assume_role_policy=trust("dlm.amazonaws.com", common.account),
+            permissions_boundary=common.permissions_boundary or None,
+            opts=self._child,
+        )
+        allowed = aws.iam.RolePolicy(
+            f"{name}-snapshots",
+            name="snapshots",
+            role=role.name,
+            policy=pulumi.Output.all(volume.arn, common.key or "").apply(
+                lambda known: json.dumps(policy(_may_snapshot(common, *known)))
+            ),
+            opts=self._child,
+        )
+        aws.dlm.LifecyclePolicy(
+            name,
+            description="Daily snapshots of the volume of the vector server",
+            execution_role_arn=role.arn,
+            state="ENABLED",
+            policy_details={
+                "resource_types": ["VOLUME"],
+                "target_tags": {"Name": common.names.of("vectors")},
+                "schedules": [
+                    {
+                        "name": "daily",
+                        "create_rule": {"interval": 24, "interval_unit": "HOURS", "times": "02:00"},
+                        "retain_rule": {"count": SNAPSHOTS},
+                        "copy_tags": True,
+                    }
+                ],
+            },
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed]),
+        )
 
     def _group(self, name: str, args: VectorServerArgs) -> pulumi.Output[str]:
         """In: functions, to the one port. Out: where it takes its release and its key from."""
@@ -233,3 +294,50 @@ def _allowed(bucket: str, release: str, key: str, secret: str, *, makes_key: boo
         Statement(sid="Decrypt", actions=encrypts, resources=(key,) if key else (), because="both of these"),
     ]
     return [each for each in found if each.resources]
+
+
+def _may_snapshot(common: Common, volume: str, key: str) -> list[Statement]:
+    snapshots = f"arn:aws:ec2:{common.region}::snapshot/*"
+    uses = ("kms:DescribeKey", "kms:Decrypt", "kms:GenerateDataKeyWithoutPlaintext")
+    by_ec2 = {"StringEquals": {"kms:ViaService": f"ec2.{common.region}.amazonaws.com"}}
+    found = [
+        Statement(
+            sid="Find",
+            actions=("ec2:DescribeVolumes", "ec2:DescribeSnapshots", "ec2:DescribeInstances"),
+            resources=("*",),
+            because="which volume has the tag, and which snapshots there are",
+            wildcard="EC2 describes nothing by its ARN",
+        ),
+        Statement(
+            sid="Make",
+            actions=("ec2:CreateSnapshot",),
+            resources=(volume, snapshots),
+            because="one each day",
+            wildcard="a snapshot has no name before it is made",
+        ),
+        Statement(
+            sid="Tag",
+            actions=("ec2:CreateTags",),
+            resources=(snapshots,),
+            conditions={"StringEquals": {"ec2:CreateAction": "CreateSnapshot"}},
+            because="how it knows its own again",
+            wildcard="a snapshot has no name before it is made",
+        ),
+        Statement(
+            sid="Remove",
+            actions=("ec2:DeleteSnapshot",),
+            resources=(snapshots,),
+            conditions={"StringEquals": {"aws:ResourceTag/Name": common.names.of("vectors")}},
+            because="those of more than a week ago",
+            wildcard="a snapshot has no name before it is made; its tag is the volume's",
+        ),
+        Statement(sid="Key", actions=uses, resources=(key,), conditions=by_ec2, because="the volume is encrypted"),
+        Statement(
+            sid="Grant",
+            actions=("kms:CreateGrant",),
+            resources=(key,),
+            conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
+            because="EC2 reads and writes blocks with it",
+        ),
+    ]
+    return [each for each in found if all(each.resources)]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from infra.components.common import Common
+from infra.components.event_bus import EventBus
 from infra.components.event_route import EventRoute
 from infra.components.function import Function
 from infra.settings import AlarmSettings
@@ -15,6 +16,7 @@ class AlarmsArgs:
 
     Attributes:
         settings: Who is told, and from when on.
+        bus: Whose net is watched too, where it has one.
         routes: By consumer.
         functions: By name.
         usd_per_month: What the account may cost; None for no such alarm.
@@ -22,6 +24,7 @@ class AlarmsArgs:
 
     common: Common
     settings: AlarmSettings
+    bus: EventBus
     routes: Mapping[str, EventRoute] = field(default_factory=dict)
     functions: Mapping[str, Function] = field(default_factory=dict)
     usd_per_month: float | None = None

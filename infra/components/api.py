@@ -37,7 +37,7 @@ class ApiArgs:
     Attributes:
         settings: Who is let in, from which pages, how often.
         api: Answers HTTP.
-        authorizer: Says whose key it is; None where tokens or roles say who calls.
+        authorizer: Says whose key it is; None where nobody comes with one.
         address: Of the WebSocket; None where there is none.
         socket: Answers its connections.
         log_retention_days: Of what was called.

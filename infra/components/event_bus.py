@@ -16,7 +16,12 @@ class EventBusArgs:
 
 
 class EventBus(Protocol):
-    """What functions publish to and routes begin at."""
+    """What functions publish to and routes begin at.
+
+    Attributes:
+        dead_name: The queue of what gets as far as no rule; None where no key of ours could be the cause.
+    """
 
     name: pulumi.Output[str]
     arn: pulumi.Output[str]
+    dead_name: pulumi.Output[str] | None

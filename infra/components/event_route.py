@@ -8,7 +8,7 @@ import pulumi
 
 from functions.events.envelope import type_of
 from functions.events.event import AgentFailed, Where
-from functions.runtime.agent import AgentSpec, Delivery
+from functions.runtime.agent import AgentSpec, Backoff, Delivery
 from functions.runtime.workflow import Plan
 from infra.components.common import Common
 from infra.components.event_bus import EventBus
@@ -58,7 +58,11 @@ class EventRouteArgs:
 
 
 class EventRoute(Protocol):
-    """The queue that a function works from, and the one below it."""
+    """The queue that a function works from, and the one below it.
+
+    Attributes:
+        slowest_s: How old a message gets where all is well: it waits for a retry, and that takes all the time it may.
+    """
 
     queue_url: pulumi.Output[str]
     queue_arn: pulumi.Output[str]
@@ -66,6 +70,7 @@ class EventRoute(Protocol):
     dead_url: pulumi.Output[str]
     dead_arn: pulumi.Output[str]
     dead_name: pulumi.Output[str]
+    slowest_s: int
 
 
 def routes(chosen: Settings, common: Common, bus: EventBus, plans: Sequence[Plan]) -> Iterator[EventRouteArgs]:
@@ -93,8 +98,11 @@ def routes(chosen: Settings, common: Common, bus: EventBus, plans: Sequence[Plan
 def delivery_of(spec: AgentSpec, given: DeliverySettings) -> Delivery:
     """What an agent's file says of its routes, but where the stack says otherwise."""
     own = spec.delivery
+    least = given.backoff_min_s or own.backoff.minimum_s
     return Delivery(
-        attempts=given.attempts or own.attempts, backoff=own.backoff, max_age_s=given.max_age_s or own.max_age_s
+        attempts=given.attempts or own.attempts,
+        backoff=Backoff(minimum_s=least, maximum_s=given.backoff_max_s or max(least, own.backoff.maximum_s)),
+        max_age_s=given.max_age_s or own.max_age_s,
     )
 
 

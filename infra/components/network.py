@@ -25,9 +25,14 @@ class NetworkArgs:
 
 
 class Network(Protocol):
-    """Where to stand."""
+    """Where to stand.
+
+    Attributes:
+        address: One in the first subnet that nobody is given but the stack's own server: known before anything is made.
+    """
 
     vpc: pulumi.Output[str]
+    address: str
     subnets: tuple[pulumi.Output[str], ...]
     zones: tuple[str, ...]
     functions: pulumi.Output[str]

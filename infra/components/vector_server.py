@@ -24,11 +24,11 @@ class VectorServerArgs:
     settings: VectorSettings
     network: Network
     blobs: BlobStore
-    key: str | None = None
+    key: pulumi.Input[str] | None = None
 
 
 class VectorServer(Protocol):
     """Where it is, for whoever stands in the network, and the reference of its key."""
 
-    url: pulumi.Output[str]
+    url: str
     key: pulumi.Output[str]

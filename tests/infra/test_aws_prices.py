@@ -1,6 +1,7 @@
 """What a preview says of money is counted from what the settings keep ready or on."""
 
 import pytest
+from recorded_stack import prod, stack_file
 
 from infra import prices, rules
 from infra.naming import Names
@@ -53,8 +54,27 @@ def test_a_way_out_a_key_alarms_and_a_model_of_bedrock_cost_too() -> None:
         "NAT gateway and its address": pytest.approx(0.05 * 730),
         "endpoints in 2 zones: events, sqs, secretsmanager, bedrock-runtime": pytest.approx(2 * 4 * 7.3),
         "key of the stack": pytest.approx(1.0),
-        "alarms: 80": pytest.approx(8.0),
+        "alarms: 85": pytest.approx(8.5),
     }
+
+
+def test_what_is_warm_for_a_caller_and_copies_of_vectors_cost_too() -> None:
+    found = lines(warm=1, workflows=["ingest"], protect=True)
+    one = pytest.approx(730 * 3600 * 0.5 * 0.0000033334)
+    on_the_way = {what: usd for what, usd in found.items() if "warm" in what}
+    services = ("api", "authorizer", "desk", "pusher", "socket")
+    assert on_the_way == {f"{name}: 1 warm with 512 MB": one for name in services}
+    assert found["its daily snapshots, once it is full"] == pytest.approx(20 * 0.05)
+
+
+def test_a_key_that_the_server_makes_costs_as_much_as_one_that_is_named() -> None:
+    assert lines(secrets={"api-keys": "troupe/dev/api-keys"}) == lines()
+
+
+def test_every_alarm_of_a_stack_is_counted() -> None:
+    chosen = stack_file("prod")
+    said = [line.what for line in warm(chosen, rules.plans(chosen)) if line.what.startswith("alarms")]
+    assert said == [f"alarms: {len(prod().of('MetricAlarm'))}"]
 
 
 def test_what_has_no_known_price_is_said_and_not_counted() -> None:

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pulumi
@@ -11,6 +13,7 @@ from recorded_stack import ACCOUNT, ARN, Recorded, dev, prod, recorded, stack_fi
 
 from functions.adapters.vectors.qdrant import NEEDED_VERSION
 from functions.entry_points.aws.environment import DEPLOYED
+from functions.runtime.agent import Delivery
 from functions.runtime.plans import frozen
 from functions.runtime.topology import topology
 from functions.workflows.catalog import WORKFLOWS
@@ -42,7 +45,7 @@ def statement(of: str, sid: str) -> dict[str, Any]:
 @both
 def test_every_queue_is_encrypted(stack: Stack) -> None:
     queues = stack().of("Queue")
-    assert len(queues) == 2 * (len(AGENTS) + 2)
+    assert len([each for each in queues if each.name != "events-dead"]) == 2 * (len(AGENTS) + 2)
     for queue in queues:
         assert queue.inputs.get("sqsManagedSseEnabled") or queue.inputs["kmsMasterKeyId"].endswith("Key/key")
 
@@ -79,6 +82,9 @@ def test_a_queue_hides_a_message_longer_than_its_function_runs(stack: Stack) -> 
 def test_only_a_queues_own_rules_send_to_it_and_nobody_without_tls(stack: Stack) -> None:
     found = stack()
     for each in found.of("QueuePolicy"):
+        assert statement(each.inputs["policy"], "OnlyByTls")["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        if each.name == "events-dead":
+            continue  # of the bus
         consumer = each.name.removesuffix("-dead")
         rules = {
             rule.inputs["name"] for rule in found.of("EventRule") if rule.parent == found.one("Queue", consumer).parent
@@ -86,7 +92,6 @@ def test_only_a_queues_own_rules_send_to_it_and_nobody_without_tls(stack: Stack)
         sends = statement(each.inputs["policy"], "Rules")
         assert sends["Principal"] == {"Service": "events.amazonaws.com"}
         assert {arn.rpartition("/")[2] for arn in sends["Condition"]["ArnEquals"]["aws:SourceArn"]} == rules
-        assert statement(each.inputs["policy"], "OnlyByTls")["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def test_every_route_of_every_workflow_is_a_rule_and_so_is_what_is_aimed_at_an_agent() -> None:
@@ -334,11 +339,95 @@ def test_the_vector_server_stands_inside_and_its_volume_outlives_it(stack: Stack
     )
 
 
-@both
 def test_the_vector_server_is_of_a_release_that_collections_take() -> None:
     assert tuple(map(int, VERSION.split(".")[:2])) >= NEEDED_VERSION
 
 
+@both
+def test_a_server_that_takes_the_place_of_another_finds_its_address_free_and_its_volume_written(stack: Stack) -> None:
+    found = stack()
+    address = found.one("Instance", "vectors").inputs["privateIp"]
+    first = ip_network(found.one("Subnet", "network-eu-central-1a").inputs["cidrBlock"])
+    assert ip_address(address) in list(first)[4:-1]
+    (reserved,) = found.of("SubnetCidrReservation")
+    assert (reserved.inputs["cidrBlock"], reserved.inputs["reservationType"]) == (f"{address}/32", "explicit")
+    told = found.one("Function", "retriever")
+    assert told.inputs["environment"]["variables"]["TROUPE_VECTOR_URL"] == f"http://{address}:6333"
+    assert reserved.urn in found.one("Instance", "vectors").told["subnetId"]
+    assert reserved.urn in told.told["vpcConfig"]
+    assert found.one("VolumeAttachment", "vectors").inputs["stopInstanceBeforeDetaching"]
+
+
+def test_the_smallest_network_has_room_for_the_servers_address() -> None:
+    chosen = stack_file("dev")
+    smallest = msgspec.structs.replace(chosen.network, cidr="10.20.0.0/24")
+    found = recorded(msgspec.structs.replace(chosen, network=smallest))
+    first = ip_network(found.one("Subnet", "network-eu-central-1a").inputs["cidrBlock"])
+    assert ip_address(found.one("Instance", "vectors").inputs["privateIp"]) in list(first)[4:-1]
+
+
+def test_vectors_that_are_protected_are_copied_each_day() -> None:
+    assert not dev().of("LifecyclePolicy")
+    found = prod()
+    (copies,) = found.of("LifecyclePolicy")
+    details = copies.inputs["policyDetails"]
+    assert details["targetTags"] == found.one("Volume", "vectors").inputs["tags"]
+    assert details["resourceTypes"] == ["VOLUME"]
+    (daily,) = details["schedules"]
+    assert (daily["createRule"]["interval"], daily["createRule"]["intervalUnit"]) == (24, "HOURS")
+    assert (daily["retainRule"]["count"], daily["copyTags"]) == (7, True)
+    role = found.one("Role", "vectors-snapshots")
+    assert policy(role.inputs["assumeRolePolicy"])[0]["Principal"] == {"Service": "dlm.amazonaws.com"}
+    assert role.urn in copies.told["executionRoleArn"]
+    makes = statement(found.one("RolePolicy", "vectors-snapshots").inputs["policy"], "Make")
+    assert makes["Action"] == ["ec2:CreateSnapshot"]
+    assert any("Volume/" in arn or "volume/" in arn for arn in makes["Resource"])
+
+
+@pytest.mark.parametrize(("digest", "said"), [("", 1), ("0" * 64, 0)])
+def test_a_production_stack_is_warned_of_a_release_that_nobody_checks(digest: str, said: int) -> None:
+    chosen = stack_file("prod")
+    vectors = msgspec.structs.replace(chosen.vectors, release_sha256=digest)
+    with mock.patch.object(pulumi, "warn") as warned:
+        recorded(msgspec.structs.replace(chosen, vectors=vectors), stack="prod")
+    assert len([call for call in warned.call_args_list if "releaseSha256" in call.args[0]]) == said
+
+
+def test_what_a_key_of_the_stack_keeps_off_every_rule_falls_into_the_net_of_the_bus() -> None:
+    found = prod()
+    (bus,) = found.of("EventBus")
+    net = found.one("Queue", "events-dead")
+    assert net.inputs["name"] == "troupe-prod-bus-dead"
+    assert net.urn in bus.told["deadLetterConfig"]
+    sends = statement(found.one("QueuePolicy", "events-dead").inputs["policy"], "Bus")
+    assert sends["Condition"] == {"ArnEquals": {"aws:SourceArn": f"{ARN}EventBus/troupe-prod"}}
+    alarm = found.one("MetricAlarm", "bus-dead-letters")
+    assert alarm.inputs["dimensions"] == {"QueueName": "troupe-prod-bus-dead"}
+    assert "deadLetterConfig" not in dev().of("EventBus")[0].inputs
+
+
+def test_no_alarm_calls_a_message_late_that_may_still_be_worked_on() -> None:
+    found = prod()
+    for name in (*AGENTS, "desk", "pusher"):
+        longest = found.one("Function", name).inputs["timeout"]
+        contract = next((plan.nodes[name].spec.delivery for plan in PLANS.values() if name in plan.nodes), Delivery())
+        threshold = found.one("MetricAlarm", f"{name}-oldest").inputs["threshold"]
+        assert threshold >= longest + contract.backoff.maximum_s
+        assert threshold >= 120
+
+
+def test_whatever_a_caller_waits_for_is_warm_in_production() -> None:
+    warm = {each.name for each in prod().of("ProvisionedConcurrencyConfig")}
+    assert {*AGENTS, "api", "authorizer", "socket", "desk", "pusher"} - warm == {"ingester", "caller"}
+    assert not {"keeper", "sweeper", "uploads"} & warm
+
+
+def test_a_stack_stands_in_no_local_zone() -> None:
+    (asked,) = [args for token, args in prod().asked if token.endswith("getAvailabilityZones")]
+    assert asked["filters"] == [{"name": "opt-in-status", "values": ["opt-in-not-required"]}]
+
+
+@both
 def test_a_collection_is_made_by_the_keeper_and_dropped_by_nothing(stack: Stack) -> None:
     found = stack()
     calls = found.of("Invocation")

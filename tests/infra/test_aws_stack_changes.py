@@ -1,13 +1,14 @@
 """What a setting changes of a stack on AWS, and that it changes nothing else."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from recorded_stack import Recorded, recorded
+from recorded_stack import Recorded, dev, prod, recorded
 from sample_workflows import SINGLE, Asked
 
 from functions.entry_points.aws.environment import DEPLOYED
@@ -114,8 +115,15 @@ def test_alarms_are_there_where_somebody_wants_them() -> None:
     assert all(topic in each.told["alarmActions"] for each in found.of("MetricAlarm"))
 
 
+def test_an_alarm_waits_as_long_as_a_stack_lets_a_retry_wait() -> None:
+    found = with_(alarms=AlarmSettings(), delivery=DeliverySettings(backoff_max_s=600))
+    slowest = found.one("Function", "ingester").inputs["timeout"] + 600
+    assert found.one("MetricAlarm", "ingester-oldest").inputs["threshold"] == slowest
+
+
 def test_a_boundary_bounds_every_role() -> None:
-    found = with_(**IN_NETWORK, permissions_boundary="arn:aws:iam::123456789012:policy/bound")
+    found = with_(**IN_NETWORK, protect=True, permissions_boundary="arn:aws:iam::123456789012:policy/bound")
+    assert found.one("Role", "vectors-snapshots")
     assert {each.inputs["permissionsBoundary"] for each in found.of("Role")} == {
         "arn:aws:iam::123456789012:policy/bound"
     }
@@ -170,6 +178,16 @@ def test_tokens_are_checked_by_the_gateway_itself() -> None:
     assert authorizer.inputs["jwtConfiguration"] == {"issuer": "https://issuer.example", "audiences": ["troupe"]}
     assert found.one("Route", "api").inputs["authorizationType"] == "JWT"
     assert {"authorizer", "socket", "pusher"}.isdisjoint({each.name for each in found.of("Function")})
+
+
+def test_beside_tokens_the_websocket_asks_for_a_key() -> None:
+    found = with_(api=ApiSettings(auth="jwt", issuer="https://issuer.example", audience=("troupe",)))
+    assert found.one("Route", "api").inputs["authorizationType"] == "JWT"
+    assert found.one("Route", "api-socket-connect").inputs["authorizationType"] == "CUSTOM"
+    (keys,) = [each for each in found.of("Authorizer") if each.inputs["authorizerType"] == "REQUEST"]
+    assert keys.inputs["authorizerUri"].endswith("function:troupe-dev-authorizer:live")
+    told = json.loads(found.one("Function", "authorizer").inputs["environment"]["variables"][DEPLOYED])
+    assert told["secrets"].keys() == {"TROUPE_API_KEYS"}
 
 
 def test_roles_are_checked_by_the_gateway_itself() -> None:
@@ -229,6 +247,27 @@ def test_a_canary_of_code_that_did_not_change_shares_nothing() -> None:
 
 
 # ----------------------------------------------------------------------------------------------- references
+
+#: What each look-up needs; who one is, everybody may ask.
+LOOKS_UP = {
+    "getAlias": {"lambda:GetAlias"},
+    "getAvailabilityZones": {"ec2:DescribeAvailabilityZones"},
+    "getCallerIdentity": set(),
+    "getFunctions": {"lambda:ListFunctions"},
+    "getInstanceType": {"ec2:DescribeInstanceTypes"},
+    "getParameter": {"ssm:GetParameter"},
+    "getSecret": {"secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy"},
+}
+
+
+def test_the_role_of_a_preview_may_look_up_what_the_program_looks_up() -> None:
+    settings = msgspec.structs.replace(SMALL, canary=CanarySettings(percent=10), **IN_NETWORK)
+    again = recorded(settings, versions={"troupe-dev-ingester": "6"})
+    asked = {token.rpartition(":")[2] for found in (dev(), prod(), again) for token, _ in found.asked}
+    assert asked == LOOKS_UP.keys()
+    page = (Path(__file__).parents[2] / "docs" / "aws-pull-requests.md").read_text("utf-8")
+    looks_up = page.partition('"Sid": "LookUp"')[2].partition("}")[0]
+    assert set(re.findall(r'"(\w+:\w+)"', looks_up)) == set().union(*LOOKS_UP.values())
 
 
 def test_references_to_nothing_are_told_at_once() -> None:

@@ -78,6 +78,14 @@ def test_prod_comes_after_dev_and_dev_after_the_tests() -> None:
     assert (found["dev"]["environment"], found["prod"]["environment"]) == ("dev", "prod")
 
 
+def test_a_run_that_waits_for_prods_reviewers_holds_no_other_run_of_dev_back() -> None:
+    assert "concurrency" not in loaded(ROOT / ".github" / "workflows" / "deploy.yml")
+    found = jobs("deploy.yml")
+    groups = {name: found[name]["concurrency"]["group"] for name in ("dev", "prod")}
+    assert len(set(groups.values())) == 2
+    assert all(found[name]["concurrency"]["cancel-in-progress"] == "false" for name in groups)
+
+
 def test_the_command_of_pulumi_is_as_old_as_its_library() -> None:
     lock = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))
     library = next(each["version"] for each in lock["package"] if each["name"] == "pulumi")

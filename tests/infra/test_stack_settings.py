@@ -170,7 +170,6 @@ RULES: list[tuple[str, dict[str, object], str]] = [
     ("a server without a network", {"network": {}}, "vectors.kind is self-hosted, and functions stand in no network"),
     ("a server of another product", {"vectors": {"store": "milvus"}}, "the stack's own server is Qdrant"),
     ("a server with a URL", {"vectors": {"url": "https://q.example.com"}}, "and kind is self-hosted: leave it out"),
-    ("a server without a key", {"secrets": {"api-keys": "k"}}, "secrets.vectors is not set, and the stack's own"),
     ("a store without a URL", {"vectors": {"kind": "url"}}, "vectors.url is not set: give the service's URL"),
     (
         "a password in a URL",
@@ -237,6 +236,11 @@ def test_what_only_looks_wrong_is_taken() -> None:
     )
 
 
+def test_beside_tokens_a_stack_names_the_keys_of_its_websocket() -> None:
+    assert reading(api=TOKENS).api.websocket
+    assert not reading(api={**TOKENS, "websocket": False}, secrets={"vectors": "v"}).api.websocket
+
+
 def test_a_model_near_by_needs_no_key() -> None:
     reading(model={**OPENAI, "url": "http://models.internal/v1"})
 
@@ -247,9 +251,20 @@ def test_names_that_aws_would_refuse_are_told_before_anything_is_made() -> None:
     assert any("is no name for a bucket" in each for each in refused(Names(project="troupe", stack="Dev_1")))
 
 
-def test_an_agent_called_like_a_function_of_every_stack_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.aws.limits.SERVICES", ("planner",))
-    assert "have an agent planner, as a function of every stack is called" in only_refused()
+@pytest.mark.parametrize("names", ["infra.aws.limits.SERVICES", "infra.rules._TAKEN"])
+def test_an_agent_called_like_a_part_of_every_stack_is_refused(names: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, ("planner",))
+    assert "have an agent planner, as a part of every stack is called" in only_refused()
+
+
+def test_the_server_of_the_stack_needs_no_key_from_anybody() -> None:
+    assert reading(secrets={"api-keys": "troupe/dev/api-keys"}).vectors.kind == "self-hosted"
+
+
+@pytest.mark.parametrize("wrong", ["abc", "G" * 64, "a" * 63])
+def test_the_sha256_of_a_release_has_64_digits(wrong: str) -> None:
+    assert "vectors.releaseSha256" in only_refused(vectors={"releaseSha256": wrong})
+    assert reading(vectors={"releaseSha256": "a" * 64}).vectors.release_sha256 == "a" * 64
 
 
 @pytest.fixture
