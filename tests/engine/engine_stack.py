@@ -63,7 +63,8 @@ class EngineStack:
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_DEBUG_PROVIDERS": f"aws:{port}",
         }
-        self.must("stack", "init", name)
+        shutil.copy(ROOT / "Pulumi.yaml", folder)
+        self._must(folder, "stack", "init", name)  # it writes into the stack file that lies where it runs
 
     def set(self, key: str, value: str, *path: str) -> None:
         """Change a setting of the stack file."""
@@ -88,15 +89,21 @@ class EngineStack:
 
     def must(self, *command: str) -> str:
         """What it prints; an error where it fails."""
-        said = self.run(*command)
-        assert said.code == 0, said.text
-        return said.text
+        return self._must(ROOT, *command)
 
     def run(self, *command: str) -> Said:
         """What a command of Pulumi's ends with."""
+        return self._run(ROOT, *command)
+
+    def _must(self, folder: Path, *command: str) -> str:
+        said = self._run(folder, *command)
+        assert said.code == 0, said.text
+        return said.text
+
+    def _run(self, folder: Path, *command: str) -> Said:
         done = subprocess.run(  # noqa: S603 - the engine itself
             [_found("pulumi"), *command, "--non-interactive", "--color", "never"],
-            cwd=ROOT,
+            cwd=folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
