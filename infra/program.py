@@ -60,7 +60,7 @@ from infra.naming import Names
 from infra.settings import AgentSettings, Settings, settings
 
 #: How often the keeper does what. A server that starts with the first deploy is not ready when that calls the keeper.
-KEPT: Final = {"ensure": "10 minutes", "expire": "1 hour"}
+KEPT: Final = {"ensure": "10 minutes", "erase": "10 minutes", "expire": "1 hour"}
 
 
 def deploy() -> None:

@@ -6,7 +6,6 @@ A statement says what the service does that asks for it; see `grants` for the ag
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from functions.adapters.aws.blobs import TEXTS
 from functions.adapters.aws.items import BY_DUE, BY_TIME
 from functions.adapters.items.keys import COLLECTION, CONVERSATION, EFFECT, REQUEST, SOCKET, VAULT, joined
 from functions.events.envelope import type_of
@@ -24,7 +23,9 @@ from infra.aws.grants import (
     runs,
 )
 
-IN_NETWORK: Final = ("api", "sweeper", "keeper")  # those that reach a vector store, which may stand there
+#: Those that reach a vector store, which may stand there. They reach nothing else that has no endpoint in a network
+#: without a way out, such as the connections of a WebSocket.
+IN_NETWORK: Final = ("api", "keeper")
 
 
 def services(plans: Sequence[Plan], place: Place) -> dict[str, list[Statement]]:
@@ -49,7 +50,8 @@ def _api(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
         conditions=leading(f"{CONVERSATION}#*"),
         because="GET /conversations/{conversation}/messages",
     )
-    yield from _versions(place, "dynamodb:GetItem", because="GET /collections/{collection}/passages/{passage}")
+    because = "GET /collections/{collection}/passages/{passage}; erasing what a conversation stored in any collection"
+    yield from _versions(place, *READS, because=because)
     because = "GET /requests/{request}: what was done for it; all that is held about a conversation, shown or erased"
     yield from _erases(plans, place, because)
 
@@ -104,32 +106,27 @@ def _sweeper(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
         because="what landed in a net becomes a dead letter",
     )
     yield from _goes_on(plans, place)
-    yield _due(place, "requests that are overdue, erasures that were cut off")
+    yield _due(place, "requests that are overdue")
     yield older_plans(plans, place)
     yield Statement(
         sid="Letters",
-        actions=(*READS, *WRITES),
+        actions=(*READS, *WRITES, REMOVES),
         resources=(place.table,),
         conditions=leading(*_of_agents(plans), *(f"{joined(name)}#*" for name in sorted(place.service_queues))),
-        because="a crash's dead letter, its delivery's record and outputs",
+        because="a crash's dead letter, its delivery's record and outputs; of what was erased, none",
     )
     if place.socket:
         yield _connections(place, "who watches a request that nobody else ends is told")
         yield _posts(place, "what became of a request at its deadline")
     yield _blobs(place, "s3:GetObject", "s3:PutObject", because="large dead letters, and stored outputs")
-    yield from _versions(place, "dynamodb:GetItem", because="passages of erased conversations")
-    yield from _erases(plans, place, "erasures that were cut off")
 
 
-def _keeper(_plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
+def _keeper(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     yield from _versions(place, *READS, *WRITES, because="each deploy: declared collections are there; hourly: expiry")
-    yield Statement(
-        sid="Texts",
-        actions=("s3:DeleteObject",),
-        resources=(f"{place.bucket}/{TEXTS}*",),
-        because="hourly: what expired, texts that are too long for a payload among it",
-        wildcard="keys are digests: the prefix is all that is known of them before",
-    )
+    because = "every ten minutes: erasures that were cut off"
+    yield _requests(place, because)
+    yield _due(place, because)
+    yield from _erases(plans, place, f"{because}; hourly: long texts of what expired")
 
 
 def _uploads(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:

@@ -1,8 +1,8 @@
 """The sweeper: every minute, what nobody else would end.
 
-Requests past their deadline, erasures that were cut off, connections that watch a request which nobody told them the
-end of, and what fell into the nets: each message there becomes a dead letter, and its request ends as it would have
-after the last attempt. A message is deleted only after that.
+Requests past their deadline, connections that watch a request which nobody told them the end of, and what fell into the
+nets: each message there becomes a dead letter, and its request ends as it would have after the last attempt. A message
+is deleted only after that. It needs no vector store, and so stands in no network: erasures are the keeper's.
 """
 
 import logging
@@ -139,7 +139,7 @@ def handler(_event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]
     """What Lambda calls."""
     found = services().begun(context)
     stack = found.stack
-    steps: dict[str, Callable[[], int]] = {"overdue": found.requests.sweep, "erasures": found.rights.unfinished}
+    steps: dict[str, Callable[[], int]] = {"overdue": found.requests.sweep}
     if stack.deployed.socket_url:
         steps["told"] = lambda: _told(found)
     round_ = Round(
