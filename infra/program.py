@@ -30,6 +30,7 @@ from infra.aws.network import Network
 from infra.aws.schedule import Schedule
 from infra.aws.secret_reference import secret_references
 from infra.aws.service_function import ServiceFunction
+from infra.aws.sizes import check
 from infra.aws.stack import Stack
 from infra.aws.state_store import StateStore
 from infra.aws.vector_collection import VectorCollection
@@ -88,6 +89,7 @@ def declare(
     """Every resource of a stack; what it returns are its outputs."""
     stack = Stack(names.prefix, _stack(chosen, names))
     inside = pulumi.ResourceOptions(parent=stack)
+    check(chosen, stack.common, plans)
     common = replace(stack.common, key=_key(chosen, stack.common, inside))
 
     # where functions stand, and what they work with
@@ -95,7 +97,9 @@ def declare(
     bus = EventBus("events", EventBusArgs(common=common), inside)
     state = StateStore("state", StateStoreArgs(common=common), inside)
     blobs = BlobStore("blobs", BlobStoreArgs(common=common, plans=plans), inside)
-    ways = {args.consumer: EventRoute(args.consumer, args, inside) for args in routes(chosen, common, bus, plans)}
+    ways = {
+        args.consumer: EventRoute(args.consumer, args, inside) for args in routes(chosen, common, bus, blobs, plans)
+    }
     address = _address(chosen, common, inside)
     secrets = secret_references(
         SecretReferencesArgs(common=common, references=chosen.secrets), pulumi.InvokeOptions(parent=stack)
@@ -167,7 +171,7 @@ def declare(
         args = VectorCollectionArgs(collection=name, declared=collection, keeper=keeper, after=ready)
         VectorCollection(name, args, inside)
     if "uploads" in services:
-        Ingest("ingest", IngestArgs(common=common, blobs=blobs, uploads=services["uploads"]), inside)
+        Ingest("ingest", IngestArgs(blobs=blobs, route=ways["uploads"]), inside)
     api = Api(
         "api",
         ApiArgs(

@@ -9,7 +9,7 @@ from typing import Final
 from functions.adapters.aws.items import BY_DUE, BY_TIME
 from functions.adapters.items.keys import COLLECTION, CONVERSATION, EFFECT, REQUEST, SOCKET, VAULT, joined
 from functions.events.envelope import type_of
-from functions.events.event import AgentFailed, Event, PartEnded
+from functions.events.event import Event
 from functions.events.ingest import DocumentsReceived
 from functions.runtime.workflow import Plan
 from infra.aws.grants import (
@@ -36,7 +36,7 @@ def services(plans: Sequence[Plan], place: Place) -> dict[str, list[Statement]]:
 
 def service(name: str, plans: Sequence[Plan], place: Place) -> list[Statement]:
     """What the function of one service may do."""
-    found = [*_SERVICES[name](plans, place), *runs(place.service_logs[name], place, in_network=name in IN_NETWORK)]
+    found = [*_SERVICES[name](plans, place), *runs(place.logs[name], place, in_network=name in IN_NETWORK)]
     return [statement for statement in found if statement.resources]
 
 
@@ -102,8 +102,9 @@ def _sweeper(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     yield Statement(
         sid="Nets",
         actions=("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
-        resources=tuple(place.dead_letter_queues[name] for name in sorted(place.dead_letter_queues)),
+        resources=(place.nets,),
         because="what landed in a net becomes a dead letter",
+        wildcard="a list of all would outgrow the role; a stack named `<this>-…` is in it, as its other names would be",
     )
     yield from _goes_on(plans, place)
     yield _due(place, "requests that are overdue")
@@ -112,7 +113,7 @@ def _sweeper(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
         sid="Letters",
         actions=(*READS, *WRITES, REMOVES),
         resources=(place.table,),
-        conditions=leading(*_of_agents(plans), *(f"{joined(name)}#*" for name in sorted(place.service_queues))),
+        conditions=leading(*_of_agents(plans), *(f"{joined(name)}#*" for name in _listeners(plans, place))),
         because="a crash's dead letter, its delivery's record and outputs; of what was erased, none",
     )
     if place.socket:
@@ -130,6 +131,7 @@ def _keeper(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
 
 
 def _uploads(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
+    yield _hears("uploads", place, "S3 tells of an object that was put there")
     ingests = [plan for plan in plans if plan.workflow.entry is DocumentsReceived]
     yield Statement(
         sid="Documents",
@@ -177,21 +179,22 @@ def _accepts(plans: Sequence[Plan], place: Place, because: str) -> Iterator[Stat
 def _goes_on(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     """The next request of a conversation starts: with its entry event, or where it is a redrive with any event."""
     because = "the next request of a conversation, which may be a redrive; what a crash left unpublished"
-    for plan in plans:
-        yield _emits(plan, _events(plan), place, because)
+    yield Statement(
+        sid="Emit",
+        actions=("events:PutEvents",),
+        resources=(place.bus,),
+        conditions={
+            "StringEquals": {"events:source": tuple(sorted(f"{place.source}.{plan.workflow.name}" for plan in plans))},
+            "Null": {"events:source": "false"},
+        },
+        because=f"{because}: any event of a workflow, and a list of all would outgrow the role",
+    )
     yield _closes_later(_closers(plans), place, "what is started again is in a scope, which a timer closes")
     yield _requests(place, because)
 
 
 def _closers(plans: Sequence[Plan]) -> list[str]:
     return sorted({closer for plan in plans for closer in plan.closers.values()})
-
-
-def _events(plan: Plan) -> list[type[Event]]:
-    """Every event that travels in a workflow."""
-    specs = [node.spec for node in plan.nodes.values()]
-    agents = [event for spec in specs for event in (*spec.consumes, *spec.emits, *spec.fans_out)]
-    return [plan.workflow.entry, *agents, AgentFailed, PartEnded]
 
 
 def _emits(plan: Plan, events: Iterable[type[Event]], place: Place, because: str) -> Statement:
@@ -244,6 +247,11 @@ def _due(place: Place, because: str) -> Statement:
 
 def _of_agents(plans: Sequence[Plan]) -> list[str]:
     return [f"{joined(name)}#*" for name in sorted({name for plan in plans for name in plan.nodes})]
+
+
+def _listeners(plans: Sequence[Plan], place: Place) -> list[str]:
+    """The services that work from a queue."""
+    return sorted(place.queues.keys() - {name for plan in plans for name in plan.nodes})
 
 
 def _deliveries(plans: Sequence[Plan], place: Place, because: str) -> Statement:
@@ -311,7 +319,7 @@ def _hears(name: str, place: Place, because: str) -> Statement:
     return Statement(
         sid="Receive",
         actions=("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
-        resources=(place.service_queues[name],),
+        resources=(place.queues[name],),
         because=because,
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from infra.components.event_route import reads_uploads
 from infra.components.function import Function
 from infra.settings import Settings
 
@@ -15,5 +16,5 @@ def deployed_services(chosen: Settings) -> Iterator[str]:
         yield "authorizer"
     if chosen.api.websocket:
         yield from ("socket", "pusher")
-    if chosen.ingest and "ingest" in chosen.workflows:
+    if reads_uploads(chosen):
         yield "uploads"

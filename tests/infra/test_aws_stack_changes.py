@@ -88,7 +88,7 @@ def test_retention_changes_log_groups_alone() -> None:
 
 def test_retention_of_dead_letters_changes_nets_alone() -> None:
     found = changed(with_(dead_letter_retention_days=3))
-    assert found == {("Queue", f"{name}-dead") for name in ("ingester", "desk", "pusher")}
+    assert found == {("Queue", f"{name}-dead") for name in ("ingester", "desk", "pusher", "uploads")}
 
 
 def test_a_budget_changes_what_functions_are_told_alone() -> None:

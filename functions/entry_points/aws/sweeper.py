@@ -142,11 +142,12 @@ def handler(_event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]
     steps: dict[str, Callable[[], int]] = {"overdue": found.requests.sweep}
     if stack.deployed.socket_url:
         steps["told"] = lambda: _told(found)
+    emptied = (*sorted(stack.agents), *stack.deployed.services)
     round_ = Round(
         steps=steps,
-        nets={name: Net(stack.aws, url) for name, url in stack.deployed.dead_letter_queues.items()},
+        nets={name: Net(stack.aws, stack.queue(name, "dead")) for name in emptied},
         ports=found.ports,
-        agents=found.agents,
+        agents=stack.agents,
         now=stack.now,
     )
     return swept(round_, found.left_s)
