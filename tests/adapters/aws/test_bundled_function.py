@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_stack import make_bucket, make_bus, make_queue, make_table, received
 from ministack import Emulator
-from stack import make_bucket, make_bus, make_queue, make_table, received
 
 from functions.entry_points.aws.environment import DEPLOYED, Deployed, said
 from functions.events.answer import QuestionAsked, UserMessage
