@@ -251,7 +251,7 @@ def _of_agents(plans: Sequence[Plan]) -> list[str]:
 
 
 def listeners(plans: Sequence[Plan], place: Place) -> list[str]:
-    """The services that work from a queue."""
+    """The services that work from a queue, and the bus where it has a net of its own."""
     found = place.queues.keys() - {name for plan in plans for name in plan.nodes}
     return sorted([*found, BUS] if place.keys else found)
 

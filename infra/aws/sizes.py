@@ -116,7 +116,7 @@ def _told(
         table=place.source,
         bucket=place.bucket.rpartition(":")[2],
         queues_at=f"https://{place.nets}",
-        services=("desk", "pusher", "uploads"),
+        services=("bus", "desk", "pusher", "uploads"),
         secrets={SECRETS[purpose]: arn for purpose, arn in place.secrets.items() if arn in reached},
         collections=environment.declared(chosen, plans),
         contract=environment.contract(chosen),

@@ -148,6 +148,7 @@ def test_items_are_removed_by_who_erases_and_connections_by_who_has_them() -> No
     held = {"request", "conversation", "effect", "vault", *AGENTS}
     assert removed.pop("sweeper") == {
         *AGENTS,
+        "bus",
         "desk",
         "pusher",
         "uploads",
