@@ -1,7 +1,6 @@
 """What the services of a stack are put together from: each part is made when a handler first asks for it."""
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,7 @@ from functions.api.api import Api
 from functions.api.target import Target
 from functions.entry_points.aws.batch import Border
 from functions.entry_points.aws.environment import DEPLOYED
-from functions.entry_points.aws.invocation import LambdaContext
+from functions.entry_points.aws.invocation import InvocationTime, LambdaContext
 from functions.entry_points.aws.stack import Stack
 from functions.ports.requests import Limits
 from functions.ports.vectors import Collection
@@ -44,17 +43,17 @@ class Services:
     def __init__(
         self, environment: Mapping[str, str], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self._ends = float("inf")
-        self.stack = Stack(environment, now=now, left_s=self.left_s)
+        self._time = InvocationTime()
+        self.stack = Stack(environment, now=now, left_s=self._time.call_s)
 
     def begun(self, context: LambdaContext) -> "Services":
         """The same, for an invocation that has begun: every call to AWS ends before it does."""
-        self._ends = time.monotonic() + context.get_remaining_time_in_millis() / 1000
+        self._time.begin(context.get_remaining_time_in_millis() / 1000)
         return self
 
     def left_s(self) -> float:
         """Seconds that the invocation has left."""
-        return self._ends - time.monotonic()
+        return self._time.left_s()
 
     @cached_property
     def requests(self) -> PunctualRequests:
