@@ -268,6 +268,7 @@ class Rest:
                         f"{call.allowed_s:.3g} s): see whether it runs, and try again"
                     ) from again
             self._sleep(wait)
+            call = msgspec.structs.replace(call, key=self._key_value())
         raise AssertionError("the tries only end with an answer or an error")
 
     def _tried(self, call: _Call, read: Callable[[Reply], T]) -> T:
@@ -283,7 +284,8 @@ class Rest:
         if reply.status >= REDIRECTS:
             reason = ""
             if self._key and reply.status in KEY_ERRORS:
-                self._key.refused()
+                if self._key.is_renewed(call.key):
+                    raise AgainError(f"answered {reply.status} to the key {self._key.name}, which has changed")
                 reason = f" to the key {self._key.name}"
             raise self._refused(call, f"{reply.status}{reason}", reply.status, self._complaint(reply.body))
         try:
