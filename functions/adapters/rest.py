@@ -486,7 +486,7 @@ def pause_s(tried: int, chance: float) -> float:
         tried: How many tries there were before the last one.
         chance: A number of 0 to 1, another one each time.
     """
-    return chance * min(FIRST_WAIT_S * 2**tried, LONGEST_WAIT_S)
+    return chance * min(FIRST_WAIT_S * 2.0**tried, LONGEST_WAIT_S)
 
 
 def _seconds(retry_after: str) -> float:

@@ -142,8 +142,9 @@ class BoundActions:
     def _are_renewed(self, sent: Mapping[str, str]) -> bool:
         """Whether secrets that were refused have other values by now; where they are kept elsewhere, it is asked."""
         tell = getattr(self._environment, "refused", None)
-        for name in sent if tell else ():
-            tell(name)
+        if tell is not None:
+            for name in sent:
+                tell(name)
         try:
             return any(secret_value(name, self._environment) != value for name, value in sent.items())
         except TroupeError:

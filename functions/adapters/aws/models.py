@@ -1,9 +1,9 @@
 """Models of Bedrock, asked with its Converse API: one form of a call for all of them.
 
-What shaped this file: an answer comes whole, so that one who hangs cannot be told from one who writes. So a call is made
-again only where nothing was done, and one that broke off or failed at the other end is booked as if all of it had been
-used, and not made again: each costs. What a model does not take, instructions of their own or a
-temperature, it says with status 400, and is not sent again.
+What shaped this file: an answer comes whole, so that one who hangs cannot be told from one who writes. So a call is
+made again only where nothing was done, and one that broke off or failed at the other end is booked as if all of it had
+been used, and not made again: each costs. What a model does not take, instructions of their own or a temperature, it
+says with status 400, and is not sent again.
 """
 
 import re

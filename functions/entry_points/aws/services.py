@@ -17,7 +17,7 @@ from functions.adapters.items.state import ItemState
 from functions.adapters.items.stops import ItemStops
 from functions.api.api import Api
 from functions.api.target import Target
-from functions.entry_points.aws.batch import Border
+from functions.entry_points.aws.batch import EventFilter
 from functions.entry_points.aws.environment import DEPLOYED
 from functions.entry_points.aws.invocation import InvocationTime, LambdaContext
 from functions.entry_points.aws.stack import Stack
@@ -122,10 +122,10 @@ class Services:
         return Ports(plans=stack.plans, state=self.state, blobs=stack.blobs, bind=_unbound, now=stack.now)
 
     @property
-    def border(self) -> Border:
+    def event_filter(self) -> EventFilter:
         """What lets in the events of this stack, and nobody else's."""
         deployed = self.stack.deployed
-        return Border(
+        return EventFilter(
             service=deployed.function,
             workflows=frozenset(deployed.workflows),
             park=self.state.park,

@@ -303,7 +303,7 @@ class Renewed(dict[str, str]):
 def test_a_secret_that_was_changed_is_looked_up_and_sent_once_more(
     desk: Desk, server: ActionServer, status: int
 ) -> None:
-    desk.environment = Renewed(TOKEN="first")
+    desk.environment = Renewed({"TOKEN": "first"})
     headers = {"headers": '{ X-Key = "secret:TOKEN" }'}
     server.behaviours = [said(status), said(status)]
     with pytest.raises(ActionError, match="was not done"):
@@ -315,7 +315,7 @@ def test_a_secret_that_was_changed_is_looked_up_and_sent_once_more(
 
 
 def test_a_repeat_with_a_secret_that_was_changed_is_still_made_under_its_key(desk: Desk, keyed: ActionServer) -> None:
-    desk.environment = Renewed(TOKEN="first")
+    desk.environment = Renewed({"TOKEN": "first"})
     headers = {"headers": '{ X-Key = "secret:TOKEN" }'}
     keyed.behaviours = [said(503), said(401), ok()]
     for _ in range(2):

@@ -217,7 +217,7 @@ def test_an_action_is_done_once_with_the_secret_that_it_names(
     assert [asked.headers["authorization"] for asked in model.asked] == ["Bearer of-the-desk"]
 
 
-def test_an_action_whose_secret_was_changed_is_sent_with_the_new_one(
+def test_an_action_whose_secret_was_changed_is_sent_with_the_new_one(  # noqa: PLR0913, PLR0917 - fixtures
     opened: Opens, emulator: Emulator, unique: str, model: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(secrets, "AGAIN_S", 0.0)

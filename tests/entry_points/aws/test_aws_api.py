@@ -206,8 +206,8 @@ def test_an_answer_larger_than_lambda_gives_says_so(stack: Stack, monkeypatch: p
 
     some = gateway.MOST_ANSWERED - 1_000  # as much as the headers need at most
     assert answered(b"a" * some)["statusCode"] == 200
-    for body in (b"a" * gateway.MOST_ANSWERED, b'"' * (some // 2 + 1_000), b"\xff" * (some * 3 // 4 + 1_000)):
-        answer = answered(body)
+    for raw in (b"a" * gateway.MOST_ANSWERED, b'"' * (some // 2 + 1_000), b"\xff" * (some * 3 // 4 + 1_000)):
+        answer = answered(raw)
         assert (answer["statusCode"], "ask for less" in answer["body"]) == (500, True)
         assert "x-request-id" in {name.lower() for name in answer["headers"]}
 

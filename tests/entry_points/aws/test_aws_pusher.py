@@ -145,7 +145,7 @@ def test_an_event_from_another_bus_is_acknowledged_with_a_dead_letter(stack: Sta
     before = len(stack.posted.messages)
     foreign = msgspec.structs.replace(answered(stack), **change)
     assert hear(stack, foreign) == []
-    assert desk.heard(sqs(foreign), stack.requests, stack.border("desk")) == {"batchItemFailures": []}
+    assert desk.heard(sqs(foreign), stack.requests, stack.event_filter("desk")) == {"batchItemFailures": []}
     assert sorted((each.agent, each.reason) for each in stack.letters()) == [
         ("desk", "malformed envelope"),
         ("pusher", "malformed envelope"),
@@ -155,7 +155,7 @@ def test_an_event_from_another_bus_is_acknowledged_with_a_dead_letter(stack: Sta
 
 
 def test_bytes_that_are_no_envelope_are_acknowledged_with_a_dead_letter(stack: Stack) -> None:
-    assert desk.heard(sqs(b"{"), stack.requests, stack.border("desk")) == {"batchItemFailures": []}
+    assert desk.heard(sqs(b"{"), stack.requests, stack.event_filter("desk")) == {"batchItemFailures": []}
     assert [each.event for each in stack.letters()] == [b"{"]
 
 
@@ -181,5 +181,5 @@ def test_a_message_that_fails_is_seen_again_alone(stack: Stack, monkeypatch: pyt
         raise OSError("the table is away")
 
     monkeypatch.setattr(stack.requests, "go_on", broken)
-    answer = desk.heard(sqs(b"{", encode(settlement)), stack.requests, stack.border("desk"))
+    answer = desk.heard(sqs(b"{", encode(settlement)), stack.requests, stack.event_filter("desk"))
     assert answer == {"batchItemFailures": [{"itemIdentifier": "1"}]}
