@@ -1,9 +1,10 @@
 """JSON over HTTP to a service: what vector stores and encoders that are reached over REST have in common.
 
 On the standard library's client, since it is loaded in a third of the time of any other and adds least to a call.
-What shaped this file: every call may be made again, since a point that is stored twice is stored once, so that whatever
-comes to nothing is tried again until the call's time is over, after a wait that is random, so that many clients do not
-come back together. And a service may repeat the key that it was sent, wherever it says anything.
+What shaped this file: nearly every call may be made again, since a point that is stored twice is stored once, so that
+whatever comes to nothing is tried again until the call's time is over, after a wait that is random, so that many
+clients do not come back together; who pays for each call says which may be made again. And a service may repeat the key
+that it was sent, wherever it says anything.
 """
 
 import contextlib
@@ -93,6 +94,10 @@ class AgainError(Exception):
         self.after_s = after_s
 
 
+class NotSentError(AgainError):
+    """A try that never reached the service."""
+
+
 class FailedReplyError(Exception):
     """An answer that is an error in spite of its status; trying again would not change it."""
 
@@ -103,10 +108,11 @@ class _Call(msgspec.Struct, frozen=True):
     method: str
     path: str
     content: bytes
-    headers: Mapping[str, str]
+    headers: Callable[[], Mapping[str, str]]
     key: str
     ends: float
     allowed_s: float
+    again: Callable[[AgainError], bool] | None
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -210,8 +216,9 @@ class Rest:
         body: object = None,
         *,
         read: Callable[[Reply], T],
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None,
         within_s: float | None = None,
+        again: Callable[[AgainError], bool] | None = None,
     ) -> T:
         """The same, for answers that say something with their status or their headers too.
 
@@ -221,12 +228,15 @@ class Rest:
             body: As with `send`.
             read: What to make of an answer with a status below 300; one that it cannot decode, or for which it raises
                 `AgainError`, is asked for again. For an error under such a status it raises `FailedReplyError`.
-            headers: As with `send`.
+            headers: As with `send`; or what makes them for each try, e.g. a signature that is good for minutes.
             within_s: How long this call may take in all, where that is less than the client's patience.
+            again: Which tries that came to nothing are followed by another; None for all. With it, each try has a
+                connection of its own: one that was kept open may have been closed before a request came, or after.
         """
         content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         allowed_s = self._patience.call if within_s is None else min(within_s, self._patience.call)
-        call = _Call(method, path, content, headers or {}, self._key_value(), self._clock() + allowed_s, allowed_s)
+        made = headers if callable(headers) else lambda: headers or {}
+        call = _Call(method, path, content, made, self._key_value(), self._clock() + allowed_s, allowed_s, again)
         try:
             return self._answered(call, read)
         except RestError as error:
@@ -250,19 +260,23 @@ class Rest:
             try:
                 return self._tried(call, read)
             except AgainError as again:
-                wait = again.after_s + self._chance() * min(FIRST_WAIT_S * 2**tried, LONGEST_WAIT_S)
-                if self._clock() + wait >= call.ends:
+                wait = again.after_s + pause_s(tried, self._chance())
+                is_last = call.again is not None and not call.again(again)
+                if is_last or self._clock() + wait >= call.ends:
                     raise NoAnswerError(
                         f"{self.named} {self._shown(str(again), call.key)} (tries: {tried + 1}, within "
                         f"{call.allowed_s:.3g} s): see whether it runs, and try again"
                     ) from again
             self._sleep(wait)
+            call = msgspec.structs.replace(call, key=self._key_value())
         raise AssertionError("the tries only end with an answer or an error")
 
     def _tried(self, call: _Call, read: Callable[[Reply], T]) -> T:
-        authorized = {**(self._key_headers(call.key) if call.key else {}), **call.headers}
+        authorized = {**(self._key_headers(call.key) if call.key else {}), **call.headers()}
         request = self._at.request(call.method, call.path, call.content, authorized)
-        reply = self._exchanged(call.method, request, min(call.ends, self._clock() + self._patience.answer))
+        ends = min(call.ends, self._clock() + self._patience.answer)
+        exchanged = self._exchanged if call.again is None else self._exchanged_anew
+        reply = exchanged(call.method, request, ends)
         self._judge(reply)
         if reply.status in AGAIN:
             after_s = _seconds(reply.headers.get("retry-after", ""))
@@ -270,7 +284,8 @@ class Rest:
         if reply.status >= REDIRECTS:
             reason = ""
             if self._key and reply.status in KEY_ERRORS:
-                self._key.refused()
+                if self._key.is_renewed(call.key):
+                    raise AgainError(f"answered {reply.status} to the key {self._key.name}, which has changed")
                 reason = f" to the key {self._key.name}"
             raise self._refused(call, f"{reply.status}{reason}", reply.status, self._complaint(reply.body))
         try:
@@ -291,6 +306,10 @@ class Rest:
         if wire is not None:
             with contextlib.suppress(_StaleError):
                 return self._over(wire, method, request, ends, reused=True)
+        return self._exchanged_anew(method, request, ends)
+
+    def _exchanged_anew(self, method: str, request: bytes, ends: float) -> Reply:
+        self.check_open()
         return self._over(self._connected(ends), method, request, ends, reused=False)
 
     def _over(self, wire: "_Wire", method: str, request: bytes, ends: float, *, reused: bool) -> Reply:
@@ -350,7 +369,7 @@ class Rest:
             if self._at.secure:
                 connection = self._secured(connection)
         except (OSError, UnicodeError) as error:  # those of TLS are OSErrors too
-            raise AgainError(f"could not be reached ({_said(error)})") from error
+            raise NotSentError(f"could not be reached ({_said(error)})") from error
         return _Wire(connection, self._clock)
 
     def _secured(self, connection: socket.socket) -> ssl.SSLSocket:
@@ -458,6 +477,16 @@ def _read(response: HTTPResponse, most: int) -> bytes:
     if len(body) > most:
         raise AgainError(f"answered more than {most} bytes")
     return bytes(body)
+
+
+def pause_s(tried: int, chance: float) -> float:
+    """How long to wait after so many tries: growing, and random, so that many do not come back together.
+
+    Args:
+        tried: How many tries there were before the last one.
+        chance: A number of 0 to 1, another one each time.
+    """
+    return chance * min(FIRST_WAIT_S * 2.0**tried, LONGEST_WAIT_S)
 
 
 def _seconds(retry_after: str) -> float:

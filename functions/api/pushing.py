@@ -1,8 +1,8 @@
 """What happens to a request, pushed to a connection that watches it: the events of a stream, a message each.
 
 One at a time pushes to a watch. Who comes meanwhile leaves word, and whoever is at it looks again before they end: so
-events arrive in order. Where that one dies, its own message comes again; a client may then see an event twice, and
-knows it by the number in its id.
+events arrive in order. Where that one dies or cannot send, what it sent comes again; a client may then see an event
+twice, and knows it by the number in its id.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def push(target: Target, sockets: Sockets, post: Post, watch: Watch) -> None:
-    """Send a connection what happened to a request since it was sent something."""
+    """Send a connection what happened to a request since it was sent something.
+
+    What `post` raises comes out once the watch is given back: so the next event is sent, if this one is not.
+    """
     held = sockets.hold(watch)
     while held is not None:
         try:
@@ -49,6 +52,11 @@ def push(target: Target, sockets: Sockets, post: Post, watch: Watch) -> None:
         except ConnectionGoneError:
             sockets.forget(held.connection.name)
             return
+        except Exception:
+            held = sockets.give_back(held)
+            if held is None:
+                raise
+            continue  # whoever left word relies on this one to look
         if found is None:
             sockets.unwatch(held)
             return

@@ -40,7 +40,7 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
         opened: Whether the first event was sent.
         holder: Who sends now; empty where nobody does.
         held_until: From then on somebody else may take it over.
-        rings: How often somebody came while it was held.
+        notified: How often somebody came while it was held.
     """
 
     connection: Connection
@@ -50,7 +50,7 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     opened: bool = False
     holder: str = ""
     held_until: datetime | None = None
-    rings: int = 0
+    notified: int = 0
 
 
 class Sockets(Protocol):

@@ -158,7 +158,7 @@ def _emits(spec: AgentSpec, plans: Sequence[Plan], place: Place) -> Iterator[Sta
 
 
 def _tells_later(spec: AgentSpec, plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
-    """Whoever opens a scope sets the timer that closes it, in the queue of the join."""
+    """Whoever opens a scope sets the timer that closes it, in the queue of the join, which puts it off from there."""
     closers = {
         plan.closers[fan_out_scope(spec)] for plan in plans if spec.fans_out and fan_out_scope(spec) in plan.closers
     }
@@ -175,6 +175,13 @@ def _tells_later(spec: AgentSpec, plans: Sequence[Plan], place: Place) -> Iterat
             actions=("sqs:SendMessage",),
             resources=tuple(place.queues[closer] for closer in sorted(closers)),
             because=f"the return opens a scope ({opened}), which a timer closes",
+        )
+    if any(spec.name in plan.closers.values() for plan in plans):
+        yield Statement(
+            sid="PutOff",
+            actions=("sqs:SendMessage",),
+            resources=(place.queues[spec.name],),
+            because="it closes a scope when its timer is due, which is later than a message can wait: it is sent anew",
         )
 
 

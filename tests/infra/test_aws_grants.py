@@ -123,6 +123,12 @@ def test_whoever_opens_a_scope_may_tell_its_join_later_and_nobody_else() -> None
     assert "CloseLater" not in allowed("retriever")
 
 
+def test_a_join_may_put_off_the_timer_in_its_own_queue_and_nobody_else_may() -> None:
+    assert allowed("validator")["PutOff"].resources == (f"{ACCOUNT}:troupe-dev-validator",)
+    assert "PutOff" not in allowed("planner")
+    assert "PutOff" not in allowed("retriever")
+
+
 def test_a_conversation_is_written_by_who_appends_and_read_by_who_has_its_history() -> None:
     assert {"Say", "Recall"} <= allowed("orchestrator").keys()
     assert "Recall" not in allowed("response_builder")

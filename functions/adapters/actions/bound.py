@@ -23,7 +23,7 @@ from functions.adapters.actions.http import (
     resolved,
 )
 from functions.adapters.actions.settings import Action, SecretError, secret_value, with_text
-from functions.errors import PermanentError
+from functions.errors import PermanentError, TroupeError
 from functions.events.envelope import digest
 from functions.ports.actions import ActionError, ActionResult
 from functions.ports.effects import Effect, Effects, Sent, renewed
@@ -34,6 +34,8 @@ MARGIN_S = 1.5  # of the delivery's time, kept to write down what came of the ca
 LATER = frozenset({425, 429})
 #: It did nothing: it wants the request elsewhere (RFC 9110, sections 15.4.8 and 15.4.9).
 ELSEWHERE = frozenset({307, 308})
+#: It did nothing for this secret, and may for another one that has taken its place.
+KEY_ERRORS = frozenset({401, 403})
 TIMED_OUT, CONFLICT = 408, 409
 
 
@@ -135,22 +137,36 @@ class BoundActions:
         if 200 <= answer.status < 300:  # noqa: PLR2004 - what HTTP calls successful
             self._effects.end(intent.key, "done", result)
             return result
-        raise self._failed(begun, settings, result, answer.status)
+        raise self._failed(begun, settings, result, answer.status, secrets)
 
-    def _failed(self, begun: Effect, settings: Action, result: ActionResult, status: int) -> Exception:
+    def _are_renewed(self, sent: Mapping[str, str]) -> bool:
+        """Whether secrets that were refused have other values by now; where they are kept elsewhere, it is asked."""
+        tell = getattr(self._environment, "refused", None)
+        if tell is not None:
+            for name in sent:
+                tell(name)
+        try:
+            return any(secret_value(name, self._environment) != value for name, value in sent.items())
+        except TroupeError:
+            return True  # which ones there are now is not known: the next attempt sees, or says what is wrong
+
+    def _failed(
+        self, begun: Effect, settings: Action, result: ActionResult, status: int, secrets: Mapping[str, str]
+    ) -> Exception:
         """What to raise for an answer that does not say that it was done."""
         said = f"{settings.target.host} answered {status}" + (f": {result.text[:200]}" if result.text else "")
+        is_later = status in LATER or (status in KEY_ERRORS and self._are_renewed(secrets))
         again = begun.status == "sending again"
         refuses = status in ELSEWHERE or (400 <= status < 500 and status != TIMED_OUT)  # noqa: PLR2004 - of HTTP
         if not refuses:
             return self._doubtful(begun, settings, said)
         if again:  # it refuses this call: of the one before, it says nothing
-            if status in LATER or status == CONFLICT:
+            if is_later or status == CONFLICT:
                 return self._doubtful(begun, settings, said)
             self._effects.end(begun.key, "in doubt")
             return _in_doubt(begun, settings, said)
         self._effects.end(begun.key, "refused", result)
-        if status in LATER:
+        if is_later:
             return ActionError(f"the action {begun.action} was not done: {said}")
         return PermanentError(f"the action {begun.action} was refused: {said}", reason="action refused")
 

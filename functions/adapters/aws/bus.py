@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from functions.adapters.aws.client import EVENTS, SQS, Aws
+from functions.adapters.aws.client import EVENTS, LATER, SQS, Aws
 from functions.errors import TroupeError
 from functions.events.envelope import Envelope, encode
 from functions.ports.state import Timer
@@ -17,7 +17,7 @@ from functions.ports.state import Timer
 DUE: Final = "due"  # the attribute of a message that is not to be handled before: seconds since 1970
 LONGEST_DELAY_S: Final = 900  # SQS's
 MOST_ENTRIES, MOST_BYTES = 10, 900_000  # of one PutEvents, which takes less than 1 MB
-MOST_CALLS: Final = 4
+_FAILED: Final = frozenset({"InternalException", "InternalFailure"})  # of an entry, beside what may come later
 
 
 class BusError(TroupeError):
@@ -57,17 +57,10 @@ class EventBridgeBus:
 
     def publish_later(self, timer: Timer) -> None:
         """See `Bus.publish_later`; one that is due after 15 minutes is put off again by whoever receives it."""
-        envelope, due = timer.envelope, timer.due.timestamp()
+        envelope = timer.envelope
         if envelope.target not in self._queues:
             raise BusError(f"no queue is known for {envelope.target}: it is not deployed, or not in this role's grants")
-        delay = min(max(round(due - self._now().timestamp()), 0), LONGEST_DELAY_S)
-        message = {
-            "QueueUrl": self._queues[envelope.target],
-            "MessageBody": text_of(envelope),
-            "DelaySeconds": delay,
-            "MessageAttributes": {DUE: {"DataType": "Number", "StringValue": str(due)}},
-        }
-        self._aws.call(SQS, "SendMessage", message)
+        send_later(self._aws, self._queues[envelope.target], text_of(envelope), due=timer.due, now=self._now())
 
     def _entry(self, envelope: Envelope) -> dict[str, Any]:
         return {
@@ -79,7 +72,7 @@ class EventBridgeBus:
 
     def _put(self, entries: Sequence[dict[str, Any]]) -> None:
         left = list(entries)
-        for _ in range(MOST_CALLS):
+        for _ in self._aws.tries(EVENTS):
             answered = self._aws.call(EVENTS, "PutEvents", {"Entries": left})
             refused = [
                 (entry, said) for entry, said in zip(left, answered["Entries"], strict=True) if "EventId" not in said
@@ -87,11 +80,25 @@ class EventBridgeBus:
             if not refused:
                 return
             left = [entry for entry, _ in refused]
+            if any(said.get("ErrorCode") not in LATER | _FAILED for _, said in refused):
+                break
         entry, said = refused[0]
         raise BusError(
             f"EventBridge did not take {entry['DetailType']} on {self._name}: {said.get('ErrorCode')}, "
             f"{said.get('ErrorMessage')}"
         )
+
+
+def send_later(aws: Aws, queue: str, body: str, *, due: datetime, now: datetime) -> None:
+    """Send a message to a queue, to be handled when it is due: sooner it is not seen, as far as SQS can hide it."""
+    delay = min(max(round((due - now).total_seconds()), 0), LONGEST_DELAY_S)
+    message = {
+        "QueueUrl": queue,
+        "MessageBody": body,
+        "DelaySeconds": delay,
+        "MessageAttributes": {DUE: {"DataType": "Number", "StringValue": str(due.timestamp())}},
+    }
+    aws.call(SQS, "SendMessage", message)
 
 
 def text_of(envelope: Envelope) -> str:

@@ -6,8 +6,11 @@ tells what is worth trying again. And where a signature is refused, the answer r
 token included.
 """
 
+import itertools
+import random
 import re
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
@@ -21,10 +24,12 @@ from functions.adapters.rest import (
     REDIRECTS,
     SHOWN_CHARACTERS,
     AgainError,
+    NotSentError,
     Patience,
     Reply,
     Rest,
     RestError,
+    pause_s,
 )
 from functions.errors import TroupeError
 from functions.events.decoding import decoder
@@ -52,6 +57,7 @@ LATER: Final = frozenset(
         "TransactionInProgressException",
     }
 )
+TOO_MANY: Final = 429
 REGION, OTHER_REGION = "AWS_REGION", "AWS_DEFAULT_REGION"
 ENDPOINT: Final = "AWS_ENDPOINT_URL"
 PATIENCE: Final = Patience(call=20.0, answer=10.0, connect=3.0)
@@ -114,6 +120,10 @@ class AwsError(TroupeError):
         self.answer = answer or {}
 
 
+class NotReachedError(AwsError):
+    """The service was never connected to: it did nothing."""
+
+
 class _LaterError(AgainError):
     """A service that says "later"."""
 
@@ -131,6 +141,7 @@ class Aws:
         left_s: How many seconds whoever calls has left; a call is given up before.
         patience: How long any service is waited for, in the place of what each says itself.
         now: The time, in UTC.
+        sleep: Waits so many seconds.
 
     Raises:
         TroupeError: The environment names no region.
@@ -143,10 +154,12 @@ class Aws:
         left_s: Callable[[], float] | None = None,
         patience: Patience | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._environment = environment
         self._left_s = left_s
         self._patience = patience
+        self._sleep = sleep
         self._now = now
         self._credentials = CredentialsOfEnvironment(environment, now)
         self._region = environment.get(REGION) or environment.get(OTHER_REGION) or ""
@@ -187,6 +200,7 @@ class Aws:
         read: Callable[[Reply], T],
         url: str = "",
         within_s: float | None = None,
+        again: Callable[[AgainError], bool] | None = None,
     ) -> T:
         """What `read` makes of the answer to one request; it may be sent more than once.
 
@@ -200,6 +214,7 @@ class Aws:
             read: What to make of an answer with a status below 300.
             url: Where it is sent, where that is not the service's endpoint.
             within_s: See `call`.
+            again: See `Rest.asked`.
 
         Raises:
             AwsError: The service refused, or did not answer in time.
@@ -215,11 +230,31 @@ class Aws:
             body=body,
         )
         scope = Scope(self._region, service.signed_as or service.name)
-        sent = signed(request, scope, self._credentials.current(), self._now())
+        self._credentials.current()  # here, since what goes wrong with it is no error of the service
         target = f"{path}?{query_of(query)}" if query else path
         return self._rest(service, at).asked(
-            method, target, body, read=read, headers=sent, within_s=self._allowed_s(within_s)
+            method,
+            target,
+            body,
+            read=read,
+            headers=lambda: signed(request, scope, self._credentials.current(), self._now()),
+            within_s=self._allowed_s(within_s),
+            again=again,
         )
+
+    def tries(self, service: Service) -> Iterator[int]:
+        """Counts the tries of what a service does in parts and leaves some of, with a growing random pause between.
+
+        It ends where there is no time for another one.
+        """
+        patience = self._patience or service.patience
+        ends = time.monotonic() + (self._allowed_s(patience.call) or 0.0)
+        for tried in itertools.count():
+            yield tried
+            pause = pause_s(tried, random.random())  # noqa: S311 - nothing is kept secret by it
+            if time.monotonic() + pause >= ends:
+                return
+            self._sleep(pause)
 
     def endpoint(self, service: Service) -> str:
         """Where a service is: at its own endpoint, at that of all, or at AWS."""
@@ -275,15 +310,20 @@ class Aws:
     def _unanswered(self, service: str, error: RestError) -> AwsError:
         """The last that was heard, where the time was over before anything else was."""
         last, said = error.__cause__, self._shown(str(error))
-        return (
-            AwsError(service, last.code, said, last.status)
-            if isinstance(last, _LaterError)
-            else AwsError(service, "", said)
-        )
+        if isinstance(last, _LaterError):
+            return AwsError(service, last.code, said, last.status)
+        return (NotReachedError if isinstance(last, NotSentError) else AwsError)(service, "", said)
 
     def _shown(self, text: str) -> str:
         """On one line, cut, without what a service repeats of the credentials."""
         return " ".join(self._credentials.current().hidden_in(text).split())[:SHOWN_CHARACTERS]
+
+
+def did_nothing(again: AgainError) -> bool:
+    """Whether a service says that it did nothing of a call for now, or never got it: what is paid for by the call."""
+    if isinstance(again, _LaterError):
+        return again.code in LATER or again.status == TOO_MANY
+    return isinstance(again, NotSentError)
 
 
 def _error(reply: Reply) -> Mapping[str, Any]:

@@ -19,13 +19,12 @@ REFUSED: Final = "ConditionalCheckFailedException"
 BY_TIME: Final = "by_time"
 BY_DUE: Final = "by_due"
 MOST_READ, MOST_DELETED = 100, 25  # in one call of BatchGetItem and of BatchWriteItem
-MOST_CALLS = 8  # for what the table puts off, since it is throttled
 
 Row = Mapping[str, Any]
 
 
 class ItemsError(TroupeError):
-    """The table put off what was asked of it, again and again."""
+    """The table put off what was asked of it until the time of the call was over."""
 
 
 class DynamoItems:
@@ -168,7 +167,7 @@ class DynamoItems:
             left: dict[str, Any] = {
                 self._table: [{"DeleteRequest": {"Key": _key(place)}} for place in unique[start : start + MOST_DELETED]]
             }
-            for _ in range(MOST_CALLS):
+            for _ in self._aws.tries(DYNAMODB):
                 left = self._aws.call(DYNAMODB, "BatchWriteItem", {"RequestItems": left}).get("UnprocessedItems") or {}
                 if not left:
                     break
@@ -188,7 +187,7 @@ class DynamoItems:
             return [found["Item"]] if "Item" in found else []
         rows: list[Row] = []
         left: dict[str, Any] = {self._table: {"Keys": [_key(place) for place in places], "ConsistentRead": True}}
-        for _ in range(MOST_CALLS):
+        for _ in self._aws.tries(DYNAMODB):
             found = self._aws.call(DYNAMODB, "BatchGetItem", {"RequestItems": left})
             rows += found["Responses"].get(self._table, [])
             left = found.get("UnprocessedKeys") or {}

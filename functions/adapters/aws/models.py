@@ -1,8 +1,9 @@
 """Models of Bedrock, asked with its Converse API: one form of a call for all of them.
 
-What shaped this file: an answer comes whole, so that one who hangs cannot be told from one who writes, and a call that
-nobody answered is booked as if all of it had been used. What a model does not take, instructions of their own or a
-temperature, it says with status 400, and is not sent again.
+What shaped this file: an answer comes whole, so that one who hangs cannot be told from one who writes. So a call is
+made again only where nothing was done, and one that broke off or failed at the other end is booked as if all of it had
+been used, and not made again: each costs. What a model does not take, instructions of their own or a temperature, it
+says with status 400, and is not sent again.
 """
 
 import re
@@ -12,7 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from functions.adapters.aws.client import BEDROCK, Aws, AwsError
+from functions.adapters.aws.client import BEDROCK, Aws, AwsError, NotReachedError, did_nothing
 from functions.adapters.models.bound import Call, Message, estimated_read, estimated_tokens
 from functions.adapters.models.prices import Price, UnknownPriceError, given_price, listed_price
 from functions.adapters.models.protocol import WithoutThoughts
@@ -27,6 +28,7 @@ _CUT_OFF: Final = frozenset({"max_tokens", "model_context_window_exceeded"})
 _REFUSED: Final = frozenset({"guardrail_intervened", "content_filtered"})
 _ENDED: Final = frozenset({"end_turn", "stop_sequence"})
 _NO_SYSTEM: Final = re.compile(r"system (?:message|prompt|role)", re.IGNORECASE)
+_NOTHING_DONE: Final = frozenset({400, 401, 403, 404, 409, 413, 429})
 _LATER: Final = frozenset({"ThrottlingException", "TooManyRequestsException", "ModelNotReadyException"})
 
 
@@ -161,18 +163,21 @@ class BedrockChat:
             body=msgspec.json.encode(_body(call, dialect)),
             read=_read,
             within_s=call.left_s,
+            again=did_nothing,
         )
 
     def _failed(self, error: AwsError, call: Call) -> ModelError:
-        if error.status == 0:  # whether it wrote is not known: it may have, to the end
-            call.book(estimated_read(call.messages, call.schema), call.max_tokens)
-            return ModelError(f"{self.model} did not answer in time: {error.said}", reason="timeout")
+        if isinstance(error, NotReachedError):
+            return ModelError(f"{self.model} was not asked: {error.said}", reason="unreachable")
         said = f"{self.model} was not answered for ({error.code}: {error.said})"
         if error.code in _LATER:
             return ModelError(said, reason="rate limited")
-        if error.status >= 500 or error.code in ("ModelErrorException", "ModelTimeoutException"):  # noqa: PLR2004 - HTTP's range for servers
-            return ModelError(said, reason="server error")
-        return ModelError(f"{said}: see that {MODEL} is right, and that the role may invoke it", reason="rejected")
+        if error.status in _NOTHING_DONE:
+            return ModelError(f"{said}: see that {MODEL} is right, and that the role may invoke it", reason="rejected")
+        call.book(estimated_read(call.messages, call.schema), call.max_tokens)  # it may have written, to the end
+        if error.status == 0:
+            return ModelError(f"{self.model} gave no answer in time: {error.said}", reason="timeout")
+        return ModelError(said, reason="server error")
 
     def _said(self, answer: _Answer, call: Call) -> str:
         text = answer.text

@@ -1,14 +1,19 @@
-"""An agent behind its SQS queue: each message is taken through `deliver`, and hidden until it is due again."""
+"""An agent behind its SQS queue: each message is taken through `deliver`, and hidden until it is due again.
+
+A timer that comes too early is sent anew: hidden, it would use up its receives, and be as old as when it was first sent
+when SQS drops what is too old. It is acknowledged after that; what comes twice is known by its id.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from functions.adapters.aws.bus import DUE
+from functions.adapters.aws.bus import DUE, send_later
 from functions.adapters.aws.client import SQS, Aws
 from functions.runtime.delivery import Outcome
 
-LONGEST_HIDDEN_S = 43_200  # 12 hours: SQS's
+#: SQS's 12 hours, which it counts from the receipt, less ten minutes: a function may have had a message for nine.
+LONGEST_HIDDEN_S: Final = 42_600
 
 
 def handled(
@@ -23,14 +28,18 @@ def handled(
 
     Args:
         event: With `Records`, as an event source mapping sends it.
-        aws: The client that hides a message until it is due.
+        aws: The client that hides a message until it is due, or sends it anew.
         queue: The URL of the queue.
         deliver: Takes the bytes of one message through the agent.
         now: The time, in UTC.
     """
     failures = []
     for record in event["Records"]:
-        due = _due_later(record, now()) or deliver(record["body"].encode()).due
+        later = _due_later(record, now())
+        if later is not None:
+            send_later(aws, queue, record["body"], due=later, now=now())
+            continue
+        due = deliver(record["body"].encode()).due
         if due is not None:
             _hide(aws, queue, record, due, now())
             failures.append({"itemIdentifier": record["messageId"]})

@@ -106,3 +106,34 @@ class SecretSettings(Mapping[str, str]):
         if not isinstance(value, str):
             raise SecretError(f"{name} refers to the secret {arn}, which holds bytes: expected text")
         return value
+
+
+class TableSettings(Mapping[str, str]):
+    """Settings, with those of one secret that is a table in front of them, as it is whenever one is read.
+
+    Args:
+        settings: Which have the secret.
+        name: Of the secret.
+        others: Every other setting.
+    """
+
+    def __init__(self, settings: SecretSettings, name: str, others: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._name = name
+        self._others = others
+
+    def __repr__(self) -> str:
+        return f"<settings, and those of the secret {self._name}>"
+
+    def __getitem__(self, name: str) -> str:
+        return {**self._others, **self._settings.table(self._name)}[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({*self._others, *self._settings.table(self._name)})
+
+    def __len__(self) -> int:
+        return len({*self._others, *self._settings.table(self._name)})
+
+    def refused(self, _: str) -> None:
+        """Somebody did not take a value of the table: see `SecretSettings.refused`."""
+        self._settings.refused(self._name)

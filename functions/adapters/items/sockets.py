@@ -79,10 +79,10 @@ class ItemSockets:
                 return None
             now = self._now()
             if found.holder and found.held_until is not None and found.held_until > now:
-                if self._put(msgspec.structs.replace(found, rings=found.rings + 1), revision):
+                if self._put(msgspec.structs.replace(found, notified=found.notified + 1), revision):
                     return None
                 continue
-            held = msgspec.structs.replace(found, holder=uuid.uuid4().hex, held_until=now + HELD, rings=0)
+            held = msgspec.structs.replace(found, holder=uuid.uuid4().hex, held_until=now + HELD, notified=0)
             if self._put(held, revision):
                 return held
 
@@ -92,10 +92,10 @@ class ItemSockets:
             found, revision = self._read(held)
             if found is None or found.holder != held.holder:  # unwatched, or taken over
                 return None
-            if found.rings == held.rings:
-                given = msgspec.structs.replace(held, holder="", held_until=None, rings=0)
+            if found.notified == held.notified:
+                given = msgspec.structs.replace(held, holder="", held_until=None, notified=0)
             else:
-                given = msgspec.structs.replace(held, held_until=self._now() + HELD, rings=found.rings)
+                given = msgspec.structs.replace(held, held_until=self._now() + HELD, notified=found.notified)
             if self._put(given, revision):
                 return given if given.holder else None
 

@@ -273,8 +273,9 @@ class OpenAICompatible:
         status, said = response.status_code, _complaint(response)
         shown = f"{self.model} answered with {status}" + (f": {self._shown(said)}" if said else "")
         if status in (401, 403):  # what the endpoint says may hold a part of the key
-            self._settings.key.refused()
-            return ModelError(f"{self.model} answered with {status}: see that {KEY} holds its key", reason="rejected")
+            error = ModelError(f"{self.model} answered with {status}: see that {KEY} holds its key", reason="rejected")
+            sent = response.request.headers.get("authorization", "").removeprefix("Bearer ")
+            return _AgainError(error) if self._settings.key.is_renewed(sent) else error
         if status in (400, 422):
             return _NotTakenError(ModelError(shown, reason="rejected"), said)
         if status in AGAIN:

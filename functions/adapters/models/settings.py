@@ -47,11 +47,15 @@ class Secret:
             raise ModelSettingsError(f"{self.name} holds a space or a character that no key has: copy the key again")
         return value
 
-    def refused(self) -> None:
-        """Somebody did not take its value: where it is kept elsewhere, it is looked up anew for the next call."""
+    def is_renewed(self, refused: str) -> bool:
+        """Somebody did not take this value of it: whether it has another one, looked up anew where it is kept."""
         tell = getattr(self._environment, "refused", None)
         if tell is not None:
             tell(self.name)
+        try:
+            return self.value() != refused
+        except ModelSettingsError:
+            return False
 
     def hidden_in(self, text: str) -> str:
         """A text from elsewhere, with the name of the variable in the place of its value."""

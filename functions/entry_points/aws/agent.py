@@ -5,7 +5,6 @@ before the first event.
 """
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -17,7 +16,7 @@ from functions.adapters.aws.queue import handled
 from functions.adapters.items.state import ItemState
 from functions.entry_points.aws.capabilities import Capabilities
 from functions.entry_points.aws.environment import DEPLOYED
-from functions.entry_points.aws.invocation import LambdaContext
+from functions.entry_points.aws.invocation import InvocationTime, LambdaContext
 from functions.entry_points.aws.stack import Stack
 from functions.errors import TroupeError
 from functions.runtime.agent import Grant
@@ -25,7 +24,6 @@ from functions.runtime.delivery import Binding, Outcome, Ports, deliver
 
 SPARE: Final = 0.1  # of the time of an invocation, kept to write down what came of it
 MOST_SPARE_S: Final = 3.0
-TELL_S: Final = 0.2
 
 
 class AgentFunction:
@@ -42,9 +40,9 @@ class AgentFunction:
     def __init__(
         self, environment: Mapping[str, str], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self._ends = float("inf")
+        self._time = InvocationTime()
         self._now = now
-        self._stack = Stack(environment, now=now, left_s=self._left_s)
+        self._stack = Stack(environment, now=now, left_s=self._time.call_s)
         self._agent = self._stack.deployed.function
         self._queue = _queue_of(self._agent, self._stack)
         self._capabilities = Capabilities(self._stack)
@@ -58,16 +56,12 @@ class AgentFunction:
             event: Of the queue's event source mapping.
             left_s: How long the invocation may take.
         """
-        self._ends = time.monotonic() + left_s
+        self._time.begin(left_s)
         return handled(event, aws=self._stack.aws, queue=self._queue, deliver=self._deliver, now=self._now)
-
-    def _left_s(self) -> float:
-        """For a call, so that an error of it can still be told."""
-        return self._ends - time.monotonic() - TELL_S
 
     def _deliver(self, raw: bytes) -> Outcome:
         stack = self._stack
-        left_s = self._ends - time.monotonic()
+        left_s = self._time.left_s()
         until = self._now() + timedelta(seconds=left_s - min(SPARE * left_s, MOST_SPARE_S))
 
         def bind(grant: Grant, binding: Binding) -> object:

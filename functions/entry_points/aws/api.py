@@ -24,6 +24,7 @@ from functions.errors import TroupeError
 BASE_PATH: Final = "TROUPE_BASE_PATH"  # what a custom domain maps to this API
 MARGIN_S: Final = 2.0  # of the function's time, for the answer itself
 LONGEST_S: Final = 27.0  # API Gateway waits for 30
+_TOO_LARGE: Final = ProblemError(500, "the answer has more than the 6 MB that one call can bring: ask for less")
 
 log = logging.getLogger("troupe.api")
 
@@ -63,6 +64,13 @@ def answered(event: Mapping[str, Any], at: Gateway, remaining_s: Callable[[], fl
     except Exception:
         log.exception("%s: a call failed", known)
         response = problems.response(problems.internal())
+    answer = _answer(response, known, method)
+    if gateway.size_of(answer) > gateway.MOST_ANSWERED:
+        answer = _answer(problems.response(_TOO_LARGE), known, method)
+    return answer
+
+
+def _answer(response: HttpResponse, known: str, method: str) -> dict[str, Any]:
     named = msgspec.structs.replace(response, headers=headers_of(response.headers, known))
     return gateway.answer_of(named, method=method)
 
@@ -73,11 +81,7 @@ def _response(event: Mapping[str, Any], at: Gateway, known: str, left_s: float) 
         request = msgspec.structs.replace(request, tenant=gateway.tenant_of(event, at.tenant_claim))
     if len(request.body) > MAX_BODY_BYTES:
         raise too_large()
-    response = whole(at.api, request, left_s=left_s)
-    if len(response.body) > gateway.MOST_ANSWERED:
-        megabytes = gateway.MOST_ANSWERED // 1024**2
-        raise ProblemError(500, f"the answer has more than the {megabytes} MiB that one call can bring: ask for less")
-    return response
+    return whole(at.api, request, left_s=left_s)
 
 
 def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:

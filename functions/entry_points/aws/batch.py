@@ -27,7 +27,7 @@ def each(event: Mapping[str, Any], take: Callable[[bytes], object]) -> dict[str,
 
 
 @dataclass(frozen=True)
-class Border:
+class EventFilter:
     """Lets in what this stack has published, and keeps anything else as a dead letter.
 
     Attributes:
@@ -42,7 +42,7 @@ class Border:
     park: Callable[[DeadLetter], None]
     now: Callable[[], datetime]
 
-    def passed(self, raw: bytes) -> Envelope | None:
+    def accepted(self, raw: bytes) -> Envelope | None:
         """The envelope in a message; None where it is none, or comes from elsewhere."""
         try:
             envelope = decode(raw)

@@ -134,10 +134,11 @@ class Capabilities:
             return None
         from functions.adapters.actions.bound import BoundActions  # noqa: PLC0415 - slow, and not for all
         from functions.adapters.actions.settings import FILE, action_settings  # noqa: PLC0415 - not for all
+        from functions.adapters.aws.secrets import TableSettings  # noqa: PLC0415 - not for all
         from functions.adapters.items.effects import ItemEffects  # noqa: PLC0415 - not for all
 
         stack = self._stack
-        environment = {FILE: stack.settings[FILE], **stack.settings.table(ACTION_SECRETS)}
+        environment = TableSettings(stack.settings, ACTION_SECRETS, {FILE: stack.settings[FILE]})
         return BoundActions(
             action_settings(environment),
             effects=ItemEffects(stack.items, stack.now, tenant=binding.tenant),

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from functions.adapters.items.requests import ItemRequests
-from functions.entry_points.aws.batch import Border, each
+from functions.entry_points.aws.batch import EventFilter, each
 from functions.entry_points.aws.invocation import LambdaContext
 from functions.entry_points.aws.services import services
 
 
-def heard(event: Mapping[str, Any], requests: ItemRequests, border: Border) -> dict[str, Any]:
+def heard(event: Mapping[str, Any], requests: ItemRequests, event_filter: EventFilter) -> dict[str, Any]:
     """What Lambda is answered for a batch of settlements."""
 
     def go_on(raw: bytes) -> None:
-        envelope = border.passed(raw)
+        envelope = event_filter.accepted(raw)
         if envelope is not None:
             requests.go_on(envelope)
 
@@ -26,4 +26,4 @@ def heard(event: Mapping[str, Any], requests: ItemRequests, border: Border) -> d
 def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """What Lambda calls."""
     found = services().begun(context)
-    return heard(event, found.requests, found.border)
+    return heard(event, found.requests, found.event_filter)

@@ -6,6 +6,7 @@ in a path is encoded again, and a slash inside a name stays part of that name wh
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -17,7 +18,7 @@ from functions.events.envelope import digest
 
 Json = Mapping[str, Any]
 
-MOST_ANSWERED: Final = 5 * 1024**2  # Lambda answers with 6 MB at most, JSON's own escapes included
+MOST_ANSWERED: Final = 6_291_556  # bytes of an answer as JSON, escapes included: Lambda's
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PATH = "/%:@!$&'()*+,;=~-._"  # what stands in a path as it is, beside letters and digits
 _NAMES = (
@@ -100,6 +101,11 @@ def answer_of(response: HttpResponse, *, method: str = "GET") -> dict[str, Any]:
         return answer | {"body": body.decode(), "isBase64Encoded": False}
     except UnicodeDecodeError:
         return answer | {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+
+
+def size_of(answer: Json) -> int:
+    """The bytes of an answer as Lambda sends it."""
+    return len(json.dumps(answer, ensure_ascii=False).encode())
 
 
 # ---------------------------------------------------------------------------------------------------- tenants

@@ -5,17 +5,19 @@ from typing import Any
 
 from functions.api.pushing import Post, push
 from functions.api.target import Target
-from functions.entry_points.aws.batch import Border, each
+from functions.entry_points.aws.batch import EventFilter, each
 from functions.entry_points.aws.invocation import LambdaContext
 from functions.entry_points.aws.services import services
 from functions.ports.sockets import Sockets
 
 
-def heard(event: Mapping[str, Any], target: Target, sockets: Sockets, post: Post, border: Border) -> dict[str, Any]:
+def heard(
+    event: Mapping[str, Any], target: Target, sockets: Sockets, post: Post, event_filter: EventFilter
+) -> dict[str, Any]:
     """What Lambda is answered for a batch of events; one connection that fails does not hold up the others."""
 
     def tell(raw: bytes) -> None:
-        envelope = border.passed(raw)
+        envelope = event_filter.accepted(raw)
         if envelope is None:
             return
         failed = list[Exception]()
@@ -33,4 +35,4 @@ def heard(event: Mapping[str, Any], target: Target, sockets: Sockets, post: Post
 def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """What Lambda calls."""
     found = services().begun(context)
-    return heard(event, found.pushed, found.sockets, found.connections.post, found.border)
+    return heard(event, found.pushed, found.sockets, found.connections.post, found.event_filter)

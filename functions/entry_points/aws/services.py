@@ -1,7 +1,6 @@
 """What the services of a stack are put together from: each part is made when a handler first asks for it."""
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,9 +17,9 @@ from functions.adapters.items.state import ItemState
 from functions.adapters.items.stops import ItemStops
 from functions.api.api import Api
 from functions.api.target import Target
-from functions.entry_points.aws.batch import Border
+from functions.entry_points.aws.batch import EventFilter
 from functions.entry_points.aws.environment import DEPLOYED
-from functions.entry_points.aws.invocation import LambdaContext
+from functions.entry_points.aws.invocation import InvocationTime, LambdaContext
 from functions.entry_points.aws.stack import Stack
 from functions.ports.requests import Limits
 from functions.ports.vectors import Collection
@@ -44,17 +43,17 @@ class Services:
     def __init__(
         self, environment: Mapping[str, str], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self._ends = float("inf")
-        self.stack = Stack(environment, now=now, left_s=self.left_s)
+        self._time = InvocationTime()
+        self.stack = Stack(environment, now=now, left_s=self._time.call_s)
 
     def begun(self, context: LambdaContext) -> "Services":
         """The same, for an invocation that has begun: every call to AWS ends before it does."""
-        self._ends = time.monotonic() + context.get_remaining_time_in_millis() / 1000
+        self._time.begin(context.get_remaining_time_in_millis() / 1000)
         return self
 
     def left_s(self) -> float:
         """Seconds that the invocation has left."""
-        return self._ends - time.monotonic()
+        return self._time.left_s()
 
     @cached_property
     def requests(self) -> PunctualRequests:
@@ -118,10 +117,10 @@ class Services:
         return Ports(plans=stack.plans, state=self.state, blobs=stack.blobs, bind=_unbound, now=stack.now)
 
     @property
-    def border(self) -> Border:
+    def event_filter(self) -> EventFilter:
         """What lets in the events of this stack, and nobody else's."""
         deployed = self.stack.deployed
-        return Border(
+        return EventFilter(
             service=deployed.function,
             workflows=frozenset(deployed.workflows),
             park=self.state.park,

@@ -61,7 +61,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 @dataclass(frozen=True)
-class Switchboard:
+class WebSocketContext:
     """What answers a connection.
 
     Attributes:
@@ -81,7 +81,7 @@ class Switchboard:
     now: Callable[[], datetime]
 
 
-def handled(event: Mapping[str, Any], at: Switchboard) -> dict[str, Any]:
+def handled(event: Mapping[str, Any], at: WebSocketContext) -> dict[str, Any]:
     """What API Gateway is answered; what a client is told goes to its connection."""
     name = event["requestContext"]["connectionId"]
     match event["requestContext"]["routeKey"]:
@@ -97,7 +97,7 @@ def handled(event: Mapping[str, Any], at: Switchboard) -> dict[str, Any]:
     return {"statusCode": 200}
 
 
-def _connected(event: Mapping[str, Any], name: str, at: Switchboard) -> dict[str, Any]:
+def _connected(event: Mapping[str, Any], name: str, at: WebSocketContext) -> dict[str, Any]:
     try:
         tenant = gateway.tenant_of(event, at.tenant_claim)
     except ProblemError as error:
@@ -108,7 +108,7 @@ def _connected(event: Mapping[str, Any], name: str, at: Switchboard) -> dict[str
     return {"statusCode": 200}
 
 
-def _answer(event: Mapping[str, Any], name: str, at: Switchboard) -> None:
+def _answer(event: Mapping[str, Any], name: str, at: WebSocketContext) -> None:
     heard = Said()
     try:
         connection = _known(name, at)
@@ -128,7 +128,7 @@ def _answer(event: Mapping[str, Any], name: str, at: Switchboard) -> None:
         _tell_problem(name, heard, problems.internal().problem, at)
 
 
-def _known(name: str, at: Switchboard) -> Connection:
+def _known(name: str, at: WebSocketContext) -> Connection:
     connection = at.sockets.connection(name)
     if connection is None:
         raise ProblemError(401, "this connection is not known, or too old: connect again")
@@ -153,7 +153,7 @@ def _read(raw: bytes) -> Said:
     return heard
 
 
-def _done(heard: Said, connection: Connection, correlation: str, at: Switchboard) -> None:
+def _done(heard: Said, connection: Connection, correlation: str, at: WebSocketContext) -> None:
     if heard.watch:
         _watch(heard.watch, heard.after, connection, at)
     elif isinstance(heard.message, msgspec.Raw):
@@ -170,7 +170,7 @@ def _done(heard: Said, connection: Connection, correlation: str, at: Switchboard
 
 
 def _asked(
-    heard: Said, message: msgspec.Raw, connection: Connection, correlation: str, at: Switchboard
+    heard: Said, message: msgspec.Raw, connection: Connection, correlation: str, at: WebSocketContext
 ) -> HttpResponse:
     reply = at.api.handle(
         HttpRequest(
@@ -185,7 +185,7 @@ def _asked(
     return reply if isinstance(reply, HttpResponse) else problems.response(problems.internal())
 
 
-def _watch(request: str, after: str, connection: Connection, at: Switchboard) -> None:
+def _watch(request: str, after: str, connection: Connection, at: WebSocketContext) -> None:
     """First it is written down, then told what happened so far: so nothing falls between the two."""
     view = existing(at.target, request, connection.tenant)
     place = place_of(after, request)
@@ -195,18 +195,18 @@ def _watch(request: str, after: str, connection: Connection, at: Switchboard) ->
     push(at.target, at.sockets, at.post, watch)
 
 
-def _tell_problem(name: str, heard: Said, problem: Problem, at: Switchboard) -> None:
+def _tell_problem(name: str, heard: Said, problem: Problem, at: WebSocketContext) -> None:
     _tell(name, Message(event="problem", to=heard.id, data=msgspec.Raw(msgspec.json.encode(problem))), at)
 
 
-def _tell(name: str, message: Message, at: Switchboard) -> None:
+def _tell(name: str, message: Message, at: WebSocketContext) -> None:
     at.post(name, said(message))
 
 
 def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """What Lambda calls."""
     found = services().begun(context)
-    at = Switchboard(
+    at = WebSocketContext(
         api=found.api,
         target=found.target,
         sockets=found.sockets,

@@ -290,6 +290,41 @@ def test_a_server_that_says_later_is_asked_later(desk: Desk, server: ActionServe
     assert desk.attempt(server).invoke("notify", "it is done").status == 200
 
 
+class Renewed(dict[str, str]):
+    """Settings that are looked up where they are kept, once somebody refuses one."""
+
+    kept = "second"
+
+    def refused(self, name: str) -> None:
+        self[name] = self.kept
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_secret_that_was_changed_is_looked_up_and_sent_once_more(
+    desk: Desk, server: ActionServer, status: int
+) -> None:
+    desk.environment = Renewed({"TOKEN": "first"})
+    headers = {"headers": '{ X-Key = "secret:TOKEN" }'}
+    server.behaviours = [said(status), said(status)]
+    with pytest.raises(ActionError, match="was not done"):
+        desk.attempt(server, headers).invoke("notify", "it is done")
+    with pytest.raises(PermanentError, match="refused"):  # the one that is kept now is refused too
+        desk.attempt(server, headers).invoke("notify", "it is done")
+    assert [sent["X-Key"] for _, _, sent, _ in server.requests] == ["first", "second"]
+    assert desk.attempt(server, headers).invoke("notify", "it is done").status == 200
+
+
+def test_a_repeat_with_a_secret_that_was_changed_is_still_made_under_its_key(desk: Desk, keyed: ActionServer) -> None:
+    desk.environment = Renewed({"TOKEN": "first"})
+    headers = {"headers": '{ X-Key = "secret:TOKEN" }'}
+    keyed.behaviours = [said(503), said(401), ok()]
+    for _ in range(2):
+        with pytest.raises(ActionError):
+            desk.attempt(keyed, headers).invoke("notify", "it is done")
+        assert desk.statuses() == ["in doubt"]
+    assert desk.attempt(keyed, headers).invoke("notify", "it is done").status == 200
+
+
 def test_what_cannot_be_reached_is_retried_and_never_in_doubt(desk: Desk, server: ActionServer) -> None:
     server.stop()
     for _ in range(2):

@@ -2,6 +2,7 @@
 
 import base64
 import datetime as dt
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from rest_server import Answer, Asked, Server, serving
 
 from functions.adapters.aws.client import DYNAMODB, EVENTS, LATER, S3, SQS, Aws, AwsError, quoted
 from functions.adapters.aws.credentials import CredentialsOfEnvironment, NoCredentialsError
-from functions.adapters.rest import Patience, Reply
+from functions.adapters.rest import FIRST_WAIT_S, LONGEST_WAIT_S, Patience, Reply
 from functions.errors import TroupeError
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -145,6 +146,28 @@ def test_an_error_holds_no_credentials_though_the_service_repeats_them(server: S
         aws(left_s=lambda: 0.2).call(DYNAMODB, "GetItem", {})
     assert "credentials" in str(raised.value)
     assert not any(value in str(raised.value) for value in KEYS.values())
+
+
+def test_each_try_is_signed_at_its_own_time(server: Server) -> None:
+    times = iter([NOW, NOW + dt.timedelta(minutes=20)])
+    aws = Aws({"AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": server.url, **KEYS}, now=lambda: next(times))
+    server.script = one_after_another(Answer(503), Answer())
+    aws.call(DYNAMODB, "GetItem", {})
+    aws.close()
+    assert [asked.headers["x-amz-date"] for asked in server.asked] == ["20260301T120000Z", "20260301T122000Z"]
+
+
+def test_tries_have_growing_pauses_between_them_and_end_with_the_callers_time(server: Server) -> None:
+    slept: list[float] = []
+    left = iter([100.0, 0.0])
+    environment = {"AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": server.url, **KEYS}
+    aws = Aws(environment, left_s=lambda: next(left), sleep=slept.append)
+    assert list(itertools.islice(aws.tries(DYNAMODB), 9)) == list(range(9))
+    assert len(slept) == 8
+    assert 0 < sum(slept[:2]) <= FIRST_WAIT_S * 3
+    assert max(slept) <= LONGEST_WAIT_S
+    assert len(set(slept)) == 8
+    assert list(aws.tries(DYNAMODB)) == [0]
 
 
 def test_a_call_is_given_up_before_the_caller_has_no_time_left(server: Server, aws: Clients) -> None:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
@@ -14,12 +15,14 @@ from rest_server import Answer, Asked, Server, serving
 from functions.adapters.aws.blobs import S3Blobs
 from functions.adapters.aws.bus import DUE, LONGEST_DELAY_S, BusError, EventBridgeBus
 from functions.adapters.aws.client import Aws, AwsError
+from functions.adapters.aws.items import DynamoItems
 from functions.adapters.aws.queue import handled
 from functions.events.answer import UserMessage
 from functions.events.envelope import Envelope, decode, open_request
 from functions.ports.state import Timer
 from functions.runtime.delivery import ACKNOWLEDGED, Outcome
 
+ENVIRONMENT = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "S"}
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
 
@@ -50,13 +53,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def scripted(server: Server) -> Iterator[Aws]:
-    environment = {
-        "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": server.url,
-        "AWS_ACCESS_KEY_ID": "A",
-        "AWS_SECRET_ACCESS_KEY": "S",
-    }
-    aws = Aws(environment)
+    aws = Aws({**ENVIRONMENT, "AWS_ENDPOINT_URL": server.url})
     yield aws
     aws.close()
 
@@ -134,9 +131,48 @@ def test_an_event_that_is_never_taken_is_an_error(server: Server, scripted: Aws)
     server.script = lambda _: Answer(body=json.dumps(refused).encode())
     with pytest.raises(BusError, match=r"UserMessage\.v1 on stack: NotAuthorizedForSource, who are you"):
         bus_of(scripted, "stack").publish([envelope()])
+    assert len(server.asked) == 1  # who may not will not
 
 
-# Blobs
+def test_what_a_service_puts_off_is_asked_for_again_after_a_pause_until_the_callers_time_is_over(
+    server: Server,
+) -> None:
+    slept: list[float] = []
+    left = [20.0] * 60
+
+    def left_s() -> float:
+        return left.pop() if left else 0.0
+
+    aws = Aws({**ENVIRONMENT, "AWS_ENDPOINT_URL": server.url}, left_s=left_s, sleep=slept.append)
+    table = DynamoItems(aws, "table", lambda: NOW)
+    key = {"pk": {"S": "p"}, "sk": {"S": "s"}}
+    left_over = {
+        "PutEvents": {"Entries": [{"ErrorCode": "ThrottlingException", "ErrorMessage": "later"}]},
+        "BatchGetItem": {"Responses": {}, "UnprocessedKeys": {"table": {"Keys": [key]}}},
+        "BatchWriteItem": {"UnprocessedItems": {"table": [{"DeleteRequest": {"Key": key}}]}},
+    }
+    done = {
+        "PutEvents": {"Entries": [{"EventId": "e"}]},
+        "BatchGetItem": {"Responses": {"table": []}},
+        "BatchWriteItem": {},
+    }
+    calls: Counter[str] = Counter()
+
+    def script(asked: Asked) -> Answer:
+        operation = asked.headers["x-amz-target"].partition(".")[2]
+        calls[operation] += 1
+        return Answer(body=json.dumps((left_over if calls[operation] <= 12 else done)[operation]).encode())
+
+    server.script = script
+    bus_of(aws, "stack").publish([envelope()])
+    table.get([("p", "s"), ("p", "t")])
+    table.delete([("p", "s")])
+    assert (set(calls.values()), len(slept)) == ({13}, 36)
+    left.clear()
+    calls.clear()
+    with pytest.raises(AwsError):
+        table.delete([("p", "s")])
+    aws.close()
 
 
 @pytest.fixture
@@ -255,4 +291,35 @@ def test_a_message_is_hidden_until_it_is_due_and_never_longer_than_sqs_lets_it(s
             deliver=lambda _, said=outcome: said,
             now=lambda: NOW,  # type: ignore[misc]
         )
-    assert [json.loads(asked.body)["VisibilityTimeout"] for asked in server.asked] == [0, 90, 43_200]
+    assert [json.loads(asked.body)["VisibilityTimeout"] for asked in server.asked] == [0, 90, 42_600]
+
+
+def test_a_message_that_comes_before_it_is_due_is_sent_anew_and_then_acknowledged(
+    server: Server, scripted: Aws
+) -> None:
+    def of(due: dt.datetime, body: str) -> dict[str, object]:
+        attributes = {DUE: {"stringValue": str(due.timestamp()), "dataType": "Number"}}
+        return {"messageId": body, "receiptHandle": "h", "body": body, "messageAttributes": attributes}
+
+    delivered: list[bytes] = []
+
+    def deliver(raw: bytes) -> Outcome:
+        delivered.append(raw)
+        return ACKNOWLEDGED
+
+    batch = {"Records": [of(NOW, "due"), of(NOW + dt.timedelta(hours=20), "early")]}
+    answer = handled(batch, aws=scripted, queue="https://queue/own", deliver=deliver, now=lambda: NOW)
+    assert (answer, delivered) == ({"batchItemFailures": []}, [b"due"])
+    (asked,) = server.asked
+    assert asked.headers["x-amz-target"] == "AmazonSQS.SendMessage"
+    sent = json.loads(asked.body)
+    assert (sent["QueueUrl"], sent["MessageBody"], sent["DelaySeconds"]) == ("https://queue/own", "early", 900)
+    assert float(sent["MessageAttributes"][DUE]["StringValue"]) == (NOW + dt.timedelta(hours=20)).timestamp()
+
+
+def test_a_message_that_could_not_be_sent_anew_is_not_acknowledged(server: Server, scripted: Aws) -> None:
+    server.script = lambda _: Answer(403, b'{"__type": "AccessDeniedException"}')
+    attributes = {DUE: {"stringValue": str(NOW.timestamp() + 60), "dataType": "Number"}}
+    early = {"messageId": "m", "receiptHandle": "h", "body": "b", "messageAttributes": attributes}
+    with pytest.raises(AwsError, match="AccessDenied"):
+        handled({"Records": [early]}, aws=scripted, queue="q", deliver=lambda _: ACKNOWLEDGED, now=lambda: NOW)

@@ -1,6 +1,8 @@
 """What becomes of a call to a model of Bedrock, whatever is answered."""
 
 import json
+import re
+import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +18,9 @@ from functions.ports.models import ModelError
 
 MODEL = "eu.anthropic.claude-haiku-4-5-20251001-v1:0"
 MESSAGES = (Message("system", "Be brief."), Message("user", "Is it?"))
+ALL = (estimated_read(MESSAGES, None), 50)  # what is booked where it is not known what was written
+SETTINGS = BedrockSettings(model=MODEL, price=Price(read=1_000_000, written=5_000_000))
+KEYS = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "S"}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 
 
@@ -27,14 +32,8 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def chat(server: Server) -> Iterator[BedrockChat]:
-    environment = {
-        "AWS_REGION": "eu-west-1",
-        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": server.url,
-        "AWS_ACCESS_KEY_ID": "A",
-        "AWS_SECRET_ACCESS_KEY": "S",
-    }
-    aws = Aws(environment)
-    yield BedrockChat(aws, BedrockSettings(model=MODEL, price=Price(read=1_000_000, written=5_000_000)))
+    aws = Aws({**KEYS, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": server.url})
+    yield BedrockChat(aws, SETTINGS)
     aws.close()
 
 
@@ -122,7 +121,13 @@ def test_without_counts_more_is_booked_than_there_was(server: Server, chat: Bedr
         (refusal(403, "AccessDeniedException"), "rejected", []),
         (refusal(404, "ResourceNotFoundException"), "rejected", []),
         (refusal(400, "ValidationException", "the input is too long"), "rejected", []),
-        (refusal(424, "ModelErrorException"), "server error", []),
+        (refusal(424, "ModelErrorException"), "server error", [ALL]),
+        (refusal(408, "ModelTimeoutException"), "server error", [ALL]),
+        (refusal(503, "ServiceUnavailableException"), "server error", [ALL]),
+        (answered("Half")._replace(cut=3), "timeout", [ALL]),
+        (Answer(body=b"<html>"), "timeout", [ALL]),
+        (Answer(body=b'{"output": 7}'), "timeout", [ALL]),
+        (Answer(status=0), "timeout", [ALL]),
     ],
 )
 def test_every_end_of_a_call_has_its_reason_and_its_price(
@@ -139,7 +144,6 @@ def test_every_end_of_a_call_has_its_reason_and_its_price(
     [
         (refusal(429, "ThrottlingException"), "rate limited"),
         (refusal(429, "ModelNotReadyException"), "rate limited"),
-        (refusal(503, "ServiceUnavailableException"), "server error"),
     ],
 )
 def test_what_is_put_off_is_asked_again_and_given_up_in_time(
@@ -158,13 +162,25 @@ def test_a_model_that_hangs_is_given_up_in_time_and_booked_as_if_it_had_written_
 ) -> None:
     server.script = lambda _: Answer(hangs=True)
     asked = Completed(chat, left_s=0.2)
-    assert (asked.reason, asked.booked) == ("timeout", [(estimated_read(MESSAGES, None), 50)])
+    assert (asked.reason, asked.booked) == ("timeout", [ALL])
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"output": 7}'])
-def test_an_answer_that_is_none_is_given_up(server: Server, chat: BedrockChat, body: bytes) -> None:
-    server.script = lambda _: Answer(body=body)
-    assert Completed(chat, left_s=0.2).reason == "timeout"
+def test_a_call_after_which_the_connection_is_closed_is_not_taken_for_one_that_was_never_sent(
+    server: Server, chat: BedrockChat
+) -> None:
+    answers = iter([answered("Yes."), Answer(status=0)])
+    server.script = lambda _: next(answers)
+    assert [Completed(chat).booked for _ in range(2)] == [[(11, 7)], [ALL]]
+    assert len(server.asked) == 2
+
+
+def test_a_model_that_cannot_be_reached_is_asked_until_it_can_and_costs_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    aws = Aws({**KEYS, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": f"http://127.0.0.1:{port}"})
+    asked = Completed(BedrockChat(aws, SETTINGS), left_s=1.0)
+    assert (asked.reason, asked.booked) == ("unreachable", [])
+    assert int(re.findall(r"tries: (\d+)", asked.error)[0]) > 1
 
 
 def test_what_a_model_does_not_take_is_left_out_from_then_on(server: Server, chat: BedrockChat) -> None:

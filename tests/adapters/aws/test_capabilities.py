@@ -17,6 +17,7 @@ from qdrant_server import qdrant_server
 from rest_server import Answer, Server, serving
 from small_encoder import SmallEncoder
 
+from functions.adapters.aws import secrets
 from functions.adapters.items import keys
 from functions.adapters.items.requests import Opened, encoded
 from functions.adapters.items.spending import ItemSpending
@@ -27,7 +28,7 @@ from functions.entry_points.aws.environment import DEPLOYED, Deployed, said
 from functions.entry_points.aws.stack import Stack
 from functions.events.common import Passage
 from functions.events.ingest import SentDocument
-from functions.ports.actions import ActionNames, Invoke
+from functions.ports.actions import ActionError, ActionNames, Invoke
 from functions.ports.conversations import Append, History
 from functions.ports.documents import Ingest
 from functions.ports.models import LanguageModel
@@ -214,6 +215,27 @@ def test_an_action_is_done_once_with_the_secret_that_it_names(
     for _ in range(2):  # a second try of one delivery
         assert bound(Invoke).invoke("tell", "hello").status == 200
     assert [asked.headers["authorization"] for asked in model.asked] == ["Bearer of-the-desk"]
+
+
+def test_an_action_whose_secret_was_changed_is_sent_with_the_new_one(  # noqa: PLR0913, PLR0917 - fixtures
+    opened: Opens, emulator: Emulator, unique: str, model: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "AGAIN_S", 0.0)
+    model.script = lambda asked: Answer(200 if asked.headers["authorization"] == "new" else 401)
+    file = tmp_path / "actions.toml"
+    file.write_text(
+        f'[actions.tell]\nurl = "{model.url}/tell"\nprivate = ["127.0.0.1", "::1"]\nallow = ["localhost"]\n'
+        'headers = { authorization = "secret:DESK_TOKEN" }\n'
+    )
+    with closing(emulator.client("secretsmanager")) as manager:
+        arn = manager.create_secret(Name=unique, SecretString='{"DESK_TOKEN": "old"}')["ARN"]
+        bound = opened({"TROUPE_ACTION_SECRETS": arn}, TROUPE_ACTIONS=str(file))
+        first = bound(Invoke)
+        assert bound.stack.settings.table("TROUPE_ACTION_SECRETS") == {"DESK_TOKEN": "old"}
+        manager.put_secret_value(SecretId=arn, SecretString='{"DESK_TOKEN": "new"}')
+    with pytest.raises(ActionError, match="was not done"):
+        first.invoke("tell", "hello")
+    assert bound(Invoke).invoke("tell", "hello").status == 200
 
 
 def test_personal_data_is_put_back_for_its_own_tenant(opened: Opens, emulator: Emulator, unique: str) -> None:

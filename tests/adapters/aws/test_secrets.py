@@ -9,9 +9,14 @@ from ministack import Emulator
 from rest_server import Answer, Asked, Server, serving
 
 from functions.adapters.aws.client import Aws
-from functions.adapters.aws.secrets import AGAIN_S, SecretError, SecretSettings
-from functions.adapters.models.settings import Secret
+from functions.adapters.aws.secrets import AGAIN_S, SecretError, SecretSettings, TableSettings
+from functions.adapters.models.bound import Call, Message
+from functions.adapters.models.openai_compatible import OpenAICompatible
+from functions.adapters.models.prices import Price
+from functions.adapters.models.settings import ModelSettings, Secret
 from functions.adapters.rest import Rest, StatusError
+from functions.entry_points.aws.authorizer import SETTING, let_in
+from functions.ports.models import ModelError
 
 ARN = "arn:aws:secretsmanager:us-east-1:000000000000:secret:model-key-AbCdEf"
 
@@ -21,6 +26,7 @@ class Keeper:
 
     def __init__(self, server: Server, aws: Aws) -> None:
         self.server = server
+        self.aws = aws
         self.now = 100.0
         self.settings = SecretSettings({"PLAIN": "plain", "KEY": "hidden"}, {"KEY": ARN}, aws, lambda: self.now)
         server.script = self.answer
@@ -70,16 +76,85 @@ def test_a_value_that_is_refused_is_fetched_again_but_not_at_every_call(keeper: 
     assert keeper.settings["KEY"] == "value-2"
 
 
-def test_a_service_that_refuses_a_key_is_asked_with_the_new_one_next_time(keeper: Keeper) -> None:
+def test_a_service_that_refuses_a_key_is_asked_once_more_with_the_new_one(keeper: Keeper) -> None:
     with serving() as service:
         service.script = lambda asked: Answer(200 if asked.headers["authorization"] == "Bearer value-2" else 401)
         rest = Rest(service.url, product="Vectors", key=Secret("KEY", keeper.settings))
         assert keeper.settings["KEY"] == "value-1"
         keeper.now += AGAIN_S
-        with pytest.raises(StatusError, match="to the key KEY"):
-            rest.send("GET", "/", answer=dict)
         assert rest.send("GET", "/", answer=dict) == {}
+        service.script = lambda _: Answer(401)
+        with pytest.raises(StatusError, match="to the key KEY"):  # it was just looked up
+            rest.send("GET", "/", answer=dict)
+        keeper.now += AGAIN_S
+        with pytest.raises(StatusError, match="to the key KEY"):  # the newest one is refused too
+            rest.send("GET", "/", answer=dict)
         rest.close()
+        keys = [asked.headers["authorization"].rpartition("-")[2] for asked in service.asked]
+        assert keys == ["1", "2", "2", "2", "3"]
+
+
+def test_a_model_that_refuses_a_key_is_asked_once_more_with_the_new_one(keeper: Keeper) -> None:
+    with serving() as service:
+        service.script = lambda _: Answer(401)
+        settings = ModelSettings(
+            url=f"{service.url}/v1/chat/completions",
+            model="m",
+            key=Secret("KEY", keeper.settings),
+            price=Price(read=0, written=0),
+        )
+        assert keeper.settings["KEY"] == "value-1"
+        keeper.now += AGAIN_S
+        chat = OpenAICompatible(settings, pause=lambda _: None)
+        call = Call(
+            messages=(Message("system", "Be brief."), Message("user", "Is it?")),
+            schema=None,
+            max_tokens=5,
+            left_s=20.0,
+            show=lambda _: None,
+            book=lambda *_: None,
+            check=lambda: None,
+        )
+        with pytest.raises(ModelError, match="401"):
+            chat.complete(call)
+        chat.close()
+        assert [asked.headers["authorization"] for asked in service.asked] == ["Bearer value-1", "Bearer value-2"]
+
+
+def test_a_caller_with_a_new_key_is_let_in(keeper: Keeper) -> None:
+    def answer(_: Asked) -> Answer:
+        number = len(keeper.server.asked)
+        return Answer(body=json.dumps({"SecretString": f"alice=alices-own-long-key-{number}"}).encode())
+
+    keeper.server.script = answer
+    settings = SecretSettings({}, {SETTING: ARN}, keeper.aws, lambda: keeper.now)
+
+    def tenant(number: int) -> str:
+        event = {"headers": {"authorization": f"Bearer alices-own-long-key-{number}"}}
+        found: str = let_in(event, settings)["context"]["tenant"]
+        return found
+
+    assert tenant(1) == "alice"
+    keeper.now += AGAIN_S
+    assert tenant(2) == "alice"
+    assert tenant(1) == ""
+
+
+def test_a_value_of_a_table_that_is_refused_is_fetched_again(keeper: Keeper) -> None:
+    keeper.server.script = lambda _: Answer(
+        body=json.dumps({"SecretString": json.dumps({"TOKEN": f"token-{len(keeper.server.asked)}"})}).encode()
+    )
+    table = TableSettings(keeper.settings, "KEY", {"FILE": "actions.toml"})
+    assert (table["FILE"], table["TOKEN"], sorted(table), len(table)) == (
+        "actions.toml",
+        "token-1",
+        ["FILE", "TOKEN"],
+        2,
+    )
+    keeper.now += AGAIN_S
+    table.refused("TOKEN")
+    assert (table["TOKEN"], table.get("NONE")) == ("token-2", None)
+    assert "token" not in repr(table)
 
 
 @pytest.mark.parametrize(

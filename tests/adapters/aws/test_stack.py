@@ -12,11 +12,12 @@ import msgspec
 import pytest
 from rest_server import Answer, serving
 
-from functions.adapters.aws.client import AwsError
+from functions.adapters.aws.client import SQS, AwsError
 from functions.entry_points.aws.agent import AgentFunction
 from functions.entry_points.aws.capabilities import Capabilities
 from functions.entry_points.aws.environment import DEPLOYED, ENCODER_FOLDER, Contract, Deployed, deployed, said
 from functions.entry_points.aws.plans import UNKNOWN_S, Plans, current_plans
+from functions.entry_points.aws.services import Services
 from functions.entry_points.aws.stack import Stack, _encoder_home
 from functions.errors import TroupeError
 from functions.ports.capability import CAPABILITIES
@@ -50,6 +51,20 @@ def environment(given: Deployed, **settings: str) -> Mapping[str, str]:
 
 def stack(given: Deployed, **settings: str) -> Stack:
     return Stack(environment(given, **settings), now=lambda: NOW, left_s=lambda: 10.0)
+
+
+def test_a_service_gives_up_a_call_while_its_error_can_still_be_told() -> None:
+    class Context:
+        def get_remaining_time_in_millis(self) -> int:
+            return 500
+
+    keys = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "S"}
+    with serving() as server:
+        server.script = lambda _: Answer(hangs=True)
+        found = Services(environment(deployment(function="api"), AWS_ENDPOINT_URL=server.url, **keys))
+        with pytest.raises(AwsError, match=r"within 0\.(2\d*|3) s"):
+            found.begun(Context()).stack.aws.call(SQS, "SendMessage", {})
+        found.stack.aws.close()
 
 
 # What is bound, and what that loads

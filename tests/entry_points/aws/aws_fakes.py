@@ -15,8 +15,8 @@ from functions.adapters.items.sockets import ItemSockets
 from functions.api.api import Api
 from functions.api.target import Target
 from functions.entry_points.aws.api import Gateway, answered
-from functions.entry_points.aws.batch import Border
-from functions.entry_points.aws.socket import Switchboard
+from functions.entry_points.aws.batch import EventFilter
+from functions.entry_points.aws.socket import WebSocketContext
 from functions.ports.requests import Limits
 from functions.ports.sockets import ConnectionGoneError
 from functions.ports.state import DeadLetter
@@ -81,9 +81,9 @@ class Stack:
         return answered(event, Gateway(self.api, "tenant", base_path), lambda: remaining_s)
 
     @property
-    def switchboard(self) -> Switchboard:
+    def web_socket(self) -> WebSocketContext:
         """What answers a WebSocket."""
-        return Switchboard(
+        return WebSocketContext(
             api=self.api,
             target=self.target,
             sockets=self.sockets,
@@ -92,10 +92,10 @@ class Stack:
             now=self.clock,
         )
 
-    def border(self, service: str) -> Border:
+    def event_filter(self, service: str) -> EventFilter:
         """What lets events in."""
         workflows = frozenset(self.memory.plans)
-        return Border(service=service, workflows=workflows, park=self.memory.state().park, now=self.clock)
+        return EventFilter(service=service, workflows=workflows, park=self.memory.state().park, now=self.clock)
 
     def letters(self) -> Sequence[DeadLetter]:
         """What was given up."""

@@ -199,10 +199,17 @@ def test_what_goes_wrong_inside_says_nothing_of_it(stack: Stack, monkeypatch: py
 
 
 def test_an_answer_larger_than_lambda_gives_says_so(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    large = gateway.HttpResponse(status=200, body=b"a" * (gateway.MOST_ANSWERED + 1))
-    monkeypatch.setattr(stack.api, "handle", lambda _request: large)
-    answer = stack.call(http("GET", "/workflows"))
-    assert (answer["statusCode"], "ask for less" in answer["body"]) == (500, True)
+    def answered(body: bytes) -> Json:
+        large = gateway.HttpResponse(status=200, body=body)
+        monkeypatch.setattr(stack.api, "handle", lambda _request: large)
+        return stack.call(http("GET", "/workflows"))
+
+    some = gateway.MOST_ANSWERED - 1_000  # as much as the headers need at most
+    assert answered(b"a" * some)["statusCode"] == 200
+    for raw in (b"a" * gateway.MOST_ANSWERED, b'"' * (some // 2 + 1_000), b"\xff" * (some * 3 // 4 + 1_000)):
+        answer = answered(raw)
+        assert (answer["statusCode"], "ask for less" in answer["body"]) == (500, True)
+        assert "x-request-id" in {name.lower() for name in answer["headers"]}
 
 
 # --------------------------------------------------------------------------------------------------- tenants

@@ -7,6 +7,7 @@ from aws_fakes import Stack
 from test_aws_socket import ASK, connected, hear, left, run, say
 
 from functions.entry_points.aws import desk
+from functions.errors import TroupeError
 from functions.events.envelope import Envelope, encode
 
 
@@ -98,6 +99,36 @@ def test_a_connection_that_fails_is_tried_again_and_holds_nobody_up(stack: Stack
     assert stack.posted.events("a=")[-1] == "settled"
 
 
+def test_what_could_not_be_posted_once_is_told_with_the_next_event(stack: Stack) -> None:
+    connected(stack)
+    request = say(stack, ASK)[0]["request"]
+
+    def throttled() -> None:
+        stack.posted.before = lambda: None
+        raise TroupeError("throttled once")
+
+    stack.posted.before = throttled
+    assert [each["event"] for each in say(stack, {"watch": request})] == ["problem"]  # nobody sends that once more
+    settlement = answered(stack)
+    assert hear(stack, settlement) == []
+    assert stack.posted.events("c=")[-1] == "settled"
+
+
+def test_whoever_cannot_post_still_looks_again_for_who_left_word(stack: Stack) -> None:
+    connected(stack)
+    say(stack, ASK)
+    settlement = answered(stack)
+
+    def throttled() -> None:
+        stack.posted.before = lambda: None
+        assert hear(stack, settlement) == []  # another one hears of it meanwhile, and leaves word
+        raise TroupeError("throttled once")
+
+    stack.posted.before = throttled
+    assert hear(stack, settlement) == []
+    assert stack.posted.events("c=")[-1] == "settled"
+
+
 def test_who_watches_a_request_that_nobody_ends_is_told_by_the_sweeper(stack: Stack) -> None:
     connected(stack)
     say(stack, ASK)
@@ -114,7 +145,7 @@ def test_an_event_from_another_bus_is_acknowledged_with_a_dead_letter(stack: Sta
     before = len(stack.posted.messages)
     foreign = msgspec.structs.replace(answered(stack), **change)
     assert hear(stack, foreign) == []
-    assert desk.heard(sqs(foreign), stack.requests, stack.border("desk")) == {"batchItemFailures": []}
+    assert desk.heard(sqs(foreign), stack.requests, stack.event_filter("desk")) == {"batchItemFailures": []}
     assert sorted((each.agent, each.reason) for each in stack.letters()) == [
         ("desk", "malformed envelope"),
         ("pusher", "malformed envelope"),
@@ -124,7 +155,7 @@ def test_an_event_from_another_bus_is_acknowledged_with_a_dead_letter(stack: Sta
 
 
 def test_bytes_that_are_no_envelope_are_acknowledged_with_a_dead_letter(stack: Stack) -> None:
-    assert desk.heard(sqs(b"{"), stack.requests, stack.border("desk")) == {"batchItemFailures": []}
+    assert desk.heard(sqs(b"{"), stack.requests, stack.event_filter("desk")) == {"batchItemFailures": []}
     assert [each.event for each in stack.letters()] == [b"{"]
 
 
@@ -150,5 +181,5 @@ def test_a_message_that_fails_is_seen_again_alone(stack: Stack, monkeypatch: pyt
         raise OSError("the table is away")
 
     monkeypatch.setattr(stack.requests, "go_on", broken)
-    answer = desk.heard(sqs(b"{", encode(settlement)), stack.requests, stack.border("desk"))
+    answer = desk.heard(sqs(b"{", encode(settlement)), stack.requests, stack.event_filter("desk"))
     assert answer == {"batchItemFailures": [{"itemIdentifier": "1"}]}

@@ -19,19 +19,19 @@ ASK = {"message": {"text": "hello"}, "conversation": "c1"}
 
 def connected(stack: Stack, name: str = "c=", tenant: str = "default") -> None:
     event = socket("connect", name, authorizer={"tenant": tenant, "principalId": tenant})
-    assert handled(event, stack.switchboard) == {"statusCode": 200}
+    assert handled(event, stack.web_socket) == {"statusCode": 200}
 
 
 def say(stack: Stack, body: object, name: str = "c=") -> list[Json]:
     """What a connection is sent because of a message."""
     before = len(stack.posted.to(name))
-    assert handled(socket("message", name, body), stack.switchboard) == {"statusCode": 200}
+    assert handled(socket("message", name, body), stack.web_socket) == {"statusCode": 200}
     return stack.posted.to(name)[before:]
 
 
 def hear(stack: Stack, *envelopes: Envelope) -> list[Json]:
     """Let the pusher have events; what it failed on."""
-    answer = pusher.heard(sqs(*envelopes), stack.target, stack.sockets, stack.posted.post, stack.border("pusher"))
+    answer = pusher.heard(sqs(*envelopes), stack.target, stack.sockets, stack.posted.post, stack.event_filter("pusher"))
     failed: list[Json] = answer["batchItemFailures"]
     return failed
 
@@ -113,14 +113,14 @@ def test_a_ping_is_answered(stack: Stack) -> None:
 def test_the_subprotocol_is_chosen_where_it_is_offered(stack: Stack) -> None:
     event = socket("connect")
     event["headers"]["Sec-WebSocket-Protocol"] = "troupe, troupe.key.abc"
-    assert handled(event, stack.switchboard)["headers"] == {"Sec-WebSocket-Protocol": "troupe"}
+    assert handled(event, stack.web_socket)["headers"] == {"Sec-WebSocket-Protocol": "troupe"}
 
 
 # --------------------------------------------------------------------------------------------------- who it is
 
 
 def test_without_an_authorizer_nobody_is_connected(stack: Stack) -> None:
-    assert handled(socket("connect", authorizer={}), stack.switchboard) == {"statusCode": 401}
+    assert handled(socket("connect", authorizer={}), stack.web_socket) == {"statusCode": 401}
     assert left(stack) == []
 
 
@@ -212,7 +212,7 @@ def test_whoever_leaves_leaves_nothing_behind(stack: Stack) -> None:
     connected(stack)
     say(stack, ASK)
     assert len(left(stack)) == 3
-    handled(socket("connect", routeKey="$disconnect"), stack.switchboard)
+    handled(socket("connect", routeKey="$disconnect"), stack.web_socket)
     assert left(stack) == []
 
 
@@ -227,7 +227,7 @@ def test_a_connection_that_is_gone_is_forgotten_when_it_is_posted_to(stack: Stac
 def test_a_connection_that_goes_while_it_is_answered_is_forgotten(stack: Stack) -> None:
     connected(stack)
     stack.posted.gone.add("c=")
-    assert handled(socket("message", "c=", ASK), stack.switchboard) == {"statusCode": 200}
+    assert handled(socket("message", "c=", ASK), stack.web_socket) == {"statusCode": 200}
     assert left(stack) == []
 
 
