@@ -102,7 +102,7 @@ def erase(
     if as_json:
         print_json(erased)
     elif erased.items:
-        typer.echo(" ".join(filter(None, (f"Erased {clean(conversation)}: {_counted(erased)}.", left))))
+        typer.echo(f"Erased {clean(conversation)}: {_counted(erased)}{f'; {left}' if left else '.'}")
     else:
         typer.echo(f"{clean(conversation)} was erased before; {left or 'now it is gone from the files too.'}")
 

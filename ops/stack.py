@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Final, get_args, get_type_hints
+from typing import Final
 
 from functions.adapters.aws.blobs import DELIVERIES, S3Blobs
 from functions.adapters.aws.bus import EventBridgeBus
@@ -25,11 +25,11 @@ from functions.runtime.topology import topology
 from functions.workflows.catalog import WORKFLOWS
 from infra.aws.service_grants import SERVICES
 from infra.naming import Names
-from infra.settings import VectorSettings
 from ops.opened import Delivering, is_never_repeated
 from ops.usage import UsageError
 
-PRODUCTS: Final[Sequence[str]] = get_args(get_type_hints(VectorSettings)["store"])
+#: The vector stores that a stack may have: those of `infra.settings`, which a test holds this to.
+PRODUCTS: Final = ("qdrant", "pinecone", "weaviate", "milvus")
 _NOT_THERE: Final = frozenset({"ResourceNotFoundException", "NoSuchBucket"})
 _REFUSED: Final = frozenset({"AccessDenied", "AccessDeniedException"})
 
@@ -96,8 +96,8 @@ class Stack:
     def finish(self) -> str:
         """See `Opened.finish`."""
         return (
-            f"What of it is in collections the sweeper of {self._prefix} removes within minutes, and ten minutes later "
-            "it looks once more."
+            f"the sweeper of {self._prefix} removes what is in collections within minutes, and looks once more after "
+            "ten."
         )
 
     def _in_doubt(self, tenant: str, request: str) -> bool:

@@ -1,6 +1,7 @@
 """Who a person is on AWS, as boto3 finds out: keys, a profile, a sign-in, a role; for what a person does to a stack."""
 
 from collections.abc import Mapping
+from contextlib import closing
 
 import msgspec
 
@@ -56,7 +57,8 @@ def person(environment: Mapping[str, str]) -> Person:
         if not region:
             raise PersonError(f"no region of AWS: set {REGION} to that of the stack, or a region in the profile")
         keys = found.get_frozen_credentials()
-        account = str(session.client("sts", region_name=region).get_caller_identity()["Account"])
+        with closing(session.client("sts", region_name=region)) as sts:
+            account = str(sts.get_caller_identity()["Account"])
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")  # the rest may repeat what was signed
         raise PersonError(f"AWS refused these credentials ({code}): sign in again, or name another profile") from None
