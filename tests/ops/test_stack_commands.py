@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import msgspec
 import pytest
 from aws_stack import make_bucket, make_bus, make_queue, make_table, received
 from command import Troupe
@@ -33,6 +34,7 @@ from functions.events.answer import UserMessage
 from functions.events.common import Passage
 from functions.events.envelope import Envelope, decode, encode, open_request
 from functions.ports.effects import Effect, Sent
+from functions.ports.state import Timer
 from functions.runtime.delivery import Binding, Lost, Ports, give_up
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Budget
@@ -166,6 +168,14 @@ def test_a_redrive_publishes_the_event_for_its_agent_alone(troupe: Troupe, stack
     again = troupe("dead-letters", "redrive", letter["key"], "--again", "--json").json()
     assert again["at_work"] == [stack.name]
     assert again["letters"][0]["published"]
+
+
+def test_what_a_redrive_puts_off_waits_in_the_queue_of_its_agent(stack: Deployment) -> None:
+    queue = make_queue(stack.emulator, f"{stack.name}-response-builder")
+    later = msgspec.structs.replace(stack.asks(), target="response_builder")
+    with stack_module.opened_stack(stack.name) as there:
+        there._bus.publish_later(Timer(envelope=later, due=stack.now()))
+    assert [decode(each["Body"].encode()) for each in received(stack.emulator, queue, 1)] == [later]
 
 
 def test_a_letter_of_a_stack_is_dropped(troupe: Troupe, stack: Deployment) -> None:
@@ -342,7 +352,7 @@ def test_who_names_no_region_or_no_known_profile_is_told_so(troupe: Troupe, monk
 def test_without_boto3_the_group_that_has_it_is_named(troupe: Troupe, monkeypatch: pytest.MonkeyPatch) -> None:
     found = builtins.__import__
 
-    def imported(name: str, *rest: Any, **more: Any) -> Any:
+    def imported(name: str, *rest: Any, **more: Any) -> object:
         if name == "boto3":
             raise ModuleNotFoundError(name)
         return found(name, *rest, **more)
