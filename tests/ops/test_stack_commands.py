@@ -17,7 +17,7 @@ from ministack import ACCOUNT, Emulator, ministack
 
 from functions.adapters.aws.blobs import DELIVERIES, S3Blobs
 from functions.adapters.aws.bus import EventBridgeBus
-from functions.adapters.aws.client import Aws
+from functions.adapters.aws.client import Aws, AwsError
 from functions.adapters.aws.items import DynamoItems
 from functions.adapters.items import keys
 from functions.adapters.items.catalog import ItemCatalog
@@ -131,8 +131,9 @@ def person(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 
 @pytest.fixture
-def stack(person: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+def stack(person: Emulator, troupe: Troupe, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
     """One that the commands look after, since the environment names it."""
+    del troupe  # which names none
     found = Deployment(person, f"troupe-ops{next(_numbers)}")
     monkeypatch.setenv("TROUPE_STACK", found.name)
     with closing(found.aws):
@@ -323,6 +324,19 @@ def test_a_stack_that_is_not_there_is_said_with_where_it_was_looked_for(
     ran = troupe(*command, "--stack", "troupe-nothing")
     assert (ran.code, ran.err.count("\n")) == (1, 1)
     assert f"the account {ACCOUNT} in us-east-1 has no stack troupe-nothing" in ran.err
+
+
+def test_who_may_not_is_told_what_a_role_needs(
+    troupe: Troupe, stack: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> object:
+        raise AwsError("dynamodb", "AccessDeniedException", "no identity-based policy allows it", 400)
+
+    monkeypatch.setattr(Aws, "call", refused)
+    ran = troupe("dead-letters", "list")
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert f"you may not do this to {stack.name}" in ran.err
+    assert "`troupe explain operator --aws`" in ran.err
 
 
 def test_a_name_that_no_stack_has_is_wrong_usage(troupe: Troupe) -> None:
