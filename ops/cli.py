@@ -276,7 +276,7 @@ def show_topology(
 
 @app.command()
 def explain(
-    agent: Annotated[str, typer.Argument(help="An agent's name; with --aws, also a service's.")],
+    agent: Annotated[str, typer.Argument(help="An agent's name; with --aws, also a service's, or operator.")],
     workflow: WorkflowName = "answer",
     on_aws: Annotated[bool, typer.Option("--aws", help="Its policy on AWS, under example names.")] = False,
     as_json: Json = False,
@@ -304,7 +304,7 @@ def _explain_on_aws(function: str, *, as_json: bool) -> None:
 
     known = aws_policy.names()
     if function not in known:
-        raise UsageError(f"no agent and no service is called {function!r}: use one of {', '.join(known)}")
+        raise UsageError(f"no agent, no service and no person is called {function!r}: use one of {', '.join(known)}")
     found = aws_policy.policy_of(function)
     if as_json:
         print_json(policy(found.allowed))

@@ -14,15 +14,16 @@ import typer
 from functions.errors import TroupeError
 from ops.beside import home_with_store
 from ops.printing import print_json
-from ops.usage import Json, Tenant, UsageError, Yes, confirm, per_second, seconds, unicode
+from ops.usage import Json, Stack, Tenant, UsageError, Yes, confirm, per_second, seconds, unicode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from functions.collections.evaluation import Evaluation
     from functions.collections.lifecycle import Status
-    from functions.ports.catalog import Progress
+    from functions.ports.catalog import Catalog, Progress
     from functions.ports.encoders import Encoder
+    from functions.ports.vector_stores import VectorStore
     from local.comparing import Wanted
     from local.keeping import Keeping
 
@@ -44,6 +45,7 @@ def create_collection(
     name: Name,
     encoder: EncoderName = "minilm",
     ttl: Annotated[str, typer.Option("--ttl", help="How long a point stays: 90s, 10m, 2h, 30d; else for ever.")] = "",
+    stack: Stack = "",
     as_json: Json = False,
 ) -> None:
     """Make a collection, empty."""
@@ -53,7 +55,7 @@ def create_collection(
     ttl_s = seconds(ttl, "--ttl") if ttl else None
     if ttl_s == 0:
         raise UsageError("--ttl is 0: a point has to stay for a while; leave it out for points that stay for ever")
-    with _keeping() as kept:
+    with _keeping(stack) as kept:
         entry = create(kept.catalog, name, _encoder(kept, encoder), ttl_s=ttl_s, now=kept.now())
         if kept.kept is not None:
             made(entry, catalog=kept.catalog, store=kept.kept.store)
@@ -64,14 +66,13 @@ def create_collection(
 
 
 @app.command("list")
-def list_collections(as_json: Json = False) -> None:
+def list_collections(stack: Stack = "", as_json: Json = False) -> None:
     """List the collections, with the version that each name stands for."""
     from functions.collections.lifecycle import status
     from ops import show_collections
 
-    with _keeping() as kept:
-        store = kept.kept.store if kept.kept else None
-        found = [status(kept.catalog, entry.name, store) for entry in kept.catalog.entries()]
+    with _looked_at(stack) as shelves:
+        found = [status(catalog, entry.name, store) for catalog, store in shelves for entry in catalog.entries()]
     if as_json:
         print_json(found)
     else:
@@ -79,10 +80,13 @@ def list_collections(as_json: Json = False) -> None:
 
 
 @app.command("status")
-def show_status(name: Name, as_json: Json = False) -> None:
+def show_status(name: Name, stack: Stack = "", as_json: Json = False) -> None:
     """Show the versions of a collection, how far they are filled, and who could not use them."""
-    with _keeping() as kept:
-        _tell(kept, name, as_json=as_json, said="")
+    from functions.collections.lifecycle import status
+
+    with _looked_at(stack) as shelves:
+        catalog, store = next((each for each in shelves if each[0].read(name)), shelves[0])
+        _print(status(catalog, name, store), as_json=as_json, said="")
 
 
 @app.command("migrate")
@@ -90,13 +94,14 @@ def migrate(
     name: Name,
     encoder: EncoderName = "",
     rate: Annotated[str, typer.Option(help="How many points are copied in which time: 100/s, 6000/m.")] = "",
+    stack: Stack = "",
     as_json: Json = False,
 ) -> None:
     """Fill a new version with another encoder, or go on where that was cut off; follows until it is whole."""
     from functions.collections.lifecycle import begin, set_rate
 
     pace = per_second(rate, "--rate") if rate else None
-    with _keeping() as kept:
+    with _keeping(stack) as kept:
         if encoder:
             number = begin(kept.catalog, name, _encoder(kept, encoder), rate=pace, now=kept.now())
         else:
@@ -118,6 +123,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - each is an option of the command
     k: Annotated[int, typer.Option("-k", min=1, max=50, help="How many passages of each answer count.")] = 10,
     seed: Annotated[int, typer.Option(help="Chooses the stored texts.")] = 0,
     tenant: Tenant = "default",
+    stack: Stack = "",
     as_json: Json = False,
 ) -> None:
     """Compare the current version with another one, by what both find; changes nothing."""
@@ -128,7 +134,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - each is an option of the command
     asked = tuple(read_questions(_text_of(questions))) if questions else ()
     if not asked and not samples:
         raise UsageError("there is nothing to compare by: give --questions, or --samples above 0")
-    with _keeping() as kept:
+    with _keeping(stack) as kept:
         wanted = Wanted(
             collection=name,
             number=_other(kept, name, number),
@@ -150,22 +156,23 @@ def evaluate(  # noqa: PLR0913, PLR0917 - each is an option of the command
 def switch_version(
     name: Name,
     number: Annotated[int | None, typer.Argument(help="The version; without it, the newest.")] = None,
+    stack: Stack = "",
     as_json: Json = False,
 ) -> None:
     """Let the name stand for another version, at once and for everybody."""
     from functions.collections.lifecycle import switch
 
-    with _keeping() as kept:
+    with _keeping(stack) as kept:
         entry = switch(kept.catalog, name, number, store=kept.kept.store if kept.kept else None)
         _tell(kept, name, as_json=as_json, said=f"{name} stands for version {entry.current}.")
 
 
 @app.command("rollback")
-def roll_back(name: Name, as_json: Json = False) -> None:
+def roll_back(name: Name, stack: Stack = "", as_json: Json = False) -> None:
     """Let the name stand for what it stood for before the last switch."""
     from functions.collections.lifecycle import rollback
 
-    with _keeping() as kept:
+    with _keeping(stack) as kept:
         entry = rollback(kept.catalog, name, store=kept.kept.store if kept.kept else None)
         _tell(kept, name, as_json=as_json, said=f"{name} stands for version {entry.current} again.")
 
@@ -175,13 +182,14 @@ def drop_version(
     name: Name,
     number: Annotated[int, typer.Argument(help="The version.")],
     yes: Yes = False,
+    stack: Stack = "",
     as_json: Json = False,
 ) -> None:
     """Remove a version and its points for good; never the one that the name stands for."""
     from functions.collections.entries import entry_of
     from functions.collections.lifecycle import remove_dropped, take_out
 
-    with _keeping() as kept:
+    with _keeping(stack) as kept:
         entry = entry_of(kept.catalog, name)
         if not yes and entry.version(number) is not None and number != entry.current:
             confirm(f"Remove version {number} of {name} with its points for good?")
@@ -195,11 +203,12 @@ def drop_version(
 
 
 @app.command("rebalance")
-def rebalance(as_json: Json = False) -> None:
+def rebalance(stack: Stack = "", as_json: Json = False) -> None:
     """Bring the points to the services that TROUPE_VECTOR_URL lists now, or go on with that; while nobody uses them."""
     from local.spreading import spread
     from ops import show_collections
 
+    _refuse_stack(stack)
     try:
         with show_collections.moving() as told:
             moved, urls = spread(home_with_store(), told)
@@ -213,11 +222,33 @@ def rebalance(as_json: Json = False) -> None:
 
 
 @contextmanager
-def _keeping() -> "Iterator[Keeping]":
+def _keeping(stack: str) -> "Iterator[Keeping]":
     from local.keeping import keeping
 
+    _refuse_stack(stack)
     with keeping(home_with_store()) as kept:
         yield kept
+
+
+@contextmanager
+def _looked_at(stack: str) -> "Iterator[Sequence[tuple[Catalog, VectorStore | None]]]":
+    """Catalogs, each with its vectors where they are open here."""
+    if stack:
+        from ops.stack import opened_stack
+
+        with opened_stack(stack) as there:
+            yield [(catalog, None) for catalog in there.catalogs]
+    else:
+        with _keeping(stack) as kept:
+            yield [(kept.catalog, kept.kept.store if kept.kept else None)]
+
+
+def _refuse_stack(stack: str) -> None:
+    if stack:
+        raise UsageError(
+            f"only `list` and `status` look into {stack}: its deploy makes the collections that its settings declare; "
+            "for another encoder, deploy a second stack that declares it, and read the documents into that"
+        )
 
 
 def _encoder(kept: "Keeping", name: str) -> "Encoder":
@@ -231,9 +262,12 @@ def _status(kept: "Keeping", name: str) -> "Status":
 
 
 def _tell(kept: "Keeping", name: str, *, as_json: bool, said: str) -> None:
+    _print(_status(kept, name), as_json=as_json, said=said)
+
+
+def _print(told: "Status", *, as_json: bool, said: str) -> None:
     from ops import show_collections
 
-    told = _status(kept, name)
     if as_json:
         print_json(told)
     else:

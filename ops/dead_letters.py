@@ -1,10 +1,10 @@
-"""`troupe dead-letters`: what agents gave up, to be looked at, redriven or dropped, also beside a running process."""
+"""`troupe dead-letters`: what agents gave up, looked at, redriven or dropped; beside a process, or on a stack."""
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -14,14 +14,9 @@ from functions.events.envelope import MalformedEnvelopeError, decode
 from functions.ports.dead_letters import LetterFilter, LetterView, Redrive
 from functions.ports.state import DeadLetter
 from functions.runtime.arrival import claimed
-from functions.runtime.topology import topology
-from functions.workflows.catalog import WORKFLOWS
-from ops.beside import opened_store
+from ops.opened import Opened, opened
 from ops.printing import print_json
-from ops.usage import Json, UsageError, Yes, confirm, per_second, seconds, unicode
-
-if TYPE_CHECKING:
-    from functions.adapters.local.store import Store
+from ops.usage import Json, Stack, UsageError, Yes, confirm, of_stack, per_second, seconds, unicode
 
 EXIT_REFUSED = 1
 
@@ -42,43 +37,6 @@ Older = Annotated[str, typer.Option("--older-than", help="Only those given up lo
 Newer = Annotated[str, typer.Option("--newer-than", help="Only those given up since then: 90s, 10m, 2h, 3d.")]
 
 
-class _Opened:
-    """The store with its dead letters, opened beside whoever is at work on it."""
-
-    def __init__(self, store: "Store") -> None:
-        from functions.adapters.local.blobs import LocalBlobs
-        from functions.adapters.local.dead_letters import LocalDeadLetters
-        from functions.adapters.local.rows import Routes
-        from functions.adapters.local.sharing import learn_plans
-
-        self.plans = topology(*WORKFLOWS.values())
-        self.blobs = LocalBlobs(store.folder / "blobs")
-        routes = Routes(self.plans.values())
-        learn_plans(store, routes, routes.versions)
-        self.letters = LocalDeadLetters(store, routes, self.blobs, store.clock, in_doubt=self._in_doubt)
-        self.now = store.clock
-        self._store = store
-
-    def at_work(self) -> list[int]:
-        """The processes that deliver what is redriven here."""
-        from functions.adapters.local.sharing import at_work
-
-        return at_work(self._store)
-
-    def _in_doubt(self, tenant: str, request: str) -> bool:
-        """Whether a redrive would come to an effect that is not repeated: where a server honours keys, it is."""
-        from functions.adapters.local.effects import LocalEffects
-
-        effects = LocalEffects(self._store, self._store.clock, tenant=tenant).in_doubt(request)
-        return not all(effect.sent.key_header for effect in effects)
-
-
-@contextmanager
-def _opened() -> Iterator[_Opened]:
-    with opened_store() as store:
-        yield _Opened(store)
-
-
 @app.command("list")
 def list_letters(  # noqa: PLR0913, PLR0917 - each is an option of the command
     agent: Agent = "",
@@ -88,15 +46,16 @@ def list_letters(  # noqa: PLR0913, PLR0917 - each is an option of the command
     newer_than: Newer = "",
     tenant: Tenant = None,
     everything: Annotated[bool, typer.Option("--all", help="Also those that were redriven.")] = False,
+    stack: Stack = "",
     as_json: Json = False,
 ) -> None:
     """List dead letters, the oldest first."""
     from ops import show_letters
 
-    with _opened() as opened:
-        now = opened.now()
+    with opened(stack) as there:
+        now = there.now()
         wanted = _filter(now, None, agent, reason, conversation, older_than, newer_than, tenant)
-        found = _found(opened, msgspec.structs.replace(wanted, redriven=everything))
+        found = _found(there, msgspec.structs.replace(wanted, redriven=everything))
     if as_json:
         print_json(found)
     else:
@@ -104,16 +63,16 @@ def list_letters(  # noqa: PLR0913, PLR0917 - each is an option of the command
 
 
 @app.command("show")
-def show_letter(key: Key, tenant: Tenant = None, as_json: Json = False) -> None:
+def show_letter(key: Key, tenant: Tenant = None, stack: Stack = "", as_json: Json = False) -> None:
     """Show a dead letter: why it was given up, and the event."""
     from ops import show_letters
 
-    with _opened() as opened:
-        (view,) = _found(opened, LetterFilter(tenant=tenant, keys=(key,), redriven=True))
-        letter = opened.letters.letter(view.key, tenant=tenant)
+    with opened(stack) as there:
+        (view,) = _found(there, LetterFilter(tenant=tenant, keys=(key,), redriven=True))
+        letter = there.letters.letter(view.key, tenant=tenant)
         if letter is None:
             raise TroupeError(f"the letter {key} was dropped meanwhile")
-        event = _event(opened, letter)
+        event = _event(there, letter)
     if as_json:
         told = msgspec.structs.asdict(letter) | {"event": event}
         print_json(told | {"origin": view.origin, "redriven": view.redriven, "redriven_as": view.redriven_as})
@@ -133,31 +92,32 @@ def redrive_letters(  # noqa: PLR0913, PLR0917 - each is an option of the comman
     everything: Annotated[bool, typer.Option("--everything", help="Every letter that was not redriven.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Also those that were redriven already.")] = False,
     rate: Annotated[str, typer.Option(help="How many letters in which time: 10/s, 600/m, 100/h.")] = "10/s",
+    stack: Stack = "",
     as_json: Json = False,
 ) -> None:
     """Send events through their agents again, in a new generation with fresh attempts."""
     from ops import show_letters
 
     pace = per_second(rate, "--rate")
-    with _opened() as opened:
-        wanted = _filter(opened.now(), keys, agent, reason, conversation, older_than, newer_than, tenant)
+    with opened(stack) as there:
+        wanted = _filter(there.now(), keys, agent, reason, conversation, older_than, newer_than, tenant)
         if wanted == LetterFilter(tenant=tenant) and not everything:
             raise UsageError("say which letters: keys, --agent, --reason, --conversation, an age, or --everything")
-        views = _found(opened, msgspec.structs.replace(wanted, redriven=again))
-        redrives = [each for batch in _paced(views, pace) for each in _redrive(opened, batch, quiet=as_json)]
-        at_work = opened.at_work()
+        views = _found(there, msgspec.structs.replace(wanted, redriven=again))
+        redrives = [each for batch in _paced(views, pace) for each in _redrive(there, batch, quiet=as_json)]
+        delivering = there.delivering()
     if as_json:
-        print_json({"letters": redrives, "at_work": at_work})
+        print_json({"letters": redrives, "at_work": delivering.at_work})
     else:
-        show_letters.show_redriven(show_letters.console(), redrives, at_work)
+        show_letters.show_redriven(show_letters.console(), redrives, delivering)
     if any(each.refused for each in redrives):
         raise typer.Exit(EXIT_REFUSED)
 
 
-def _redrive(opened: _Opened, batch: Sequence[LetterView], *, quiet: bool) -> Sequence[Redrive]:
+def _redrive(there: Opened, batch: Sequence[LetterView], *, quiet: bool) -> Sequence[Redrive]:
     from ops import show_letters
 
-    redrives = opened.letters.redrive(batch)
+    redrives = there.letters.redrive(batch)
     if not quiet:
         for each in redrives:
             show_letters.show_redrive(show_letters.console(), each)
@@ -186,19 +146,22 @@ def drop_letters(  # noqa: PLR0913, PLR0917 - each is an option of the command
     tenant: Tenant = None,
     everything: Annotated[bool, typer.Option("--all", help="Also those that were redriven.")] = False,
     yes: Yes = False,
+    stack: Stack = "",
     as_json: Json = False,
 ) -> None:
     """Remove dead letters for good; asks first, unless keys are given."""
     from ops import show_letters
 
-    with _opened() as opened:
-        wanted = _filter(opened.now(), keys, agent, reason, conversation, older_than, newer_than, tenant)
+    with opened(stack) as there:
+        wanted = _filter(there.now(), keys, agent, reason, conversation, older_than, newer_than, tenant)
         if wanted == LetterFilter(tenant=tenant):
             raise UsageError("say which letters: keys, --agent, --reason, --conversation or an age")
-        views = _found(opened, msgspec.structs.replace(wanted, redriven=everything or bool(keys)))
+        views = _found(there, msgspec.structs.replace(wanted, redriven=everything or bool(keys)))
         if views and not keys and not yes:
-            confirm(f"Drop {len(views)} dead letters for good (`troupe dead-letters list` shows them)?")
-        dropped = opened.letters.drop(views)
+            confirm(
+                f"Drop {len(views)} dead letters{of_stack(stack)} for good (`troupe dead-letters list` shows them)?"
+            )
+        dropped = there.letters.drop(views)
     kept = [view.key for view in views if view not in dropped]
     if as_json:
         print_json({"dropped": [view.key for view in dropped], "kept": kept})
@@ -229,22 +192,22 @@ def _filter(  # noqa: PLR0913, PLR0917 - each is an option of the command
     )
 
 
-def _found(opened: _Opened, wanted: LetterFilter) -> Sequence[LetterView]:
+def _found(there: Opened, wanted: LetterFilter) -> Sequence[LetterView]:
     """The letters that are meant; a name that no letter has is told with those that there are."""
-    found = opened.letters.find(wanted)
+    found = there.letters.find(wanted)
     if len(found) < max(1, len(wanted.keys)):
-        _refuse_unknown(opened, wanted, found)
+        _refuse_unknown(there, wanted, found)
     return found
 
 
-def _refuse_unknown(opened: _Opened, wanted: LetterFilter, found: Sequence[LetterView]) -> None:
-    every = opened.letters.find(LetterFilter(tenant=wanted.tenant, redriven=True))
+def _refuse_unknown(there: Opened, wanted: LetterFilter, found: Sequence[LetterView]) -> None:
+    every = there.letters.find(LetterFilter(tenant=wanted.tenant, redriven=True))
     if missing := [key for key in wanted.keys if key not in {view.key for view in every}]:
         raise UsageError(f"there is no dead letter {', '.join(missing)}: `troupe dead-letters list --all` has them all")
     held = [key for key in wanted.keys if key not in {view.key for view in found}]
     if held:
         raise UsageError(f"{', '.join(held)}: redriven already, or not what the options name; --again redrives again")
-    agents = {view.agent for view in every} | {name for plan in opened.plans.values() for name in plan.nodes}
+    agents = {view.agent for view in every} | {name for plan in there.plans.values() for name in plan.nodes}
     if wanted.agent and wanted.agent not in agents:
         raise UsageError(f"there is no agent {wanted.agent!r}: use one of {', '.join(sorted(agents))}")
     reasons = {view.reason for view in every}
@@ -252,12 +215,12 @@ def _refuse_unknown(opened: _Opened, wanted: LetterFilter, found: Sequence[Lette
         raise UsageError(f"no letter has the reason {wanted.reason!r}: use one of {', '.join(sorted(reasons))}")
 
 
-def _event(opened: _Opened, letter: DeadLetter) -> Any:  # noqa: ANN401 - whatever the event holds
+def _event(there: Opened, letter: DeadLetter) -> Any:  # noqa: ANN401 - whatever the event holds
     """The event as JSON, its data with it; where it is none, what could be read of it."""
     try:
         envelope = decode(letter.event)
     except MalformedEnvelopeError:
         return letter.event.decode(errors="replace")
     with suppress(KeyError):  # the data is no longer kept, and its reference says so
-        envelope = claimed(envelope, opened.blobs)
+        envelope = claimed(envelope, there.blobs)
     return msgspec.to_builtins(msgspec.json.decode(msgspec.json.encode(envelope)))

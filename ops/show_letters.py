@@ -13,6 +13,7 @@ from rich.text import Text
 from functions.documents.chunks import clean, one_line
 from functions.ports.dead_letters import LetterView, Redrive
 from functions.ports.state import DeadLetter
+from ops.opened import Delivering
 from ops.show import console
 
 __all__ = ["console", "show_dropped", "show_list", "show_one", "show_redrive", "show_redriven"]
@@ -75,16 +76,12 @@ def show_redrive(screen: Console, redrive: Redrive) -> None:
         screen.print(_plain(f"{redrive.key}  done again by an earlier step of {redrive.request}"))
 
 
-def show_redriven(screen: Console, redrives: Sequence[Redrive], at_work: Sequence[int]) -> None:
+def show_redriven(screen: Console, redrives: Sequence[Redrive], delivering: Delivering) -> None:
     """What came of all of them, and who delivers."""
     refused = sum(1 for each in redrives if each.refused)
     screen.print(f"Redriven: {len(redrives) - refused}. Refused: {refused}.")
-    if len(redrives) == refused:
-        return
-    if at_work:
-        screen.print(f"Process {at_work[0]} is at work on this store and delivers them now.")
-    else:
-        screen.print("No process is at work on this store: they are delivered at the next start of one.")
+    if len(redrives) > refused:
+        screen.print(_plain(delivering.says))
 
 
 def show_dropped(screen: Console, dropped: int, kept: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""`troupe stop`, `troupe resume` and `troupe stops`: the stop switch, also beside a server that is at work."""
+"""`troupe stop`, `troupe resume` and `troupe stops`: the stop switch, beside a server that is at work or on a stack."""
 
 import getpass
 from typing import TYPE_CHECKING, Annotated
@@ -9,15 +9,12 @@ from functions.api.callers import DEFAULT_TENANT
 from functions.documents.chunks import clean, one_line
 from functions.errors import TroupeError
 from functions.ports.stops import Scope, Stop
-from ops.beside import opened_store
+from ops.opened import opened
 from ops.printing import print_json
-from ops.usage import Json, Tenant, UsageError, unicode
+from ops.usage import Json, Stack, Tenant, UsageError, unicode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from functions.adapters.local.stops import LocalStops
-    from functions.adapters.local.store import Store
 
 MAX_REASON_CHARACTERS = 500
 
@@ -35,40 +32,41 @@ def stop(  # noqa: PLR0913, PLR0917 - each is an option of the command
     everything: Everything = False,
     tenant: Tenant = DEFAULT_TENANT,
     reason: Annotated[str, typer.Option(help="Why: whoever asks is told so.")] = "",
+    stack: Stack = "",
     as_json: Json = False,
 ) -> None:
     """Stop a conversation, a workflow or everything, within a second: what is at work ends with an error."""
     scope = _scope(conversation, workflow, tenant, everything=everything)
     why = _reason(reason)
-    with opened_store() as store:
-        made = Stop(scope=scope, reason=why, by=_user(), at=store.clock())
-        _stops(store).stop(made)
+    with opened(stack) as there:
+        made = Stop(scope=scope, reason=why, by=_user(), at=there.now())
+        there.stops.stop(made)
     _say(made, one_line(f"{made}."), as_json=as_json)
 
 
 @app.command()
-def resume(
+def resume(  # noqa: PLR0913, PLR0917 - each is an option of the command
     conversation: Conversation = None,
     workflow: Workflow = None,
     everything: Everything = False,
     tenant: Tenant = DEFAULT_TENANT,
+    stack: Stack = "",
     as_json: Json = False,
 ) -> None:
     """Let through again what was stopped; what ended meanwhile has to be asked again."""
     scope = _scope(conversation, workflow, tenant, everything=everything)
-    with opened_store() as store:
-        stops = _stops(store)
-        if not stops.resume(scope):
+    with opened(stack) as there:
+        if not there.stops.resume(scope):
             raise TroupeError(f"{scope} is not stopped: `troupe stops` lists what is")
-        left = stops.listed()
+        left = there.stops.listed()
     _say(left, one_line(f"{scope} goes on.{_still(left)}"), as_json=as_json)
 
 
 @app.command("stops")
-def list_stops(as_json: Json = False) -> None:
+def list_stops(stack: Stack = "", as_json: Json = False) -> None:
     """List what is stopped, by whom, and why."""
-    with opened_store() as store:
-        listed = _stops(store).listed()
+    with opened(stack) as there:
+        listed = there.stops.listed()
     lines = [one_line(f"{each.at:%Y-%m-%d %H:%M:%S} UTC {each}{_whose(each.scope)}") for each in listed]
     _say(listed, "\n".join(lines) or "Nothing is stopped.", as_json=as_json)
 
@@ -103,12 +101,6 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         return ""
-
-
-def _stops(store: "Store") -> "LocalStops":
-    from functions.adapters.local.stops import LocalStops
-
-    return LocalStops(store)
 
 
 def _still(left: "Sequence[Stop]") -> str:

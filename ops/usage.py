@@ -30,7 +30,21 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Tenant = Annotated[
     str, typer.Option("--tenant", help="Whose, where the server has keys for several.", callback=unicode)
 ]
+Stack = Annotated[
+    str,
+    typer.Option(
+        "--stack",
+        envvar="TROUPE_STACK",
+        help="A stack on AWS, e.g. troupe-dev; without one, the store of this machine.",
+        callback=unicode,
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
+
+
+def of_stack(stack: str) -> str:
+    """Which stack is meant, for a question that a person has to understand; nothing where none is."""
+    return f" of {stack}" if stack else ""
 
 
 def confirm(question: str) -> None:

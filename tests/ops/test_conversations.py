@@ -11,7 +11,7 @@ from functions.adapters.local.erasing import pending
 from functions.adapters.local.store import Store
 from functions.ports.rights import Export
 from local.workspace import workspace
-from ops import conversations, usage
+from ops import conversations, here, usage
 
 pytestmark = pytest.mark.slow
 FACT = "the qzxmark launch is on Thursday"
@@ -100,7 +100,7 @@ def test_an_erasure_beside_a_process_is_done_by_that_one(told: Troupe, tmp_path:
 def test_a_folder_in_which_nobody_does_it_is_named(
     told: Troupe, tmp_path: Path, docs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversations, "FILES_S", 0.2)
+    monkeypatch.setattr(here, "FILES_S", 0.2)
     with workspace(home_of(tmp_path), str(docs)):  # no process over it
         ran = told("conversations", "erase", "c1", "--yes")
         assert ran.code == 1
@@ -113,7 +113,7 @@ def test_a_folder_in_which_nobody_does_it_is_named(
 
 def test_a_process_that_starts_later_finishes_what_a_command_could_not(told: Troupe, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(conversations, "_finish", lambda _store: None)  # killed there
+        patched.setattr(here, "finish", lambda _store: None)  # killed there
         told("conversations", "erase", "c1", "--yes")
     assert holding(home_of(tmp_path))
     told("conversations", "erase", "c1", "--yes")
