@@ -1,16 +1,16 @@
-"""What is deployed as each function's code: a zip of its own, and a layer for the libraries that make vectors.
+"""What is deployed as each function's code: a zip, and a layer for the libraries that make vectors.
 
-    python -m infra.bundle [--architecture x86_64] [--python 3.12]   makes them; their sizes beside Lambda's limits
+    python -m infra.bundle [--host]     makes them, and prints their sizes beside Lambda's limits
 
 Same inputs, same SHA-256 on any machine. The inputs are uv.lock, `functions/`, this module with `infra/bundling`, the
-stack's settings, and whether the machine has a Python of the function's minor version, which alone can compile for it.
+stack's settings, and the version of the Python that compiles, which has to be of the function's minor version.
 """
 
-import base64
+import argparse
 import hashlib
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,25 +18,27 @@ from typing import Final
 
 import msgspec
 
-from functions.adapters.encoders.minilm import built_encoder
-from functions.adapters.encoders.minilm_artefact import PRECISIONS
+from functions.adapters.encoders.minilm_artefact import PRECISIONS, check_folder, verify_folder
 from functions.errors import TroupeError
+from functions.ports.encoders import EncoderError
+from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
-from infra.bundling import sources, trees
+from functions.workflows.catalog import WORKFLOWS
+from infra.bundling import needs, sources, trees
 from infra.bundling.archive import Files, files_of, write_zip
-from infra.bundling.bytecode import interpreter
+from infra.bundling.bundles import MOST_UNZIPPED, Bundle, Bundles, Zip, largest, megabytes
+from infra.bundling.bytecode import compiled_with
 from infra.bundling.keeping import digest, made_file
-from infra.bundling.lock import Architecture, Locked, Target, Wheel, read_lock, wheels
-from infra.bundling.needs import ENCODING, Needs, needs
+from infra.bundling.lock import Architecture, Locked, Target, read_lock, wheels
+from infra.bundling.needs import ENCODING, Needs
 from infra.settings import Settings
 
 ROOT: Final = Path(__file__).parents[1]
-MOST_UNZIPPED: Final = 250 * 1024 * 1024  # of a function with its layers
-MOST_DIRECT: Final = 50 * 1024 * 1024  # of a zip in a call; what is larger is put into a bucket first
-
 ENCODERS: Final = "encoders"  # the folder of the artefacts, beside the packages
 
 _MADE_BY: Final = (Path(__file__), *sorted((Path(__file__).parent / "bundling").glob("*.py")))
+LAYER: Final = "encoding"  # the name of the layer
+
 _LAYER_ROOT: Final = "python/"  # of a layer, this is what Lambda puts on sys.path: /opt/python
 _LARGEST: Final = 5
 _GLIBC: Final = {"3.11": 17}  # Amazon Linux 2 has 2.26, where uv knows 2.17; all newer runtimes have 2.34
@@ -44,60 +46,17 @@ _NEWER_GLIBC: Final = 34
 _AT_A_TIME: Final = 4
 
 
-class Zip(msgspec.Struct, frozen=True, kw_only=True):
-    """A zip that is deployed.
-
-    Attributes:
-        file: Where it is.
-        sha256: Of the file, in hexadecimal.
-        size: Of the file, in bytes.
-        parts: Unzipped bytes of each package, of `functions` and of each encoder.
-    """
-
-    file: str
-    sha256: str
-    size: int
-    parts: Mapping[str, int]
-
-    @property
-    def unzipped(self) -> int:
-        """Bytes, as Lambda counts them."""
-        return sum(self.parts.values())
-
-    @property
-    def base64_sha256(self) -> str:
-        """As Lambda tells the digest of a function's code."""
-        return base64.b64encode(bytes.fromhex(self.sha256)).decode()
-
-
-class Bundle(msgspec.Struct, frozen=True, kw_only=True):
-    """What one function is deployed from.
-
-    Attributes:
-        layers: In the order in which Lambda unpacks them.
-    """
-
-    handler: str
-    code: Zip
-    layers: tuple[Zip, ...] = ()
-
-    @property
-    def unzipped(self) -> int:
-        """Bytes, as Lambda counts them against `MOST_UNZIPPED`."""
-        return self.code.unzipped + sum(layer.unzipped for layer in self.layers)
-
-
 class _Contents(msgspec.Struct, frozen=True, kw_only=True):
     """What a zip is made of, beside what all are made of.
 
     Attributes:
-        without: Packages that are elsewhere, with what they import.
+        what: How its name begins.
         code: The key of `functions/` as it is; empty where it is not in it.
         under: What every name in the zip begins with.
     """
 
+    what: str
     packages: tuple[str, ...]
-    without: tuple[str, ...] = ()
     encoders: tuple[str, ...] = ()
     code: str = ""
     under: str = ""
@@ -117,8 +76,8 @@ def host_target() -> Target:
 
 def bundles(
     plans: Sequence[Plan], settings: Settings, target: Target, *, root: Path = ROOT, kept: Path | None = None
-) -> dict[str, Bundle]:
-    """The bundle of every function of a stack, by its name; what was made before from the same is not made again.
+) -> Bundles:
+    """The bundle of every function of a stack; what was made before from the same is not made again.
 
     Args:
         plans: Of the deployed workflows.
@@ -132,24 +91,30 @@ def bundles(
             be had.
     """
     making = _Making(target, root, kept or root / ".troupe")
-    asked = needs(plans, settings)
-    found = {name: making.bundle(needed) for name, needed in asked.items()}
-    if too_large := [_too_large(name, each) for name, each in found.items() if each.unzipped > MOST_UNZIPPED]:
+    found = Bundles(
+        agents={name: making.bundle(needed) for name, needed in needs.agents(plans, settings).items()},
+        services={name: making.bundle(needed) for name, needed in needs.services(settings).items()},
+    )
+    if too_large := [_too_large(name, each) for name, each in found.named() if each.unzipped > MOST_UNZIPPED]:
         raise TroupeError("; ".join(too_large))
     return found
 
 
 def _too_large(name: str, bundle: Bundle) -> str:
-    parts = sorted(((size, part) for each in (bundle.code, *bundle.layers) for part, size in each.parts.items()))
-    largest = ", ".join(f"{part} {_mb(size)}" for size, part in reversed(parts[-_LARGEST:]))
     return (
-        f"the function {name} is {_mb(bundle.unzipped)} unzipped, and Lambda takes {_mb(MOST_UNZIPPED)}: let its agent "
-        f"ask for less, or its collections for fewer encoders; the largest in it: {largest}"
+        f"the function {name} is {megabytes(bundle.unzipped)} unzipped, and Lambda takes {megabytes(MOST_UNZIPPED)}: "
+        "let its agent ask for less, or its collections for fewer encoders; the largest in it: "
+        f"{largest(bundle, _LARGEST)}"
     )
 
 
-def _mb(size: int) -> str:
-    return f"{size / 1024 / 1024:.1f} MB"
+def _known(record: Path, zipped: Path) -> Zip | None:
+    """What was made before; None where that is not there, or not whole."""
+    try:
+        known = msgspec.json.decode(record.read_bytes(), type=Zip)
+        return known if known.file == str(zipped) and zipped.stat().st_size == known.size else None
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 class _Making:
@@ -163,48 +128,40 @@ class _Making:
             hashlib.sha256((root / "uv.lock").read_bytes()).hexdigest(),
             *(hashlib.sha256(file.read_bytes()).hexdigest() for file in _MADE_BY),
             target,
-            bool(interpreter(target.python)),
+            compiled_with(target.python),
         ]
 
     def bundle(self, needed: Needs) -> Bundle:
         """Of one function: what makes vectors is a layer, since it is large and the same for all that have it."""
-        code = self._zip(_Contents(packages=needed.packages, without=ENCODING, code=self._sources))
+        own = tuple(name for name in needed.packages if name not in ENCODING)
+        code = self._zip(_Contents(what="code", packages=own, code=self._sources))
         if not needed.encoders:
             return Bundle(handler=needed.handler, code=code)
-        layer = self._zip(_Contents(packages=ENCODING, encoders=needed.encoders, under=_LAYER_ROOT))
+        layer = self._zip(_Contents(what=LAYER, packages=ENCODING, encoders=needed.encoders, under=_LAYER_ROOT))
         return Bundle(handler=needed.handler, code=code, layers=(layer,))
 
     def _zip(self, contents: _Contents) -> Zip:
-        record = self._kept / "bundles" / f"{digest([self._made_of, contents])}.json"
-        try:
-            known = msgspec.json.decode(record.read_bytes(), type=Zip)
-            if Path(known.file).stat().st_size == known.size:
-                return known
-        except (OSError, msgspec.MsgspecError):
-            pass  # it is not there, or not whole: it is made
-        made = self._make(contents)
-        with made_file(record) as draft:
-            draft.write_bytes(msgspec.json.encode(made))
-        return made
+        name = f"{contents.what}-{digest([self._made_of, contents])[:16]}"
+        zipped, record = (self._kept / "bundles" / f"{name}.{suffix}" for suffix in ("zip", "json"))
+        known = _known(record, zipped)
+        if known is None:
+            known = self._make(contents, zipped)
+            with made_file(record) as draft:
+                draft.write_bytes(msgspec.json.encode(known))
+        return known
 
-    def _make(self, contents: _Contents) -> Zip:
+    def _make(self, contents: _Contents, zipped: Path) -> Zip:
         parts = self._parts(contents)
-        files = {name: file for part in parts.values() for name, file in part.items()}
-        with made_file(self._kept / "bundles" / f"{digest([self._made_of, contents])}.zip") as draft:
-            write_zip(draft, files)
+        with made_file(zipped) as draft:
+            write_zip(draft, {name: file for part in parts.values() for name, file in part.items()})
             with draft.open("rb") as opened:
                 sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
             size = draft.stat().st_size
-        return Zip(
-            file=str(self._kept / "bundles" / f"{digest([self._made_of, contents])}.zip"),
-            sha256=sha256,
-            size=size,
-            parts={name: sum(file.stat().st_size for file in part.values()) for name, part in parts.items()},
-        )
+        unzipped = {name: sum(file.stat().st_size for file in part.values()) for name, part in parts.items()}
+        return Zip(file=str(zipped), sha256=sha256, size=size, parts=unzipped)
 
-    def _parts(self, contents: _Contents) -> dict[str, Files]:
-        without = {each.package for each in self._wheels(contents.without)}
-        chosen = [each for each in self._wheels(contents.packages) if each.package not in without]
+    def _parts(self, contents: _Contents) -> Mapping[str, Files]:
+        chosen = wheels(contents.packages, self._locked, self._target)
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             folders = list(pool.map(partial(trees.tree, target=self._target, kept=self._kept / "wheels"), chosen))
         parts = {wheel.package: files_of(folder, contents.under) for wheel, folder in zip(chosen, folders, strict=True)}
@@ -213,9 +170,6 @@ class _Making:
         if contents.code:
             parts["functions"] = files_of(sources.tree(self._root, self._target.python, self._kept / "sources"))
         return parts
-
-    def _wheels(self, packages: tuple[str, ...]) -> list[Wheel]:
-        return wheels(packages, self._locked, self._target)
 
     @cached_property
     def _locked(self) -> Locked:
@@ -227,5 +181,28 @@ class _Making:
 
     def _encoder(self, version: str) -> Path:
         """The folder of an artefact, which is built first where it is not there."""
-        precision = next(each for each in PRECISIONS if each.version == version)
-        return built_encoder(self._kept / "encoders", precision=precision).folder
+        folder = self._kept / "encoders" / version
+        try:
+            check_folder(folder, version)
+        except EncoderError:
+            from functions.adapters.encoders.minilm import built_encoder  # noqa: PLC0415 - slow, and needed once
+
+            built_encoder(folder.parent, precision=next(each for each in PRECISIONS if each.version == version))
+        verify_folder(folder, version)
+        return folder
+
+
+def main() -> None:
+    """Make the bundles of all workflows under the settings that a stack has by default; print their sizes."""
+    from infra.bundling.report import print_sizes  # noqa: PLC0415 - a preview prints no table
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--host", action="store_true", help="for this machine, as on an emulator")
+    given = parser.parse_args()
+    chosen = Settings()
+    target = host_target() if given.host else lambda_target(chosen)
+    print_sizes(bundles(list(topology(*WORKFLOWS.values()).values()), chosen, target), target)
+
+
+if __name__ == "__main__":
+    main()

@@ -137,8 +137,7 @@ def _network(settings: Settings) -> Iterator[Line]:
         cost = ENDPOINT.usd * HOURS * len(names) * network.zones
         yield Line(what=f"endpoints in {_zones(network.zones)}: {', '.join(names)}", usd=cost)
     if network.vpc and network.nat:
-        cost = (NAT.usd + ADDRESS.usd) * HOURS * network.zones
-        yield Line(what=f"NAT gateway and its address in {_zones(network.zones)}", usd=cost)
+        yield Line(what="NAT gateway and its address", usd=(NAT.usd + ADDRESS.usd) * HOURS)
 
 
 def _rest(settings: Settings, plans: Mapping[str, Plan]) -> Iterator[Line]:

@@ -1,5 +1,6 @@
 """What is wrong with one setting of a stack."""
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -52,7 +53,7 @@ def shown(value: object) -> str:
         return repr(value[:_LONGEST]) if fit else "a text that is not shown here"
     if isinstance(value, list | tuple):
         return "a list"
-    return "a mapping" if isinstance(value, dict) else msgspec.json.encode(value).decode()
+    return "a mapping" if isinstance(value, dict) else json.dumps(value)
 
 
 def may_be_secret(text: str) -> bool:

@@ -3,8 +3,9 @@
 Order comes from what one component hands to the next.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 import pulumi
 
@@ -12,18 +13,20 @@ from functions.errors import TroupeError
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
 from functions.workflows.catalog import WORKFLOWS
-from infra import environment
+from infra import environment, prices
 from infra.aws.agent_function import AgentFunction
 from infra.aws.alarms import Alarms
 from infra.aws.api import Api, SocketAddress
 from infra.aws.blob_store import BlobStore
+from infra.aws.code import Code
 from infra.aws.dead_letters import DeadLetters
 from infra.aws.encryption import Encryption
+from infra.aws.endpoints import interface_endpoints
 from infra.aws.event_bus import EventBus
 from infra.aws.event_route import EventRoute
 from infra.aws.ingest import Ingest
 from infra.aws.models import model_arns
-from infra.aws.network import Network, services_called
+from infra.aws.network import Network
 from infra.aws.schedule import Schedule
 from infra.aws.secret_reference import secret_references
 from infra.aws.service_function import ServiceFunction
@@ -31,11 +34,14 @@ from infra.aws.stack import Stack
 from infra.aws.state_store import StateStore
 from infra.aws.vector_collection import VectorCollection
 from infra.aws.vector_server import VectorServer
+from infra.bundle import bundles, lambda_target
+from infra.bundling.bundles import Bundle
 from infra.components.agent_function import agent_function_args
 from infra.components.alarms import AlarmsArgs
 from infra.components.api import ApiArgs, SocketAddressArgs
 from infra.components.blob_store import BlobStoreArgs
-from infra.components.common import Bundle, Common, Platform
+from infra.components.code import CodeArgs
+from infra.components.common import Common, Platform
 from infra.components.dead_letters import DeadLettersArgs
 from infra.components.encryption import EncryptionArgs
 from infra.components.event_bus import EventBusArgs
@@ -53,27 +59,32 @@ from infra.components.vector_server import VectorServerArgs
 from infra.naming import Names
 from infra.settings import AgentSettings, Settings, settings
 
-Bundles = Callable[[str], Bundle]
+#: How often the keeper does what. A server that starts with the first deploy is not ready when that calls the keeper.
+KEPT: Final = {"ensure": "10 minutes", "expire": "1 hour"}
 
 
-def deploy(bundles: Bundles) -> None:
+def deploy() -> None:
     """The stack that is selected.
 
     Raises:
-        RunError: With everything that is wrong with its settings or its workflows.
+        RunError: With everything that is wrong with its settings, its workflows or its references.
     """
     try:
         chosen = settings(pulumi.Config("troupe"))
         plans = topology(*(WORKFLOWS[name] for name in chosen.workflows))
         names = Names(project=pulumi.get_project(), stack=pulumi.get_stack())
-        outputs = declare(chosen, names, list(plans.values()), bundles)
+        made = dict(bundles(list(plans.values()), chosen, lambda_target(chosen)).named())
+        outputs = declare(chosen, names, list(plans.values()), made)
     except TroupeError as error:
         raise pulumi.RunError(str(error)) from error
     for name, value in outputs.items():
         pulumi.export(name, value)
+    pulumi.info(prices.told(chosen, plans))
 
 
-def declare(chosen: Settings, names: Names, plans: list[Plan], bundles: Bundles) -> dict[str, pulumi.Output[str]]:
+def declare(
+    chosen: Settings, names: Names, plans: list[Plan], bundled: Mapping[str, Bundle]
+) -> dict[str, pulumi.Output[str]]:
     """Every resource of a stack; what it returns are its outputs."""
     stack = Stack(names.prefix, _stack(chosen, names))
     inside = pulumi.ResourceOptions(parent=stack)
@@ -89,7 +100,8 @@ def declare(chosen: Settings, names: Names, plans: list[Plan], bundles: Bundles)
     secrets = secret_references(
         SecretReferencesArgs(common=common, references=chosen.secrets), pulumi.InvokeOptions(parent=stack)
     )
-    server = _server(chosen, common, network, blobs, secrets, inside)
+    serving = _server(chosen, common, network, blobs, secrets.get("vectors"))
+    server = VectorServer("vectors", serving, inside) if serving else None
     around = Surroundings(
         plans=plans,
         bus=bus,
@@ -97,7 +109,7 @@ def declare(chosen: Settings, names: Names, plans: list[Plan], bundles: Bundles)
         blobs=blobs,
         routes=ways,
         socket=address,
-        secrets=secrets,
+        secrets={**secrets, **({"vectors": server.key} if server else {})},
         models=model_arns(chosen.model, common),
         settings=environment.told(chosen) | ({environment.VECTOR_URL: server.url} if server else {}),
         collections=environment.declared(chosen, plans),
@@ -109,6 +121,10 @@ def declare(chosen: Settings, names: Names, plans: list[Plan], bundles: Bundles)
 
     # the functions
     platform = _platform(chosen, network)
+    uploaded = CodeArgs(
+        common=common, blobs=blobs, bundles=bundled, runtime=chosen.runtime, architecture=chosen.architecture
+    )
+    code = Code("code", uploaded, inside)
     specs = {name: node.spec for plan in plans for name, node in plan.nodes.items()}
     agents = {
         name: AgentFunction(
@@ -119,14 +135,16 @@ def declare(chosen: Settings, names: Names, plans: list[Plan], bundles: Bundles)
                 common=common,
                 platform=platform,
                 surroundings=around,
-                bundle=bundles(name),
+                code=code.functions[name],
             ),
             inside,
         )
         for name, spec in specs.items()
     }
     of_services = {
-        name: FunctionArgs(common=common, platform=platform, surroundings=around, function=name, bundle=bundles(name))
+        name: FunctionArgs(
+            common=common, platform=platform, surroundings=around, function=name, code=code.functions[name]
+        )
         for name in deployed_services(chosen)
     }
     swept = DeadLetters("dead-letters", DeadLettersArgs(sweeper=of_services.pop("sweeper")), inside)
@@ -135,15 +153,15 @@ def declare(chosen: Settings, names: Names, plans: list[Plan], bundles: Bundles)
 
     # what calls them
     keeper = services["keeper"]
-    hourly = ScheduleArgs(
-        common=common,
-        called="keeper",
-        function=keeper,
-        every="1 hour",
-        says='{"do": "expire"}',
-        permissions_boundary=chosen.permissions_boundary,
-    )
-    Schedule("keeper", hourly, inside)
+    for done, every in KEPT.items():
+        often = ScheduleArgs(
+            common=common,
+            called=f"keeper-{done}",
+            function=keeper,
+            every=every,
+            says=f'{{"do": "{done}"}}',
+        )
+        Schedule(f"keeper-{done}", often, inside)
     for name, collection in around.collections.items():
         ready = (keeper, *([server] if server else []))
         args = VectorCollectionArgs(collection=name, declared=collection, keeper=keeper, after=ready)
@@ -168,7 +186,7 @@ def declare(chosen: Settings, names: Names, plans: list[Plan], bundles: Bundles)
             common=common,
             settings=chosen.alarms,
             routes=ways,
-            functions=agents | services,
+            functions={**agents, **services},
             usd_per_month=chosen.budget.usd_per_month,
         )
         Alarms("alarms", watched, inside)
@@ -183,6 +201,7 @@ def _stack(chosen: Settings, names: Names) -> StackArgs:
         workflows=chosen.workflows,
         cost_centre=chosen.cost_centre,
         protect=chosen.protect,
+        permissions_boundary=chosen.permissions_boundary,
     )
 
 
@@ -196,7 +215,7 @@ def _key(chosen: Settings, common: Common, inside: pulumi.ResourceOptions) -> pu
 def _network(chosen: Settings, common: Common, inside: pulumi.ResourceOptions) -> Network | None:
     if not chosen.network.vpc:
         return None
-    args = NetworkArgs(common=common, settings=chosen.network, services=services_called(chosen))
+    args = NetworkArgs(common=common, settings=chosen.network, services=interface_endpoints(chosen))
     return Network("network", args, inside)
 
 
@@ -206,25 +225,18 @@ def _address(chosen: Settings, common: Common, inside: pulumi.ResourceOptions) -
     return SocketAddress("socket", SocketAddressArgs(common=common, settings=chosen.api), inside)
 
 
-def _server(  # noqa: PLR0913 - it stands in the network, and is fetched from the bucket with a secret
-    chosen: Settings,
-    common: Common,
-    network: Network | None,
-    blobs: BlobStore,
-    secrets: dict[str, str],
-    inside: pulumi.ResourceOptions,
-) -> VectorServer | None:
+def _server(
+    chosen: Settings, common: Common, network: Network | None, blobs: BlobStore, key: str | None
+) -> VectorServerArgs | None:
     if chosen.vectors.kind != "self-hosted" or network is None:
         return None
-    args = VectorServerArgs(
+    return VectorServerArgs(
         common=common,
         settings=chosen.vectors,
         network=network,
         blobs=blobs,
-        key=secrets["vectors"],
-        permissions_boundary=chosen.permissions_boundary,
+        key=key,
     )
-    return VectorServer("vectors", args, inside)
 
 
 def _platform(chosen: Settings, network: Network | None) -> Platform:
@@ -234,7 +246,6 @@ def _platform(chosen: Settings, network: Network | None) -> Platform:
         log_level=chosen.log_level,
         log_retention_days=chosen.log_retention_days,
         canary_percent=chosen.canary.percent,
-        permissions_boundary=chosen.permissions_boundary,
         subnets=network.subnets if network else (),
         security_groups=(network.functions,) if network else (),
     )

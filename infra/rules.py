@@ -12,6 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from functions.adapters.models.prices import UnknownPriceError, listed_price
 from functions.adapters.models.settings import is_near, url_problems
+from functions.events.answer import UserMessage
+from functions.ports.actions import Invoke
+from functions.runtime.agent import AgentSpec
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Node, Plan
 from functions.workflows.catalog import WORKFLOWS
@@ -21,6 +24,7 @@ from infra.naming import Names
 from infra.problem import Problem, may_be_secret, shown
 
 if TYPE_CHECKING:
+    from functions.events.event import Event
     from infra.settings import Settings
 
 ROOT: Final = Path(__file__).parents[1]
@@ -41,6 +45,28 @@ def problems(settings: "Settings", names: Names) -> list[Problem]:
 def plans(settings: "Settings") -> dict[str, Plan]:
     """The plans of the workflows that are deployed, by name."""
     return {name: plan for name, plan in _all_plans().items() if name in settings.workflows}
+
+
+def answering(settings: "Settings") -> set[str]:
+    """The agents between a question and its answer, for which somebody waits."""
+    return {
+        name for plan in plans(settings).values() if plan.workflow.entry is UserMessage for name in _way(plan, settings)
+    }
+
+
+def _way(plan: Plan, settings: "Settings") -> set[str]:
+    specs = {name: node.spec for name, node in plan.nodes.items() if settings.actions or not _calls(node.spec)}
+    found: set[str] = set()
+    wanted: set[type[Event]] = {plan.workflow.answer}
+    while more := {name for name, spec in specs.items() if wanted & {*spec.emits, *spec.fans_out}} - found:
+        found |= more
+        wanted |= {event for name in more for event in specs[name].consumes}
+    return found
+
+
+def _calls(spec: AgentSpec) -> bool:
+    """Whether it only calls declared actions, so that nobody asks it where there are none."""
+    return any(grant.capability is Invoke for grant in spec.grants)
 
 
 @cache
@@ -174,34 +200,43 @@ def _personal_data(settings: "Settings") -> Iterator[Problem]:
         )
 
 
-def _api(settings: "Settings") -> Iterator[Problem]:
-    api = settings.api
-    if api.auth == "api-key" and "api-keys" not in settings.secrets:
+def _callers(settings: "Settings") -> Iterator[Problem]:
+    if settings.api.auth == "api-key" and "api-keys" not in settings.secrets:
         yield Problem(
             "secrets.api-keys",
             "is not set, and callers of the API are known by their keys (api.auth): name the secret that holds them",
             ("api.auth",),
         )
-    if api.auth == "jwt":
-        if not api.issuer:
-            yield Problem("api.issuer", "is not set, and api.auth is jwt: give the https URL of whoever issues tokens")
-        if not api.audience:
-            yield Problem("api.audience", "is not set, and api.auth is jwt: give what tokens for this API name there")
-    else:
-        for key, given in (("issuer", api.issuer), ("audience", api.audience)):
-            if given:
-                yield Problem(
-                    f"api.{key}", f"is set, and api.auth is {api.auth}: leave it out, or choose jwt", ("api.auth",)
-                )
-    if api.issuer and (urlsplit(api.issuer).scheme != "https" or not urlsplit(api.issuer).hostname):
-        yield Problem("api.issuer", "is no https URL: give one, e.g. https://login.example.com/")
-    for origin in api.origins:
+    for origin in settings.api.origins:
         if not _is_origin(origin):
             yield Problem(
                 "api.origins",
                 f"has {shown(origin)}, which is no page's origin: give scheme and host only, e.g. "
                 "https://app.example.com, and http for localhost alone",
             )
+
+
+def _tokens(settings: "Settings") -> Iterator[Problem]:
+    api = settings.api
+    if api.auth != "jwt":
+        for key, given in (("issuer", api.issuer), ("audience", api.audience)):
+            if given:
+                what = f"is set, and api.auth is {api.auth}: leave it out, or choose jwt"
+                yield Problem(f"api.{key}", what, ("api.auth",))
+        return
+    if not api.audience:
+        yield Problem("api.audience", "is not set, and api.auth is jwt: give what tokens for this API name there")
+    if not api.issuer:
+        yield Problem("api.issuer", "is not set, and api.auth is jwt: give the https URL of whoever issues tokens")
+    elif _parts(api.issuer).scheme != "https" or not _parts(api.issuer).hostname:
+        yield Problem("api.issuer", "is no https URL: give one, e.g. https://login.example.com/")
+    if api.websocket and "api-keys" not in settings.secrets:
+        yield Problem(
+            "api.websocket",
+            "is true, and API Gateway reads tokens for the HTTP API alone, so that nobody could connect: give "
+            "false, or name the secret api-keys, whose keys are read there",
+            ("api.auth", "secrets"),
+        )
 
 
 def _is_origin(origin: str) -> bool:
@@ -253,6 +288,12 @@ def _vectors(settings: "Settings") -> Iterator[Problem]:
             yield Problem(
                 "vectors.store",
                 f"is {vectors.store}, and the stack's own server is Qdrant: choose it, or give kind url",
+                ("vectors.kind",),
+            )
+        if "vectors" not in settings.secrets:
+            yield Problem(
+                "secrets.vectors",
+                "is not set, and the stack's own vector server lets nobody in without a key: name its secret",
                 ("vectors.kind",),
             )
         if vectors.url:
@@ -381,7 +422,7 @@ def _choice(given: str, known: Iterable[str]) -> str:
 
 _RULES: Final[tuple[Callable[["Settings"], Iterator[Problem]], ...]] = (
     *(_region, _workflows, _agents, _delivery, _collections),
-    *(_encryption, _secrets, _personal_data, _api),
+    *(_encryption, _secrets, _personal_data, _callers, _tokens),
     *(_network, _vectors, _model, _actions),
     _budget,
 )

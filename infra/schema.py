@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from infra import settings as structs
+from infra.aws.limits import REGIONS
 from infra.settings import key_of, schema
 from infra.shapes import expected
 
@@ -42,6 +43,7 @@ def stack_schema() -> dict[str, Any]:
     """The JSON Schema of a file `Pulumi.<stack>.yaml`."""
     given = schema()
     every = {name: _draft_7(part) for name, part in _documented("Settings", given)["properties"].items()}
+    every["region"]["enum"] = sorted(REGIONS)
     config = {
         "type": "object",
         "properties": {f"troupe:{key}": part for key, part in every.items()},

@@ -58,7 +58,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         memory_mb: How much memory its function has.
         timeout_s: How long one attempt may take.
         concurrency: How many events it works on at once.
-        warm: How many environments stay ready (provisioned concurrency), at a monthly price each.
+        warm: How many environments stay ready (provisioned concurrency), at a monthly price each; left out, what the
+            stack's own `warm` says of those that somebody waits for.
         snap_start: An environment starts from a snapshot of one that was ready (SnapStart) instead.
     """
 
@@ -103,7 +104,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Whether functions stand in a network of their own.
 
     Attributes:
-        vpc: Those that search stand in a network of the stack; a self-hosted vector store needs it.
+        vpc: Agents stand in a network of the stack's own; a self-hosted vector store needs it.
         cidr: The addresses of the network.
         zones: In how many availability zones it is.
         endpoints: AWS's services are reached without the internet, at a monthly price each; needed without `nat`.
@@ -229,6 +230,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         orchestration: How agents are chained: by events on a bus.
         workflows: Which workflows are deployed.
         agents: What the stack changes for an agent, by its name.
+        warm: How many environments of every agent between a question and its answer stay ready.
         architecture: Which processors functions run on.
         runtime: Which Python functions run on.
         delivery: What the stack changes for every route.
@@ -259,6 +261,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     orchestration: Literal["events"] = "events"
     workflows: Annotated[tuple[str, ...], Meta(min_length=1)] = ("answer", "research", "ingest")
     agents: Mapping[str, AgentSettings] = {}
+    warm: Annotated[int, Meta(ge=0, le=100)] = 0
     architecture: Literal["arm64", "x86_64"] = "arm64"
     runtime: Literal["python3.11", "python3.12", "python3.13"] = "python3.13"
     delivery: DeliverySettings = DeliverySettings()
@@ -299,7 +302,8 @@ def settings(config: "pulumi.Config") -> Settings:
     every = {**(given.get_config_env() or {}), **given.CONFIG.get()}
     begin = f"{config.name}:"
     texts = {key.removeprefix(begin): text for key, text in every.items() if key.startswith(begin)}
-    hidden = {key for key in texts if given.is_config_secret(begin + key)}
+    encrypted = given.get_config_secret_keys_env()
+    hidden = {key for key in texts if given.is_config_secret(begin + key) or begin + key in encrypted}
     values = {key: shapes.ENCRYPTED if key in hidden else _value(key, text) for key, text in texts.items()}
     return read(values, Names(project=pulumi.get_project(), stack=pulumi.get_stack()))
 
@@ -311,12 +315,22 @@ def read(given: Mapping[str, object], names: "Names") -> Settings:
         SettingsError: With everything that is wrong.
     """
     usable, found = shapes.checked(given, schema())
-    read = msgspec.convert(usable, Settings)
+    read = _kept_warm(msgspec.convert(usable, Settings), usable.get("agents", {}))
     wrong = [each.key for each in found]
     found += [each for each in rules.problems(read, names) if not each.follows(wrong)]
     if found:
         raise SettingsError([each.sentence for each in sorted(found)])
     return read
+
+
+def _kept_warm(settings: Settings, given: Mapping[str, Mapping[str, object]]) -> Settings:
+    """With what the stack keeps warm of each agent, where the agent's own settings do not say."""
+    asked = [name for name in rules.answering(settings) if not given.get(name, {}).keys() & {"warm", "snapStart"}]
+    kept = {
+        name: msgspec.structs.replace(settings.agents.get(name, AgentSettings()), warm=settings.warm)
+        for name in sorted(asked)
+    }
+    return msgspec.structs.replace(settings, agents={**settings.agents, **kept}) if settings.warm else settings
 
 
 @cache

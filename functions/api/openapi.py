@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import msgspec
 
+from functions import VERSION
 from functions.api.messages import NewMessage
 from functions.api.problems import PROBLEM_JSON, TITLES, Problem
 from functions.api.replies import JSON
@@ -33,7 +33,7 @@ def document(target: Target, routes: Sequence[Route]) -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(types, route, secured=target.secured)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Troupe", "version": version("troupe"), "license": {"name": "Apache-2.0"}},
+        "info": {"title": "Troupe", "version": VERSION, "license": {"name": "Apache-2.0"}},
         "paths": paths,
         "components": {"schemas": types.schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     }

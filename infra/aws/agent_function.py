@@ -17,13 +17,11 @@ class AgentFunction(pulumi.ComponentResource):
         group = log_group(args.function, args.common, args.platform, self)
         joins = {join for plan in around.plans if args.function in plan.nodes for join in plan.closers.values()}
         allowed = granted(
-            args.function,
+            args,
             lambda place: statements(args.function, around.plans, place),
             queues={each: around.routes[each] for each in sorted({args.function, *joins})},
             log=group.arn,
-            common=args.common,
-            platform=args.platform,
-            around=around,
+            timeout_s=args.timeout_s,
         )
         made = function(args, allowed, group, self)
         self.name, self.target, self.qualifier = made.function.name, made.alias.arn, made.alias.name

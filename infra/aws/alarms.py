@@ -11,7 +11,13 @@ import pulumi_aws as aws
 from infra.aws.policies import document, service, without_tls
 from infra.components.alarms import AlarmsArgs
 
-MINUTE_S, FIVE_MINUTES_S = 60, 300
+#: Whose they are, what an alarm is called by, and what is compared: over how many seconds.
+METRICS = {
+    "ApproximateNumberOfMessagesVisible": ("AWS/SQS", "dead-letters", "Maximum", 60),
+    "ApproximateAgeOfOldestMessage": ("AWS/SQS", "oldest", "Maximum", 60),
+    "Errors": ("AWS/Lambda", "errors", "Sum", 300),
+    "Throttles": ("AWS/Lambda", "throttles", "Sum", 300),
+}
 TELLERS = ("cloudwatch.amazonaws.com", "budgets.amazonaws.com")
 
 
@@ -26,14 +32,12 @@ class Alarms(pulumi.ComponentResource):
         limits = args.settings
         for consumer, route in args.routes.items():
             dead, queue = {"QueueName": route.dead_name}, {"QueueName": route.queue_name}
-            self._alarm(
-                consumer, "dead-letters", "AWS/SQS", "ApproximateNumberOfMessagesVisible", dead, limits.dead_letters
-            )
-            self._alarm(consumer, "oldest", "AWS/SQS", "ApproximateAgeOfOldestMessage", queue, limits.oldest_message_s)
+            self._alarm(consumer, "ApproximateNumberOfMessagesVisible", dead, limits.dead_letters)
+            self._alarm(consumer, "ApproximateAgeOfOldestMessage", queue, limits.oldest_message_s)
         for called, function in args.functions.items():
             of = {"FunctionName": function.name}
-            self._alarm(called, "errors", "AWS/Lambda", "Errors", of, limits.errors)
-            self._alarm(called, "throttles", "AWS/Lambda", "Throttles", of, limits.throttles)
+            self._alarm(called, "Errors", of, limits.errors)
+            self._alarm(called, "Throttles", of, limits.throttles)
         if args.usd_per_month:
             self._budget(name, args.usd_per_month)
         self.topic = self._topic.arn
@@ -68,10 +72,8 @@ class Alarms(pulumi.ComponentResource):
             )
         return topic
 
-    def _alarm(  # noqa: PLR0913 - a metric has a namespace, a name and dimensions, and an alarm a name and a limit
-        self, about: str, kind: str, namespace: str, metric: str, of: dict[str, pulumi.Output[str]], limit: int
-    ) -> None:
-        counted = namespace == "AWS/Lambda"
+    def _alarm(self, about: str, metric: str, of: dict[str, pulumi.Output[str]], limit: int) -> None:
+        namespace, kind, statistic, period_s = METRICS[metric]
         aws.cloudwatch.MetricAlarm(
             f"{about}-{kind}",
             name=self._args.common.names.of(about, kind),
@@ -79,8 +81,8 @@ class Alarms(pulumi.ComponentResource):
             namespace=namespace,
             metric_name=metric,
             dimensions=of,
-            statistic="Sum" if counted else "Maximum",
-            period=FIVE_MINUTES_S if counted else MINUTE_S,
+            statistic=statistic,
+            period=period_s,
             evaluation_periods=1,
             comparison_operator="GreaterThanOrEqualToThreshold",
             threshold=limit,

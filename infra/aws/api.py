@@ -1,7 +1,7 @@
 """API Gateway in front of functions: an HTTP API, and a WebSocket API for what is pushed.
 
-HTTP APIs know no API keys: an authorizer function turns a key into its tenant. A WebSocket API knows no tokens, so where
-the HTTP API takes those, a connection is let in by an API key alone, and by nobody where the stack has none.
+HTTP APIs know no API keys: an authorizer function turns a key into its tenant. WebSocket APIs know no tokens, so that
+where the HTTP API takes those there is no WebSocket.
 """
 
 import json
@@ -12,6 +12,7 @@ import pulumi_aws as aws
 
 from functions.api.routes import ROUTES
 from infra.components.api import ApiArgs, SocketAddressArgs
+from infra.components.api import SocketAddress as SocketAddressFace
 from infra.components.function import Function
 
 STAGE: Final = "live"
@@ -60,7 +61,7 @@ class Api(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self.url = self._http(name, args)
         if args.address and args.socket:
-            self._socket(f"{name}-socket", args)
+            self._socket(f"{name}-socket", args, args.address, args.socket)
         self.register_outputs({"url": self.url})
 
     def _http(self, name: str, args: ApiArgs) -> pulumi.Output[str]:
@@ -72,7 +73,7 @@ class Api(pulumi.ComponentResource):
             opts=self._child,
         )
         log = aws.cloudwatch.LogGroup(
-            name,
+            f"{name}-calls",
             name=f"/aws/apigateway/{args.common.names.of('api')}",
             retention_in_days=args.log_retention_days,
             kms_key_id=args.common.key,
@@ -93,7 +94,8 @@ class Api(pulumi.ComponentResource):
         self._route(name, api.id, "$default", target, authorized)
         for key in open_routes(args.settings.origins):
             self._route(f"{name}-{key.partition('/')[2].strip('{}+')}", api.id, key, target, {})
-        return stage.invoke_url
+        url: pulumi.Output[str] = stage.invoke_url
+        return url
 
     def _authorized(self, name: str, api: aws.apigatewayv2.Api, args: ApiArgs) -> dict[str, Any]:
         """What a route says of who may call it."""
@@ -127,30 +129,27 @@ class Api(pulumi.ComponentResource):
         self._may_call(f"{name}-authorizer", api.execution_arn, args.authorizer)
         return {"authorization_type": "CUSTOM", "authorizer_id": authorizer.id}
 
-    def _socket(self, name: str, args: ApiArgs) -> None:
-        assert args.address is not None
-        assert args.socket is not None
-        target = self._target(name, args.address.api, args.socket)
-        self._may_call(name, args.address.calls, args.socket)
+    def _socket(self, name: str, args: ApiArgs, address: SocketAddressFace, socket: Function) -> None:
+        target = self._target(name, address.api, socket)
+        self._may_call(name, address.calls, socket)
         for key in ("$connect", "$disconnect", "$default"):
-            admitted = self._admitted(name, args) if key == "$connect" else {}
-            self._route(f"{name}-{key.strip('$')}", args.address.api, key, target, admitted)
+            admitted = self._admitted(name, args.authorizer, address) if key == "$connect" else {}
+            self._route(f"{name}-{key.strip('$')}", address.api, key, target, admitted)
 
-    def _admitted(self, name: str, args: ApiArgs) -> dict[str, Any]:
+    def _admitted(self, name: str, authorizer: Function | None, address: SocketAddressFace) -> dict[str, Any]:
         """What the beginning of a connection says of who may connect; the rest of it is then that caller's."""
-        assert args.address is not None
-        if args.settings.auth == "iam" or args.authorizer is None:
+        if authorizer is None:
             return {"authorization_type": "AWS_IAM"}
-        authorizer = aws.apigatewayv2.Authorizer(
+        made = aws.apigatewayv2.Authorizer(
             name,
-            api_id=args.address.api,
+            api_id=address.api,
             name="key",
             authorizer_type="REQUEST",
-            authorizer_uri=args.authorizer.invoke,
+            authorizer_uri=authorizer.invoke,
             opts=self._child,
         )
-        self._may_call(f"{name}-authorizer", args.address.calls, args.authorizer)
-        return {"authorization_type": "CUSTOM", "authorizer_id": authorizer.id}
+        self._may_call(f"{name}-authorizer", address.calls, authorizer)
+        return {"authorization_type": "CUSTOM", "authorizer_id": made.id}
 
     def _route(
         self, name: str, api: pulumi.Input[str], key: str, target: pulumi.Output[str], admitted: dict[str, Any]
@@ -196,18 +195,17 @@ def open_routes(origins: tuple[str, ...]) -> list[str]:
     return [f"{route.method} {route.path}" for route in ROUTES if route.open] + ["OPTIONS /{proxy+}"] * bool(origins)
 
 
-def _throttled(args: ApiArgs | SocketAddressArgs) -> dict[str, Any]:
-    return {
-        "throttling_rate_limit": args.settings.requests_per_second,
-        "throttling_burst_limit": args.settings.burst,
-    }
+def _throttled(args: ApiArgs | SocketAddressArgs) -> aws.apigatewayv2.StageDefaultRouteSettingsArgs:
+    return aws.apigatewayv2.StageDefaultRouteSettingsArgs(
+        throttling_rate_limit=args.settings.requests_per_second, throttling_burst_limit=args.settings.burst
+    )
 
 
-def _cors(origins: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "allow_origins": list(origins),
-        "allow_methods": ["GET", "POST", "PUT", "DELETE"],
-        "allow_headers": ["authorization", "content-type", "idempotency-key", "last-event-id", "x-request-id"],
-        "expose_headers": ["location", "retry-after", "x-request-id"],
-        "max_age": 3600,
-    }
+def _cors(origins: tuple[str, ...]) -> aws.apigatewayv2.ApiCorsConfigurationArgs:
+    return aws.apigatewayv2.ApiCorsConfigurationArgs(
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id", "x-request-id"],
+        expose_headers=["location", "retry-after", "x-request-id"],
+        max_age=3600,
+    )

@@ -1,7 +1,5 @@
 """A bucket of S3 that nobody outside the account sees. What deliveries left in it expires; passages and plans stay."""
 
-from typing import Any
-
 import pulumi
 import pulumi_aws as aws
 
@@ -70,12 +68,16 @@ class BlobStore(pulumi.ComponentResource):
         self.register_outputs({"name": self.name, "arn": self.arn})
 
 
-def _encryption(key: pulumi.Input[str] | None) -> dict[str, Any]:
-    by_default = {"sse_algorithm": "aws:kms", "kms_master_key_id": key} if key else {"sse_algorithm": "AES256"}
-    return {"apply_server_side_encryption_by_default": by_default, "bucket_key_enabled": key is not None}
+def _encryption(key: pulumi.Input[str] | None) -> aws.s3.BucketServerSideEncryptionConfigurationRuleArgs:
+    by_default = aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgs(
+        sse_algorithm="aws:kms" if key else "AES256", kms_master_key_id=key
+    )
+    return aws.s3.BucketServerSideEncryptionConfigurationRuleArgs(
+        apply_server_side_encryption_by_default=by_default, bucket_key_enabled=key is not None
+    )
 
 
-def _lifecycle() -> list[dict[str, Any]]:
+def _lifecycle() -> list[aws.s3.BucketLifecycleConfigurationRuleArgsDict]:
     return [
         {
             "id": "deliveries",

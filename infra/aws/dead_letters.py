@@ -17,13 +17,12 @@ class DeadLetters(pulumi.ComponentResource):
         called = args.sweeper.function
         self.sweeper = ServiceFunction(called, args.sweeper, opts=child)
         Schedule(
-            called,
+            f"{called}-schedule",
             ScheduleArgs(
                 common=args.sweeper.common,
                 called=called,
                 function=self.sweeper,
                 every=args.every,
-                permissions_boundary=args.sweeper.platform.permissions_boundary,
             ),
             opts=child,
         )

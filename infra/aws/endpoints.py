@@ -12,5 +12,5 @@ def interface_endpoints(settings: Settings) -> tuple[str, ...]:
     if not (settings.network.vpc and settings.network.endpoints):
         return ()
     model = ("bedrock-runtime",) if settings.model and settings.model.kind == "bedrock" else ()
-    secrets = ("secretsmanager",) if settings.secrets else ()
+    secrets = ("secretsmanager",) if settings.secrets or settings.vectors.kind == "self-hosted" else ()
     return ("events", "sqs", *secrets, *model)

@@ -58,7 +58,7 @@ class EventRoute(pulumi.ComponentResource):
             ),
             opts=child,
         )
-        rules = [_rule(name, args, heard, queue, dead, child) for heard in args.heard]
+        rules = [_rule(args, heard, queue=queue, dead=dead, child=child) for heard in args.heard]
         for each, logical in ((queue, name), (dead, f"{name}-dead")):
             aws.sqs.QueuePolicy(
                 logical,
@@ -97,19 +97,14 @@ def _with_default(value: str, default: str) -> list[Any]:
 
 
 def _rule(
-    name: str,
-    args: EventRouteArgs,
-    heard: Heard,
-    queue: aws.sqs.Queue,
-    dead: aws.sqs.Queue,
-    child: pulumi.ResourceOptions,
+    args: EventRouteArgs, heard: Heard, *, queue: aws.sqs.Queue, dead: aws.sqs.Queue, child: pulumi.ResourceOptions
 ) -> aws.cloudwatch.EventRule:
     """A rule, called by a digest: the names of an agent, a workflow and an event together are too long for one."""
     matched = pattern(args.common.names.prefix, heard)
     called = digest(matched)[:8]
     said = f"{' or '.join(heard.types) or 'whatever is aimed at it'}, in {' and '.join(heard.workflows)}"
     rule = aws.cloudwatch.EventRule(
-        f"{name}-{called}",
+        f"{args.consumer}-{called}",
         name=args.common.names.of(args.consumer, called),
         description=f"To {args.consumer}: {said}"[:512],
         event_bus_name=args.bus,
@@ -119,7 +114,7 @@ def _rule(
         opts=child,
     )
     aws.cloudwatch.EventTarget(
-        f"{name}-{called}",
+        f"{args.consumer}-{called}",
         rule=rule.name,
         event_bus_name=args.bus,
         target_id="queue",

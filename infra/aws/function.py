@@ -5,7 +5,7 @@ alias keeps the version that it pointed at and gives a share to the new one, unt
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pulumi
 import pulumi_aws as aws
@@ -46,7 +46,7 @@ def function(args: FunctionArgs, granted: Granted, group: aws.cloudwatch.LogGrou
         args.function,
         name=name,
         assume_role_policy=trust(LAMBDA),
-        permissions_boundary=args.platform.permissions_boundary or None,
+        permissions_boundary=args.common.permissions_boundary or None,
         tags=tags,
         opts=child,
     )
@@ -57,9 +57,11 @@ def function(args: FunctionArgs, granted: Granted, group: aws.cloudwatch.LogGrou
         role=role.arn,
         runtime=args.platform.runtime,
         architectures=[args.platform.architecture],
-        handler=args.bundle.handler,
-        code=args.bundle.code,
-        source_code_hash=args.bundle.digest,
+        handler=args.code.handler,
+        s3_bucket=args.code.bucket,
+        s3_key=args.code.key,
+        source_code_hash=args.code.digest,
+        layers=list(args.code.layers) or None,
         memory_size=args.memory_mb,
         timeout=args.timeout_s,
         environment={"variables": granted.environment},
@@ -72,7 +74,7 @@ def function(args: FunctionArgs, granted: Granted, group: aws.cloudwatch.LogGrou
         },
         tracing_config={"mode": "PassThrough"},
         vpc_config=_network(args.platform),
-        snap_start={"apply_on": "PublishedVersions"} if args.snap_start else None,
+        snap_start=aws.lambda_.FunctionSnapStartArgs(apply_on="PublishedVersions") if args.snap_start else None,
         publish=True,
         tags=tags,
         # in a network Lambda asks at once whether the role may make interfaces; the role's ARN does not wait for that
@@ -94,7 +96,7 @@ def function(args: FunctionArgs, granted: Granted, group: aws.cloudwatch.LogGrou
             event_source_arn=args.surroundings.routes[args.function].queue_arn,
             batch_size=1,
             function_response_types=["ReportBatchItemFailures"],
-            scaling_config={"maximum_concurrency": args.concurrency} if args.concurrency else None,
+            scaling_config=_most(args.concurrency),
             tags=tags,
             # Lambda asks at once whether the role may receive from the queue, and the function does not wait for that
             opts=pulumi.ResourceOptions(parent=parent, depends_on=[policy]),
@@ -106,8 +108,9 @@ def _alias(args: FunctionArgs, made: aws.lambda_.Function, parent: pulumi.Resour
     percent = args.platform.canary_percent
     before = version_before(args.common.names.of(args.function), parent) if percent else None
 
-    def shares(new: str) -> dict[str, Any] | None:
-        return {"additional_version_weights": {new: percent / 100}} if before not in (None, new) else None
+    def shares(new: str) -> aws.lambda_.AliasRoutingConfigArgs | None:
+        weights = {new: percent / 100}
+        return None if new == before else aws.lambda_.AliasRoutingConfigArgs(additional_version_weights=weights)
 
     return aws.lambda_.Alias(
         args.function,
@@ -130,7 +133,15 @@ def version_before(name: str, parent: pulumi.Resource) -> str | None:
     return aws.lambda_.get_alias(function_name=name, name=LIVE, opts=opts).function_version
 
 
-def _network(platform: Platform) -> dict[str, Any] | None:
+def _most(concurrency: int | None) -> aws.lambda_.EventSourceMappingScalingConfigArgs | None:
+    if concurrency is None:
+        return None
+    return aws.lambda_.EventSourceMappingScalingConfigArgs(maximum_concurrency=concurrency)
+
+
+def _network(platform: Platform) -> aws.lambda_.FunctionVpcConfigArgs | None:
     if not platform.subnets:
         return None
-    return {"subnet_ids": list(platform.subnets), "security_group_ids": list(platform.security_groups)}
+    return aws.lambda_.FunctionVpcConfigArgs(
+        subnet_ids=list(platform.subnets), security_group_ids=list(platform.security_groups)
+    )

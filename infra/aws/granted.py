@@ -9,9 +9,8 @@ import pulumi
 
 from functions.entry_points.aws.environment import DEPLOYED, Deployed, said
 from infra.aws.grants import Place, Statement, policy
-from infra.components.common import Common, Platform
 from infra.components.event_route import EventRoute
-from infra.components.function import Surroundings
+from infra.components.function import FunctionArgs, Surroundings
 
 #: The setting that stands for each secret.
 SECRETS: Final = {
@@ -32,27 +31,24 @@ class Granted(msgspec.Struct, frozen=True):
     environment: dict[str, pulumi.Input[str]]
 
 
-def granted(  # noqa: PLR0913 - a function, its log, its surroundings, and what derives its policy
-    function: str,
+def granted(
+    args: FunctionArgs,
     allowed: Allowed,
     *,
     queues: Mapping[str, EventRoute],
     log: pulumi.Output[str],
-    common: Common,
-    platform: Platform,
-    around: Surroundings,
+    timeout_s: int | None = None,
 ) -> Granted:
     """The policy and the environment of a function.
 
     Args:
-        function: Its name.
+        args: The function.
         allowed: Its statements, in a place.
         queues: The routes that it may have to do with: a policy waits for no other queue.
         log: The ARN of its log group.
-        common: The stack.
-        platform: Whether it stands in the stack's network.
-        around: What it works with.
+        timeout_s: What an agent's function is told of its time.
     """
+    function, common, platform, around = args.function, args.common, args.platform, args.surroundings
     agents = [name for name in queues if any(name in plan.nodes for plan in around.plans)]
     found = pulumi.Output.all(
         bus=around.bus.arn,
@@ -60,6 +56,7 @@ def granted(  # noqa: PLR0913 - a function, its log, its surroundings, and what 
         bucket=around.blobs.arn,
         log=log,
         key=common.key or "",
+        secrets=dict(around.secrets),
         socket=around.socket.arn if around.socket else "",
         queues={name: route.queue_arn for name, route in queues.items()},
         dead={name: queues[name].dead_arn for name in agents},
@@ -81,7 +78,7 @@ def granted(  # noqa: PLR0913 - a function, its log, its surroundings, and what 
             bucket=known["bucket"],
             queues=known["queues"],
             logs={function: known["log"]},
-            secrets=around.secrets,
+            secrets=known["secrets"],
             models=around.models,
             keys=(known["key"],) if known["key"] else (),
             in_network=bool(platform.subnets),
@@ -94,7 +91,8 @@ def granted(  # noqa: PLR0913 - a function, its log, its surroundings, and what 
     def told(both: list[Any]) -> str:
         known, named = both
         where = place(known)
-        return said(_deployed(function, named, allowed(where), where, around))
+        deployed = _deployed(function, named, allowed(where), where, around)
+        return said(msgspec.structs.replace(deployed, timeout_s=timeout_s))
 
     return Granted(
         policy=found.apply(lambda known: json.dumps(policy(allowed(place(known))))),

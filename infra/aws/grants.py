@@ -341,6 +341,7 @@ def _model(grant: Grant, place: Place) -> Iterator[Statement]:
         actions=("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"),
         resources=place.models,
         because=_parameter(grant),
+        wildcard="a profile that spreads calls names no regions" if any("*" in each for each in place.models) else "",
     )
     yield _secret("model", grant, place)
 

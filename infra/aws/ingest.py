@@ -1,4 +1,4 @@
-"""S3 tells the function `uploads` of every object below `documents/`, and tries again for hours where it does not take it."""
+"""S3 tells `uploads` of every object below `documents/`, and tries again for hours where it does not take it."""
 
 import pulumi
 import pulumi_aws as aws

@@ -33,17 +33,18 @@ BUCKET: Final = Limit("a bucket of S3", 63, r"[a-z0-9][a-z0-9.-]+[a-z0-9]")
 #: Functions of every stack beside its agents.
 SERVICES: Final = ("api", "socket", "authorizer", "desk", "pusher", "sweeper", "keeper", "uploads")
 _ACCOUNT: Final = "123456789012"  # as long as every account's number
+_DIGEST: Final = "01234567"  # as long as that of what a rule matches
 
 
 def names(of: Names, agents: Iterable[str]) -> Iterator[tuple[Limit, str]]:
-    """Every name that follows from the project's, the stack's and an agent's, with what limits it."""
+    """What follows from the project's, the stack's and an agent's name, with its limit; the longest of each kind."""
     yield BUS, of.prefix
     yield TABLE, of.of()
     yield BUCKET, f"{of.prefix}-{_ACCOUNT}"
     for each in (*agents, *SERVICES):
         yield FUNCTION, of.of(each)
-        yield ROLE, of.of(each)
-        yield QUEUE, of.of(each)
+        yield ROLE, of.of(each, "schedule")
         yield QUEUE, of.of(each, "dead")
+        yield RULE, of.of(each, _DIGEST)
         yield LOG_GROUP, f"/aws/lambda/{of.of(each)}"
         yield SCHEDULE, of.of(each)

@@ -8,7 +8,7 @@ SPREAD = ("us.", "us-gov.", "eu.", "apac.", "jp.", "au.", "ca.", "global.")
 
 
 def model_arns(model: ModelSettings | None, common: Common) -> tuple[str, ...]:
-    """None where a model is reached by URL; a profile that spreads calls needs the model in each of its regions, too."""
+    """None where a model has a URL; a profile that spreads calls needs the model in each of its regions, too."""
     if model is None or model.kind != "bedrock":
         return ()
     if model.id.startswith("arn:"):

@@ -1,17 +1,18 @@
-"""A VPC with a private subnet in each zone. Tables and buckets are reached by gateway endpoints, which are free; other
-services by interface endpoints, which are not; everything else through a NAT gateway, where the stack wants one.
+"""A VPC with a private subnet in each zone.
 
-There is one NAT gateway for all zones: what needs the internet waits when its zone fails. There are no flow logs.
+Tables and buckets are reached by gateway endpoints, which are free; other services by interface endpoints, which are
+not; everything else through a NAT gateway, where the stack wants one. It is one for all zones: what needs
+the internet waits when its zone fails. There are no flow logs.
 """
 
 import ipaddress
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
 from infra.aws.policies import document
 from infra.components.network import NetworkArgs
-from infra.settings import Settings
 
 HTTPS = 443
 MORE_BITS = 4  # a network has room for 16 subnets
@@ -43,8 +44,8 @@ class Network(pulumi.ComponentResource):
         if args.settings.nat:
             self._outside(table)
         for service in ("s3", "dynamodb"):
-            self._endpoint(service, vpc_endpoint_type="Gateway", route_table_ids=[table.id])
-        if args.settings.endpoints:
+            self._endpoint(service, "Gateway", route_table_ids=[table.id])
+        if args.services:
             self._interfaces()
         self.register_outputs({"vpc": self.vpc, "subnets": list(self.subnets)})
 
@@ -107,22 +108,23 @@ class Network(pulumi.ComponentResource):
         for service in self._args.services:
             self._endpoint(
                 service,
-                vpc_endpoint_type="Interface",
+                "Interface",
                 private_dns_enabled=True,
                 subnet_ids=list(self.subnets),
                 security_group_ids=[group],
             )
 
-    def _endpoint(self, service: str, **how: object) -> None:
+    def _endpoint(self, service: str, kind: str, **how: Any) -> None:
         common = self._args.common
         aws.ec2.VpcEndpoint(
             f"{self._name}-{service}",
             vpc_id=self.vpc,
+            vpc_endpoint_type=kind,
             service_name=f"com.amazonaws.{common.region}.{service}",
             policy=_of_account(common.account),
             tags=self._called(service),
             opts=self._child,
-            **how,  # type: ignore[arg-type]  # each kind takes others
+            **how,
         )
 
     def _outside(self, private: aws.ec2.RouteTable) -> None:
@@ -171,9 +173,3 @@ def _of_account(account: str) -> str:
             "Condition": {"StringEquals": {"aws:PrincipalAccount": account}},
         }
     )
-
-
-def services_called(chosen: Settings) -> tuple[str, ...]:
-    """What functions in the network call; a log is written by Lambda itself, and connections by functions outside."""
-    models = ("bedrock-runtime",) if chosen.model and chosen.model.kind == "bedrock" else ()
-    return ("sqs", "events", "secretsmanager", *models)

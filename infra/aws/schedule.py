@@ -17,7 +17,7 @@ class Schedule(pulumi.ComponentResource):
             name,
             name=args.common.names.of(args.called, "schedule"),
             assume_role_policy=trust(SCHEDULER, args.common.account),
-            permissions_boundary=args.permissions_boundary or None,
+            permissions_boundary=args.common.permissions_boundary or None,
             opts=child,
         )
         aws.iam.RolePolicy(

@@ -19,9 +19,11 @@ def secret_references(args: SecretReferencesArgs, opts: pulumi.InvokeOptions) ->
     """
     found, problems = {}, []
     for purpose, reference in sorted(args.references.items()):
-        by = {"arn": reference} if reference.startswith("arn:") else {"name": reference}
+        is_arn = reference.startswith("arn:")
         try:
-            found[purpose] = aws.secretsmanager.get_secret(**by, opts=opts).arn
+            found[purpose] = aws.secretsmanager.get_secret(
+                arn=reference if is_arn else None, name=None if is_arn else reference, opts=opts
+            ).arn
         except Exception as error:  # noqa: BLE001 - what an invoke raises has no type of its own
             problems.append(
                 f"troupe:secrets.{purpose}: no secret {reference} can be read about in {args.common.region}: make it "

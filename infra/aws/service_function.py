@@ -23,13 +23,10 @@ class ServiceFunction(pulumi.ComponentResource):
             args = replace(args, platform=replace(args.platform, subnets=(), security_groups=()))
         group = log_group(args.function, args.common, args.platform, self)
         allowed = granted(
-            args.function,
+            args,
             lambda place: service(args.function, around.plans, place),
             queues=around.routes,
             log=group.arn,
-            common=args.common,
-            platform=args.platform,
-            around=around,
         )
         made = function(args, allowed, group, self)
         self.name, self.target, self.qualifier = made.function.name, made.alias.arn, made.alias.name

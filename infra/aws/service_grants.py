@@ -6,6 +6,7 @@ A statement says what the service does that asks for it; see `grants` for the ag
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from functions.adapters.aws.blobs import TEXTS
 from functions.adapters.aws.items import BY_DUE, BY_TIME
 from functions.adapters.items.keys import COLLECTION, CONVERSATION, EFFECT, REQUEST, SOCKET, VAULT, joined
 from functions.events.envelope import type_of
@@ -125,7 +126,7 @@ def _keeper(_plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     yield Statement(
         sid="Texts",
         actions=("s3:DeleteObject",),
-        resources=(f"{place.bucket}/blobs/texts/*",),
+        resources=(f"{place.bucket}/{TEXTS}*",),
         because="hourly: what expired, texts that are too long for a payload among it",
         wildcard="keys are digests: the prefix is all that is known of them before",
     )

@@ -23,5 +23,11 @@ class Stack(pulumi.ComponentResource):
         provider = aws.Provider("aws", region=args.region, default_tags={"tags": tags})
         super().__init__("troupe:aws:Stack", name, {}, pulumi.ResourceOptions(providers=[provider]))
         caller = aws.get_caller_identity(opts=pulumi.InvokeOptions(provider=provider))
-        self.common = Common(names=args.names, account=caller.account_id, region=args.region, protect=args.protect)
+        self.common = Common(
+            names=args.names,
+            account=caller.account_id,
+            region=args.region,
+            protect=args.protect,
+            permissions_boundary=args.permissions_boundary,
+        )
         self.register_outputs({})

@@ -15,7 +15,6 @@ class StateStore(pulumi.ComponentResource):
     def __init__(self, name: str, args: StateStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("troupe:aws:StateStore", name, {}, opts)
         common = args.common
-        before = {"enabled": True, "recovery_period_in_days": KEPT_DAYS} if common.protect else {"enabled": False}
         table = aws.dynamodb.Table(
             name,
             name=common.names.prefix,
@@ -41,10 +40,17 @@ class StateStore(pulumi.ComponentResource):
                 }
             ],
             ttl={"attribute_name": "expires_at", "enabled": True},
-            server_side_encryption={"enabled": True, "kms_key_arn": common.key} if common.key else None,
-            point_in_time_recovery=before,
+            server_side_encryption=_encryption(common.key) if common.key else None,
+            point_in_time_recovery=aws.dynamodb.TablePointInTimeRecoveryArgs(
+                enabled=common.protect, recovery_period_in_days=KEPT_DAYS if common.protect else None
+            ),
             deletion_protection_enabled=common.protect,
             opts=pulumi.ResourceOptions(parent=self, protect=common.protect, retain_on_delete=common.protect),
         )
         self.name, self.arn = table.name, table.arn
         self.register_outputs({"name": self.name, "arn": self.arn})
+
+
+def _encryption(key: pulumi.Input[str]) -> aws.dynamodb.TableServerSideEncryptionArgs:
+    """Without this, a key of DynamoDB's own encrypts."""
+    return aws.dynamodb.TableServerSideEncryptionArgs(enabled=True, kms_key_arn=key)

@@ -2,10 +2,11 @@
 
 Whoever deploys downloads the pinned release, and Pulumi puts it into the bucket, from where the instance takes it
 through the gateway endpoint: so the server needs no internet. Its key is fetched at each start, through the instance's
-role, into memory; it is in no user data, no state and no disk. Between functions and server there is no TLS: both stand
-in the network.
+role, into memory; it is in no user data, no state and on no disk. A key that nobody gave is made by the instance.
+Between functions and server there is no TLS: both stand in the network.
 """
 
+import json
 from string import Template
 from typing import Final
 
@@ -14,9 +15,10 @@ import pulumi_aws as aws
 
 from infra.aws.grants import Statement, policy
 from infra.aws.policies import trust
+from infra.components.common import Common
 from infra.components.vector_server import VectorServerArgs
 
-VERSION: Final = "1.15.5"
+VERSION: Final = "1.19.0"
 RELEASE: Final = (
     "https://github.com/qdrant/qdrant/releases/download/v{version}/qdrant-{architecture}-unknown-linux-musl.tar.gz"
 )
@@ -24,6 +26,7 @@ ARCHITECTURES: Final = {"arm64": "aarch64", "x86_64": "x86_64"}
 IMAGE: Final = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}"
 PORT: Final = 6333
 DEVICE: Final = "/dev/sdf"
+DAYS_TO_RECOVER: Final = 30
 START: Final = Template("""#!/bin/bash
 set -eu
 volume="/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_$volume"
@@ -38,7 +41,12 @@ aws s3 cp "s3://$bucket/$object" - --region $region | tar xz -C /usr/local/bin q
 cat > /usr/local/bin/qdrant-start <<'SCRIPT'
 #!/bin/bash
 set -eu
-key=$$(aws secretsmanager get-secret-value --region $region --secret-id $secret --query SecretString --output text)
+secrets="aws secretsmanager --region $region"
+if ! key=$$($$secrets get-secret-value --secret-id $secret --query SecretString --output text 2>&1); then
+  case "$$key" in *ResourceNotFoundException*) ;; *) echo "$$key" >&2; exit 1 ;; esac
+  key=$$(head -c 32 /dev/urandom | sha256sum | cut -c 1-64)
+  printf %s "$$key" | $$secrets put-secret-value --secret-id $secret --secret-string file:///dev/stdin > /dev/null
+fi
 QDRANT__SERVICE__API_KEY="$$key" exec /usr/local/bin/qdrant
 SCRIPT
 chmod +x /usr/local/bin/qdrant-start
@@ -86,6 +94,7 @@ class VectorServer(pulumi.ComponentResource):
             tags={"Name": common.names.of("vectors")},
             opts=pulumi.ResourceOptions(parent=self, protect=common.protect, retain_on_delete=common.protect),
         )
+        self.key = pulumi.Output.from_input(args.key) if args.key else self._secret(name, common)
         profile = self._profile(name, args, release)
         instance = aws.ec2.Instance(
             name,
@@ -97,7 +106,7 @@ class VectorServer(pulumi.ComponentResource):
             iam_instance_profile=profile,
             metadata_options={"http_endpoint": "enabled", "http_tokens": "required", "http_put_response_hop_limit": 1},
             root_block_device={"encrypted": True, "kms_key_id": common.key, "volume_type": "gp3"},
-            user_data=_start(args, release, volume),
+            user_data=self._start(args, release, volume),
             user_data_replace_on_change=True,
             disable_api_termination=False,  # it holds nothing: what is protected is the volume
             tags={"Name": common.names.of("vectors")},
@@ -113,6 +122,21 @@ class VectorServer(pulumi.ComponentResource):
         self.url = instance.private_ip.apply(lambda address: f"http://{address}:{PORT}")
         self.register_outputs({"url": self.url})
 
+    def _start(
+        self, args: VectorServerArgs, release: aws.s3.BucketObjectv2, volume: aws.ebs.Volume
+    ) -> pulumi.Output[str]:
+        def script(known: list[str]) -> str:
+            bucket, taken, of_volume, secret = known
+            return START.substitute(
+                bucket=bucket,
+                object=taken,
+                region=args.common.region,
+                secret=secret,
+                volume=of_volume.replace("-", ""),
+            )
+
+        return pulumi.Output.all(args.blobs.name, release.key, volume.id, self.key).apply(script)
+
     def _release(self, name: str, args: VectorServerArgs, architecture: str) -> aws.s3.BucketObjectv2:
         url = RELEASE.format(version=VERSION, architecture=ARCHITECTURES[architecture])
         return aws.s3.BucketObjectv2(
@@ -123,6 +147,17 @@ class VectorServer(pulumi.ComponentResource):
             opts=self._child,
         )
 
+    def _secret(self, name: str, common: Common) -> pulumi.Output[str]:
+        """Without a value: the instance puts one there at its first start."""
+        return aws.secretsmanager.Secret(
+            name,
+            name=f"{common.names.prefix}/vectors",
+            description="The key of the vector server, made by itself",
+            kms_key_id=common.key,
+            recovery_window_in_days=DAYS_TO_RECOVER if common.protect else 0,
+            opts=pulumi.ResourceOptions(parent=self, protect=common.protect, retain_on_delete=common.protect),
+        ).arn
+
     def _group(self, name: str, args: VectorServerArgs) -> pulumi.Output[str]:
         """In: functions, to the one port. Out: where it takes its release and its key from."""
         group = aws.ec2.SecurityGroup(
@@ -132,20 +167,24 @@ class VectorServer(pulumi.ComponentResource):
             description="The vector server",
             opts=self._child,
         )
-        for kind, one, other in (
-            (aws.vpc.SecurityGroupIngressRule, group.id, args.network.functions),
-            (aws.vpc.SecurityGroupEgressRule, args.network.functions, group.id),
-        ):
-            kind(
-                name,
-                security_group_id=one,
-                description="Functions to the vector server",
-                ip_protocol="tcp",
-                from_port=PORT,
-                to_port=PORT,
-                referenced_security_group_id=other,
-                opts=self._child,
-            )
+        aws.vpc.SecurityGroupIngressRule(
+            name,
+            security_group_id=group.id,
+            referenced_security_group_id=args.network.functions,
+            ip_protocol="tcp",
+            from_port=PORT,
+            to_port=PORT,
+            opts=self._child,
+        )
+        aws.vpc.SecurityGroupEgressRule(
+            name,
+            security_group_id=args.network.functions,
+            referenced_security_group_id=group.id,
+            ip_protocol="tcp",
+            from_port=PORT,
+            to_port=PORT,
+            opts=self._child,
+        )
         aws.vpc.SecurityGroupEgressRule(
             f"{name}-services",
             security_group_id=group.id,
@@ -163,17 +202,15 @@ class VectorServer(pulumi.ComponentResource):
             name,
             name=args.common.names.of("vectors"),
             assume_role_policy=trust("ec2.amazonaws.com"),
-            permissions_boundary=args.permissions_boundary or None,
+            permissions_boundary=args.common.permissions_boundary or None,
             opts=self._child,
         )
         aws.iam.RolePolicy(
             name,
             name="start",
             role=role.name,
-            policy=pulumi.Output.json_dumps(
-                pulumi.Output.all(args.blobs.arn, release.key, args.common.key or "").apply(
-                    lambda known: policy(_allowed(known[0], known[1], known[2], args.key))
-                )
+            policy=pulumi.Output.all(args.blobs.arn, release.key, args.common.key or "", self.key).apply(
+                lambda known: json.dumps(policy(_allowed(*known, makes_key=args.key is None)))
             ),
             opts=self._child,
         )
@@ -182,24 +219,17 @@ class VectorServer(pulumi.ComponentResource):
         ).name
 
 
-def _allowed(bucket: str, release: str, key: str, secret: str) -> list[Statement]:
+def _allowed(bucket: str, release: str, key: str, secret: str, *, makes_key: bool) -> list[Statement]:
+    reads = "secretsmanager:GetSecretValue"
+    encrypts = ("kms:Decrypt", "kms:GenerateDataKey") if makes_key else ("kms:Decrypt",)
     found = [
         Statement(sid="Release", actions=("s3:GetObject",), resources=(f"{bucket}/{release}",), because="its program"),
-        Statement(sid="Key", actions=("secretsmanager:GetSecretValue",), resources=(secret,), because="its API key"),
-        Statement(sid="Decrypt", actions=("kms:Decrypt",), resources=(key,) if key else (), because="both of these"),
+        Statement(
+            sid="Key",
+            actions=(reads, "secretsmanager:PutSecretValue") if makes_key else (reads,),
+            resources=(secret,),
+            because="its API key",
+        ),
+        Statement(sid="Decrypt", actions=encrypts, resources=(key,) if key else (), because="both of these"),
     ]
     return [each for each in found if each.resources]
-
-
-def _start(args: VectorServerArgs, release: aws.s3.BucketObjectv2, volume: aws.ebs.Volume) -> pulumi.Output[str]:
-    def script(known: list[str]) -> str:
-        bucket, taken, of_volume = known
-        return START.substitute(
-            bucket=bucket,
-            object=taken,
-            region=args.common.region,
-            secret=args.key,
-            volume=of_volume.replace("-", ""),
-        )
-
-    return pulumi.Output.all(args.blobs.name, release.key, volume.id).apply(script)

@@ -5,6 +5,7 @@ The bytecode is not checked against its source (`unchecked-hash`), and so holds 
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from functions.errors import TroupeError
 
@@ -23,12 +26,30 @@ for file, name in json.load(sys.stdin):
 """
 
 
+class Interpreter(msgspec.Struct, frozen=True):
+    """An interpreter that can compile for a function.
+
+    Attributes:
+        version: To the patch release: two of them compile a few modules differently.
+    """
+
+    path: str
+    version: str
+
+
 @cache
-def interpreter(python: str) -> str:
-    """The path of an interpreter of this minor version, the only kind that can compile for it; empty without one."""
+def interpreter(python: str) -> Interpreter | None:
+    """One of this minor version, since no other's bytecode is read; None where this machine has none."""
     if python == f"{sys.version_info.major}.{sys.version_info.minor}":
-        return sys.executable
-    return next((found for found in _candidates(python) if _version(found) == python), "")
+        return Interpreter(sys.executable, platform.python_version())
+    versions = ((path, _version(path)) for path in _candidates(python))
+    return next((Interpreter(path, found) for path, found in versions if found.startswith(f"{python}.")), None)
+
+
+def compiled_with(python: str) -> str:
+    """The full version of the interpreter that compiles; empty where bytecode is left out."""
+    found = interpreter(python)
+    return found.version if found else ""
 
 
 def compile_folder(folder: Path, python: str) -> None:
@@ -40,12 +61,12 @@ def compile_folder(folder: Path, python: str) -> None:
         TroupeError: A module is no Python of this version.
     """
     chosen = interpreter(python)
-    if not chosen:
+    if chosen is None:
         return
     modules = sorted(folder.rglob("*.py"))
     pairs = [(str(module), module.relative_to(folder).as_posix()) for module in modules]
     done = subprocess.run(  # noqa: S603 - an interpreter of Python
-        [chosen, "-I", "-S", "-c", _COMPILE],
+        [chosen.path, "-I", "-S", "-c", _COMPILE],
         input=json.dumps(pairs),
         capture_output=True,
         text=True,
@@ -57,20 +78,22 @@ def compile_folder(folder: Path, python: str) -> None:
 
 
 def _candidates(python: str) -> Iterator[str]:
-    """On PATH, among pyenv's, among uv's."""
+    """Among uv's, among pyenv's, on PATH: what pyenv puts there may be a command that only says it is not chosen."""
     name = f"python{python}"
+    for variable, default, pattern in (
+        ("UV_PYTHON_INSTALL_DIR", ".local/share/uv/python", f"cpython-{python}.*"),
+        ("PYENV_ROOT", ".pyenv", f"versions/{python}.*"),
+    ):
+        root = Path(os.environ.get(variable, Path.home() / default))
+        yield from (str(each) for each in sorted(root.glob(f"{pattern}/bin/{name}")))
     if found := shutil.which(name):
         yield found
-    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    yield from (str(each) for each in sorted(root.glob(f"versions/{python}.*/bin/{name}")))
-    root = Path(os.environ.get("UV_PYTHON_INSTALL_DIR", Path.home() / ".local/share/uv/python"))
-    yield from (str(each) for each in sorted(root.glob(f"cpython-{python}.*/bin/{name}")))
 
 
 def _version(found: str) -> str:
-    """Empty for what cannot be run: pyenv puts commands on PATH that name versions it does not use."""
+    """Empty for what cannot be run."""
     done = subprocess.run(  # noqa: S603 - asks an interpreter which one it is
-        [found, "-I", "-S", "-c", "import sys; print('{}.{}'.format(*sys.version_info))"],
+        [found, "-I", "-S", "-c", "import platform; print(platform.python_version())"],
         capture_output=True,
         text=True,
         check=False,

@@ -1,7 +1,7 @@
 """Which wheels `uv.lock` names for a package and what it imports, for one version of Python on one architecture.
 
-uv.lock (TOML): `[[package]]` with name, version, `dependencies` (name, marker, and the version where several are locked)
-and `wheels` (url, hash, size). The environment that markers are read in is the function's, not this machine's.
+uv.lock is TOML: `[[package]]` with name, version, `dependencies` (name, marker, and the version where several are
+locked) and `wheels` (url, hash, size). Markers are read as the function would read them, not as this machine does.
 """
 
 import tomllib

@@ -46,19 +46,22 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
         return f"functions.entry_points.aws.{self.entry_point}.handler"
 
 
-def needs(plans: Sequence[Plan], settings: Settings) -> dict[str, Needs]:
-    """What each function of a stack needs, by its name: the agents of these plans, then the services."""
-    agents = {name: node.spec for plan in plans for name, node in plan.nodes.items()}
-    asked = {
+def agents(plans: Sequence[Plan], settings: Settings) -> dict[str, Needs]:
+    """What the function of each agent needs, by the agent's name."""
+    specs = {name: node.spec for plan in plans for name, node in plan.nodes.items()}
+    return {
         name: _needs("agent", (_PACKAGES[grant.capability](settings) for grant in spec.grants), settings)
-        for name, spec in sorted(agents.items())
+        for name, spec in sorted(specs.items())
     }
-    services = {
+
+
+def services(settings: Settings) -> dict[str, Needs]:
+    """What each function needs that is no agent's, by its name."""
+    return {
         name: _needs(name, (packages(settings),), settings)
         for name, packages in _SERVICES.items()
         if _is_there(name, settings)
     }
-    return asked | services
 
 
 def _needs(entry_point: str, asked: Iterable[Packages], settings: Settings) -> Needs:
@@ -113,7 +116,7 @@ def _reads(settings: Settings) -> Packages:
 
 
 def _api(settings: Settings) -> Packages:
-    """jsonschema says what is wrong with a body."""
+    """What is wrong with a body is found by jsonschema."""
     return ("jsonschema", *_personal(settings))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from infra.bundling.bytecode import compile_folder, interpreter
+from infra.bundling.bytecode import compile_folder, compiled_with
 from infra.bundling.keeping import digest, made_folder
 
 _LEFT_OUT: Final = ("functions/adapters/local", "functions/adapters/gcp", "functions/adapters/azure")
@@ -20,7 +20,7 @@ _SUFFIXES: Final = frozenset({".py", ".txt"})
 def key(root: Path, python: str) -> str:
     """Of all that decides what is in the tree."""
     files = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in _files(root)}
-    return digest([Path(__file__).read_bytes(), files, python, bool(interpreter(python))])
+    return digest([Path(__file__).read_bytes(), files, python, compiled_with(python)])
 
 
 def tree(root: Path, python: str, kept: Path) -> Path:

@@ -1,7 +1,7 @@
 """The files of a wheel as a function carries them: fetched by uv, without what nothing loads, compiled.
 
-uv fetches it from the index that this machine is set up for, checks it against the hash in the lock and keeps it, so that
-a wheel is downloaded once. Neither a compiler nor the function's own architecture is needed.
+uv fetches it from the index that this machine is set up for, checks it against the hash in the lock and keeps it: a
+wheel is downloaded once. Neither a compiler nor the function's own architecture is needed.
 """
 
 import os
@@ -15,15 +15,15 @@ from typing import Final
 
 from functions.errors import TroupeError
 from infra.bundling import bytecode
-from infra.bundling.bytecode import compile_folder, interpreter
+from infra.bundling.bytecode import compile_folder, compiled_with
 from infra.bundling.keeping import digest, made_folder
 from infra.bundling.lock import Target, Wheel
 
 _ROOT: Final = Path(__file__).parents[2]
 _MADE_BY: Final = (Path(__file__), Path(bytecode.__file__))
 
-#: What an installer leaves, and what a wheel holds for compilers, type checkers and its own tests. METADATA stays: it is
-#: what a scanner for known weaknesses reads.
+#: What an installer leaves, and what a wheel holds for compilers, type checkers and its own tests. METADATA stays:
+#: a scanner for known weaknesses reads it.
 _NEVER_LOADED: Final = (
     ".lock",
     "bin/*",
@@ -42,7 +42,8 @@ _NEVER_LOADED: Final = (
     "*.pyx",
 )
 _NEVER_LOADED_OF: Final[Mapping[str, tuple[str, ...]]] = {
-    "numpy": ("numpy/_pyinstaller/*", "numpy/f2py/*"),
+    "numpy": ("numpy/_pyinstaller/*", "numpy/f2py/*", "numpy/polynomial/*", "numpy/random/*", "numpy/testing/*"),
+    "phonenumbers": ("phonenumbers/carrierdata/*", "phonenumbers/geodata/*", "phonenumbers/tzdata/*"),
     "onnxruntime": ("onnxruntime/quantization/*", "onnxruntime/tools/*", "onnxruntime/transformers/*"),
 }
 
@@ -50,7 +51,7 @@ _NEVER_LOADED_OF: Final[Mapping[str, tuple[str, ...]]] = {
 def key(wheel: Wheel, target: Target) -> str:
     """Of all that decides what is in a tree."""
     made_by = [file.read_bytes() for file in _MADE_BY]
-    return digest([made_by, wheel.sha256, target, bool(interpreter(target.python))])
+    return digest([made_by, wheel.sha256, target, compiled_with(target.python)])
 
 
 def tree(wheel: Wheel, target: Target, kept: Path) -> Path:

@@ -1,7 +1,8 @@
 """The function of one agent: its signature says what it may do, its file how much memory and time it has."""
 
 from functions.runtime.agent import AgentSpec
-from infra.components.common import Bundle, Common, Platform
+from infra.components.code import Uploaded
+from infra.components.common import Common, Platform
 from infra.components.function import Function, FunctionArgs, Surroundings
 from infra.settings import AgentSettings
 
@@ -15,7 +16,7 @@ def agent_function_args(  # noqa: PLR0913 - what its file says, what the stack s
     common: Common,
     platform: Platform,
     surroundings: Surroundings,
-    bundle: Bundle,
+    code: Uploaded,
 ) -> FunctionArgs:
     """What an agent's file says, but where the stack says otherwise."""
     return FunctionArgs(
@@ -23,7 +24,7 @@ def agent_function_args(  # noqa: PLR0913 - what its file says, what the stack s
         platform=platform,
         surroundings=surroundings,
         function=spec.name,
-        bundle=bundle,
+        code=code,
         memory_mb=settings.memory_mb or spec.memory_mb,
         timeout_s=settings.timeout_s or spec.timeout_s,
         concurrency=settings.concurrency,

@@ -16,6 +16,7 @@ class Common:
         account: The number of the account.
         region: Where it is.
         protect: Whether data outlives a deploy that leaves it out.
+        permissions_boundary: The ARN of a policy that bounds every role; empty for none.
         key: The ARN of the key that encrypts; None where the cloud's own keys do.
     """
 
@@ -23,22 +24,8 @@ class Common:
     account: str
     region: str
     protect: bool
+    permissions_boundary: str = ""
     key: pulumi.Input[str] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bundle:
-    """The code of a function.
-
-    Attributes:
-        code: What is uploaded.
-        digest: Of its contents: where it stays the same, nothing is deployed.
-        handler: The entry point in it.
-    """
-
-    code: pulumi.Archive
-    digest: str
-    handler: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +38,6 @@ class Platform:
         log_level: From which level on a line is kept.
         log_retention_days: How long.
         canary_percent: How much of the traffic a new version gets; 0 for all of it at once.
-        permissions_boundary: The ARN of a policy that bounds every role; empty for none.
         subnets: Where functions stand; none outside a network of ours.
         security_groups: What they are members of there.
     """
@@ -61,6 +47,5 @@ class Platform:
     log_level: str
     log_retention_days: int
     canary_percent: int = 0
-    permissions_boundary: str = ""
     subnets: tuple[pulumi.Input[str], ...] = ()
     security_groups: tuple[pulumi.Input[str], ...] = ()

@@ -9,7 +9,8 @@ import pulumi
 from functions.entry_points.aws.environment import Contract, Declared
 from functions.runtime.workflow import Plan
 from infra.components.blob_store import BlobStore
-from infra.components.common import Bundle, Common, Platform
+from infra.components.code import Uploaded
+from infra.components.common import Common, Platform
 from infra.components.event_bus import EventBus
 from infra.components.event_route import EventRoute
 from infra.components.state_store import StateStore
@@ -41,11 +42,11 @@ class Surroundings:
     blobs: BlobStore
     routes: Mapping[str, EventRoute]
     socket: Socket | None = None
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     settings: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     collections: Mapping[str, Declared] = field(default_factory=dict)
-    contract: Contract = Contract()
+    contract: Contract = field(default_factory=Contract)
     budget_tokens: int | None = None
     budget_micros: int | None = None
     tenant_claim: str = "tenant"
@@ -66,7 +67,7 @@ class FunctionArgs:
     platform: Platform
     surroundings: Surroundings
     function: str
-    bundle: Bundle
+    code: Uploaded
     memory_mb: int = 512
     timeout_s: int = 30
     concurrency: int | None = None

@@ -16,7 +16,7 @@ class NetworkArgs:
 
     Attributes:
         settings: Its addresses, and whether what is outside can be reached.
-        services: What functions call in it beside tables and buckets, as the cloud calls them.
+        services: What is called in it by endpoints that cost, as the cloud calls it.
     """
 
     common: Common

@@ -14,7 +14,6 @@ class ScheduleArgs:
         called: What the function is called in the stack.
         every: E.g. `1 minute`, `1 hour`.
         says: What the function is called with, as JSON.
-        permissions_boundary: The ARN of a policy that bounds every role; empty for none.
     """
 
     common: Common
@@ -22,4 +21,3 @@ class ScheduleArgs:
     function: Function
     every: str
     says: str = "{}"
-    permissions_boundary: str = ""

@@ -11,7 +11,7 @@ ServiceFunction = Function  # what others need of it
 def deployed_services(chosen: Settings) -> Iterator[str]:
     """The services of a stack, by name."""
     yield from ("api", "desk", "sweeper", "keeper")
-    if chosen.api.auth == "api-key" or (chosen.api.websocket and chosen.api.auth == "jwt"):
+    if chosen.api.auth == "api-key":
         yield "authorizer"
     if chosen.api.websocket:
         yield from ("socket", "pusher")

@@ -16,6 +16,7 @@ class StackArgs:
         workflows: Those that are deployed: a tag of everything.
         cost_centre: Another.
         protect: Whether data outlives a deploy that leaves it out.
+        permissions_boundary: The ARN of a policy that bounds every role; empty for none.
     """
 
     names: Names
@@ -23,6 +24,7 @@ class StackArgs:
     workflows: Sequence[str]
     cost_centre: str
     protect: bool
+    permissions_boundary: str = ""
 
 
 class Stack(Protocol):

@@ -17,19 +17,18 @@ class VectorServerArgs:
 
     Attributes:
         settings: How large.
-        key: The reference of the key that it asks for.
-        permissions_boundary: The ARN of a policy that bounds every role; empty for none.
+        key: The reference of the key that it asks for; None for one that it makes itself.
     """
 
     common: Common
     settings: VectorSettings
     network: Network
     blobs: BlobStore
-    key: str
-    permissions_boundary: str = ""
+    key: str | None = None
 
 
 class VectorServer(Protocol):
-    """Where it is, for whoever stands in the network."""
+    """Where it is, for whoever stands in the network, and the reference of its key."""
 
     url: pulumi.Output[str]
+    key: pulumi.Output[str]

@@ -16,6 +16,7 @@ from emulated.gate import Gate
 from emulated.registrations import CHANGED, MADE, NOT_EMULATED, Inputs, Made, comparable
 from emulated.service_links import Links
 from ministack import ACCOUNT, REGION, Emulator
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.stack import run_pulumi_func
 
 PROJECT, STACK = "troupe", "emulated"
@@ -31,7 +32,7 @@ class Registered(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct):
-    """What a deployment did, by type and logical name."""
+    """What a deployment did, by URN."""
 
     made: list[str] = []
     changed: list[str] = []
@@ -55,7 +56,7 @@ class Deployment:
         """Run the program with these settings of its stack file; what it did."""
         engine = _Engine(self)
         asyncio.set_event_loop(asyncio.new_event_loop())
-        pulumi.runtime.set_mocks(engine, project=PROJECT, stack=STACK, preview=False)
+        set_mocks(engine, project=PROJECT, stack=STACK, preview=False, monitor=_Monitor(engine))
         pulumi.runtime.set_all_config({f"{PROJECT}:{key}": _in_a_stack_file(value) for key, value in settings.items()})
         asyncio.get_event_loop().run_until_complete(run_pulumi_func(program))
         engine.report.gone = sorted(set(self.registered) - engine.seen)
@@ -67,10 +68,9 @@ class Deployment:
             self._clients[service] = self._emulator.client(service)
         return self._clients[service]
 
-    def all(self, kind: str) -> Mapping[str, Registered]:
-        """The resources of a type, by logical name."""
-        start = f"{kind} "
-        return {key.removeprefix(start): each for key, each in self.registered.items() if key.startswith(start)}
+    def all(self, kind: str) -> list[Registered]:
+        """The resources of a type."""
+        return [each for urn, each in self.registered.items() if urn.split("::")[2].rpartition("$")[2] == kind]
 
     def close(self) -> None:
         """Let no function reach the emulator any more."""
@@ -79,25 +79,36 @@ class Deployment:
             client.close()
 
 
-class _Engine(pulumi.runtime.Mocks):
+class _Monitor(MockMonitor):
+    """Says which resource it is about: mocks are told type and name alone, which two resources may share."""
+
+    mocks: "_Engine"
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: ANN401, N802 - a message of gRPC, and its call
+        self.mocks.at.urn = self.make_urn(request.parent, request.type, request.name)
+        return super().RegisterResource(request)
+
+
+class _Engine(Mocks):
     def __init__(self, deployment: Deployment) -> None:
         self.report = Report()
         self.seen: set[str] = set()
+        self.at = threading.local()
         self._deployment = deployment
         self._lock = threading.Lock()
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        return _LOOKED_UP[args.token](self._deployment, args.args), None
+    def call(self, args: MockCallArgs) -> dict[str, Any]:  # type: ignore[override]  # as Pulumi takes it, too
+        return _LOOKED_UP[args.token](self._deployment, args.args)
 
-    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         if not args.custom or args.typ.startswith("pulumi:"):
             return args.name, dict(args.inputs)
         with self._lock:
             done = self._done(args)
         return done.id, {**args.inputs, **done.outputs}
 
-    def _done(self, args: pulumi.runtime.MockResourceArgs) -> Registered:
-        key, given = f"{args.typ} {args.name}", comparable(args.inputs)
+    def _done(self, args: MockResourceArgs) -> Registered:
+        key, given = self.at.urn, comparable(args.inputs)
         if key in self.seen:
             raise ValueError(f"{key} is registered twice")
         self.seen.add(key)
@@ -110,7 +121,7 @@ class _Engine(pulumi.runtime.Mocks):
         self._deployment.registered[key] = Registered(given, *made)
         return self._deployment.registered[key]
 
-    def _made(self, args: pulumi.runtime.MockResourceArgs, *, is_new: bool) -> Made:
+    def _made(self, args: MockResourceArgs, *, is_new: bool) -> Made:
         if args.typ in NOT_EMULATED:
             return args.name, {"arn": f"arn:aws:none:{REGION}:{ACCOUNT}:{args.name}", **_named(args)}
         make = (MADE if is_new else CHANGED).get(args.typ)
@@ -120,7 +131,7 @@ class _Engine(pulumi.runtime.Mocks):
         return make(self._deployment, args.name, args.inputs)
 
 
-def _named(args: pulumi.runtime.MockResourceArgs) -> dict[str, Any]:
+def _named(args: MockResourceArgs) -> dict[str, Any]:
     return {"name": args.inputs.get("name", args.name)}
 
 

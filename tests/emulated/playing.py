@@ -84,7 +84,7 @@ class Played:
 
     def put(self, name: str, text: str) -> None:
         """A document into the bucket, as somebody with the console would."""
-        (bucket,) = self.deployment.all("aws:s3/bucket:Bucket").values()
+        (bucket,) = self.deployment.all("aws:s3/bucket:Bucket")
         self.deployment.client("s3").put_object(
             Bucket=bucket.outputs["bucket"], Key=f"documents/{TENANT}/{name}", Body=text.encode()
         )
@@ -135,11 +135,11 @@ class Played:
         return "\n".join(each["message"] for each in logs.filter_log_events(logGroupName=group)["events"])
 
     def _apis(self, protocol: str) -> list[str]:
-        apis = self.deployment.all("aws:apigatewayv2/api:Api").values()
-        return [each.id for each in apis if each.outputs["protocolType"] == protocol]
+        apis = self.deployment.all("aws:apigatewayv2/api:Api")
+        return [each.id for each in apis if each.inputs["protocolType"] == protocol]
 
     def _stage_of(self, api: str) -> str:
-        stages = self.deployment.all("aws:apigatewayv2/stage:Stage").values()
+        stages = self.deployment.all("aws:apigatewayv2/stage:Stage")
         (stage,) = (each for each in stages if each.inputs["apiId"] == api)  # type: ignore[index]  # as the program says
         return f"{self.deployment.url}/_aws/execute-api/{api}/{stage.id}"
 

@@ -6,6 +6,7 @@ page takes the stack, the logical name and the inputs as the provider would, and
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -15,6 +16,8 @@ from emulated.gate import Gate
 from emulated.permissions import statements
 from emulated.service_links import Links
 from ministack import ACCOUNT, REGION
+
+ACTIVE_S: Final = 60.0
 
 Inputs = Mapping[str, Any]
 Made = tuple[str, dict[str, Any]]
@@ -183,9 +186,18 @@ def _function(stack: Stack, _name: str, given: Inputs) -> Made:
     stack.links.assumes("lambda.amazonaws.com", role)
     client = stack.client("lambda")
     client.create_function(FunctionName=name, Role=given["role"], Code=_code(given), **_configured(stack, given))
-    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    _await_active(client, name)
     stack.links.function(name, role, given)
     return name, _function_outputs(name, client.publish_version(FunctionName=name)["Version"])
+
+
+def _await_active(client: Any, name: str) -> None:  # noqa: ANN401 - boto3's
+    """As the provider does; boto3's own waiter looks once a second."""
+    until = time.monotonic() + ACTIVE_S
+    while client.get_function_configuration(FunctionName=name)["State"] != "Active":
+        if time.monotonic() > until:
+            raise TimeoutError(f"{name} is not active after {ACTIVE_S:.0f} s")
+        time.sleep(0.05)
 
 
 def _update_function(stack: Stack, _name: str, given: Inputs) -> Made:
@@ -204,8 +216,12 @@ def _code(given: Inputs) -> dict[str, Any]:
 
 def _configured(stack: Stack, given: Inputs) -> dict[str, Any]:
     role = given["role"].rpartition("/")[2]
-    variables = dict(given.get("environment", {}).get("variables", {}))
-    here = {"AWS_ENDPOINT_URL": stack.gate.endpoint(given["name"], role)}
+    door, connections = stack.gate.endpoint(given["name"], role), "/_aws/execute-api/"
+    variables = {
+        key: value.replace(stack.url + connections, door + connections)  # posts to connections pass the gate, too
+        for key, value in given.get("environment", {}).get("variables", {}).items()
+    }
+    here = {"AWS_ENDPOINT_URL": door}
     return {
         "Runtime": given["runtime"],
         "Handler": given["handler"],
@@ -471,7 +487,7 @@ def _authorizer(stack: Stack, _name: str, given: Inputs) -> Made:
         Name=given["name"],
         AuthorizerType=given["authorizerType"],
         AuthorizerUri=given["authorizerUri"],
-        IdentitySource=list(given["identitySources"]),
+        IdentitySource=list(given.get("identitySources", ())),
         **options,
     )["AuthorizerId"]
     stack.links.authorizer(given)

@@ -53,6 +53,7 @@ class Links:
         self._redrives: list[tuple[str, str]] = []
         self._allowed_redrives: dict[str, Mapping[str, Any]] = {}
         self._invoked: list[tuple[str, str, str]] = []
+        self._scheduled: list[tuple[str, str, str]] = []
 
     # What is declared
 
@@ -130,18 +131,18 @@ class Links:
         """
         bucket = f"arn:aws:s3:::{given['bucket']}"
         for each in given["lambdaFunctions"]:
+            self._invoked.append((S3, each["lambdaFunctionArn"], bucket))
             self._must(self._invocation(S3, each["lambdaFunctionArn"], bucket))
 
     def scheduled(self, given: Mapping[str, Any]) -> None:
         """Scheduler takes a role and calls a function with it; it looks at the trust when a schedule is made.
 
         Raises:
-            RefusedError: It may not take the role, or the role does not let it.
+            RefusedError: It may not take the role.
         """
-        role, target = given["target"]["roleArn"].rpartition("/")[2], given["target"]["arn"]
+        role = given["target"]["roleArn"].rpartition("/")[2]
         self.assumes(SCHEDULER, role)
-        if not self._gate.record(given["name"], role, Asked(action="lambda:InvokeFunction", resource=target)):
-            raise RefusedError(f"the role of the schedule {given['name']} does not allow lambda:InvokeFunction")
+        self._scheduled.append((given["name"], role, given["target"]["arn"]))
 
     def assumes(self, service: str, role: str) -> None:
         """A service takes a role.
@@ -172,7 +173,7 @@ class Links:
     def broken(self) -> list[str]:
         """What would not arrive on AWS."""
         refused = [f"{link.service} may not {link.asked}" for link in self.used() if link.statement is None]
-        return [*refused, *self._silent_functions(), *self._redrives_refused()]
+        return [*refused, *self._silent_functions(), *self._idle_schedules(), *self._redrives_refused()]
 
     def _deliveries(self) -> Iterator[Link]:
         """Rules put into queues, and what they could not put there into the dead-letter queue."""
@@ -205,6 +206,11 @@ class Links:
             for action in LOGS:
                 if not self._gate.record(name, role, Asked(action=action, resource=f"{group}:log-stream:any")):
                     yield f"the role of {name} does not allow {action} on its log group"
+
+    def _idle_schedules(self) -> Iterator[str]:
+        for name, role, target in self._scheduled:
+            if not self._gate.record(name, role, Asked(action="lambda:InvokeFunction", resource=target)):
+                yield f"the role of the schedule {name} does not allow lambda:InvokeFunction on {target}"
 
     def _redrives_refused(self) -> Iterator[str]:
         for queue, dead in self._redrives:

@@ -1,24 +1,37 @@
 """A whole stack, declared on Pulumi's mocks: what the program registers, as the engine would be asked for it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
-import msgspec
+import grpc  # type: ignore[import-untyped]
 import pulumi
+import yaml  # type: ignore[import-untyped]
 from pulumi.runtime import rpc
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.stack import wait_for_rpcs
+from pulumi.runtime.sync_await import _sync_await
 
 from functions.runtime.topology import topology
-from functions.runtime.workflow import Workflow
+from functions.runtime.workflow import Plan, Workflow
 from functions.workflows.catalog import WORKFLOWS
-from infra.components.common import Bundle
+from infra.bundling.bundles import Bundle, Zip
+from infra.components.service_function import deployed_services
 from infra.naming import Names
-from infra.program import declare
-from infra.settings import Settings
+from infra.settings import Settings, read
 
+with warnings.catch_warnings():  # modules of the provider that it replaced by others say so whenever it is loaded
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from infra.program import declare
+
+ROOT: Final = Path(__file__).parents[2]
 ACCOUNT: Final = "123456789012"
 ARN: Final = f"arn:aws:any:eu-central-1:{ACCOUNT}:"
 #: Where a resource's ARN is not simply made of its type and name.
@@ -62,8 +75,12 @@ class Recorded:
     outputs: dict[str, Any] = field(default_factory=dict)
 
     def of(self, kind: str) -> list[Registered]:
-        """Those whose type ends so, e.g. `Queue`."""
-        return [each for each in self.registered if each.kind.rpartition(":")[2] == kind]
+        """Those whose type ends so, e.g. `Queue`; components are none of them."""
+        return [each for each in self.registered if each.custom and each.kind.rpartition(":")[2] == kind]
+
+    def asked_for(self) -> dict[str, tuple[Any, ...]]:
+        """What each resource is, by its URN: two stacks are compared by it."""
+        return {each.urn: (_plain(each.inputs), each.protect, each.kept) for each in self.registered}
 
     def one(self, kind: str, name: str) -> Registered:
         """The one of this type and name."""
@@ -71,12 +88,32 @@ class Recorded:
         return found
 
 
+def _plain(value: object) -> object:
+    """With what a file is instead of an object that stands for it."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return getattr(value, "path", None) or getattr(value, "uri", None) or value
+
+
+class _RefusedError(grpc.RpcError):  # type: ignore[misc]
+    """What the engine answers where its provider raises."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNKNOWN
+
+    def details(self) -> str:
+        return "couldn't find resource"
+
+
 class _Answers(Mocks):
     """What AWS would answer, as far as the program reads it."""
 
-    def __init__(self, versions: dict[str, str]) -> None:
+    def __init__(self, versions: dict[str, str], missing: frozenset[str]) -> None:
         self.recorded = Recorded()
         self.versions = versions
+        self.missing = missing
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         known = args.inputs
@@ -96,25 +133,23 @@ class _Answers(Mocks):
         }
         return f"{args.name}-id", given | known
 
-    def call(self, args: MockCallArgs) -> dict[str, Any]:
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         self.recorded.asked.append((args.token, args.args))
-        match args.token.rpartition(":")[2]:
-            case "getCallerIdentity":
-                return {"accountId": ACCOUNT}
-            case "getAvailabilityZones":
-                return {"names": ["eu-central-1a", "eu-central-1b", "eu-central-1c"]}
-            case "getSecret":
-                return {"arn": args.args.get("arn") or f"{ARN}secret:{args.args['name']}-AbCdEf"}
-            case "getInstanceType":
-                return {"supportedArchitectures": ["arm64"]}
-            case "getParameter":
-                return {"value": "ami-1"}
-            case "getFunctions":
-                return {"functionNames": sorted(self.versions)}
-            case "getAlias":
-                return {"functionVersion": self.versions[args.args["functionName"]]}
-            case other:
-                raise NotImplementedError(other)
+        answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "getCallerIdentity": lambda _: {"accountId": ACCOUNT},
+            "getAvailabilityZones": lambda _: {"names": ["eu-central-1c", "eu-central-1a", "eu-central-1b"]},
+            "getSecret": self._secret,
+            "getInstanceType": lambda _: {"supportedArchitectures": ["arm64"]},
+            "getParameter": lambda _: {"value": "ami-1"},
+            "getFunctions": lambda _: {"functionNames": sorted(self.versions)},
+            "getAlias": lambda asked: {"functionVersion": self.versions[asked["functionName"]]},
+        }
+        return answers[args.token.rpartition(":")[2]](args.args), []
+
+    def _secret(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if asked.get("name") in self.missing:
+            raise _RefusedError
+        return {"arn": asked.get("arn") or f"{ARN}secret:{asked['name']}-AbCdEf"}
 
 
 class _Monitor(MockMonitor):
@@ -122,8 +157,10 @@ class _Monitor(MockMonitor):
 
     mocks: _Answers
 
-    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name of the call
-        answer = super().RegisterResource(request)
+    def RegisterResource(self, request: Any) -> Any:  # noqa: ANN401, N802 - as the SDK names and types it
+        if not request.type.startswith("pulumi:pulumi:"):
+            self._transform(request)
+        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         if not request.type.startswith("pulumi:pulumi:"):
             self.mocks.recorded.registered.append(
                 Registered(
@@ -143,45 +180,104 @@ class _Monitor(MockMonitor):
             )
         return answer
 
-    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: ANN401, N802 - as the SDK names and types it
         self.mocks.recorded.done.add(request.urn)
-        return super().RegisterResourceOutputs(request)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
+
+    def _transform(self, request: Any) -> None:  # noqa: ANN401 - as the SDK types it
+        """What the engine does with transforms of the stack."""
+        for transform in self._stack_transforms:
+            props = rpc.deserialize_properties(request.object)
+            args = pulumi.ResourceTransformArgs(
+                custom=request.custom,
+                type_=request.type,
+                name=request.name,
+                props=props,
+                opts=pulumi.ResourceOptions(),
+            )
+            changed = transform(args)
+            if isinstance(changed, pulumi.ResourceTransformResult):
+                request.object.CopyFrom(_sync_await(rpc.serialize_properties(dict(changed.props), {})))
 
 
-def bundle(function: str) -> Bundle:
-    """A bundle that is only named."""
-    archive = pulumi.AssetArchive({"function.txt": pulumi.StringAsset(function)})
-    return Bundle(code=archive, digest=f"digest of {function}", handler="entry.handler")
+def bundled(plans: Sequence[Plan], settings: Settings) -> dict[str, Bundle]:
+    """Bundles that are only named: agents share a zip, as agents that need the same do, and a layer."""
+    code, layer = (Zip(file=name, sha256=2 * f"{number:032x}", size=1, parts={}) for number, name in enumerate("cl"))
+    agents = {name for plan in plans for name in plan.nodes}
+    return {
+        name: Bundle(handler=f"{name}.handler", code=code, layers=(layer,) if name in agents else ())
+        for name in (*sorted(agents), *deployed_services(settings))
+    }
 
 
-def recorded(
+def recorded(  # noqa: PLR0913 - what a test may change of a stack
     settings: Settings,
     *,
+    stack: str = "dev",
     workflows: Sequence[Workflow] = tuple(WORKFLOWS.values()),
     versions: dict[str, str] | None = None,
-    bundles: Callable[[str], Bundle] = bundle,
+    missing: frozenset[str] = frozenset(),
     before: Callable[[], None] = lambda: None,
 ) -> Recorded:
     """What the program registers.
 
     Args:
         settings: Of the stack.
+        stack: Its name.
         workflows: Where the test has its own.
         versions: Which version the alias of each function points at that was deployed before.
-        bundles: What code functions get.
+        missing: Names of secrets that are not there.
         before: Called once Pulumi is there.
     """
-    answers = _Answers(versions or {})
+    answers = _Answers(versions or {}, missing)
     chosen = [each for each in workflows if each.name in settings.workflows]
     plans = list(topology(*chosen).values())
 
     async def run() -> None:
-        set_mocks(answers, project="troupe", stack="dev", preview=False, monitor=_Monitor(answers))
+        set_mocks(answers, project="troupe", stack=stack, preview=False, monitor=_Monitor(answers))
         before()
-        outputs = declare(settings, Names(project="troupe", stack="dev"), plans, bundles)
-        for name, value in outputs.items():
-            value.apply(lambda found, name=name: answers.recorded.outputs.update({name: found}))
-        await wait_for_rpcs()
+        try:
+            outputs = declare(settings, Names(project="troupe", stack=stack), plans, bundled(plans, settings))
+        finally:
+            await wait_for_rpcs()
+        answers.recorded.outputs = {name: await value.future() for name, value in outputs.items()}
 
-    asyncio.run(run())
+    with _loops_closed(), ThreadPoolExecutor(1) as aside:  # the event loop of this thread stays as it is
+        aside.submit(asyncio.run, run()).result()
     return answers.recorded
+
+
+@contextmanager
+def _loops_closed() -> Iterator[None]:
+    """Pulumi makes an event loop for each of its threads, and leaves them open once the threads are gone."""
+    made, make = [], asyncio.new_event_loop
+
+    def kept() -> asyncio.AbstractEventLoop:
+        made.append(make())
+        return made[-1]
+
+    try:
+        with mock.patch.object(asyncio, "new_event_loop", kept):
+            yield
+    finally:
+        for loop in made:
+            loop.close()
+
+
+def stack_file(stack: str) -> Settings:
+    """The settings in a stack file of the project."""
+    given = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    values = {key.removeprefix("troupe:"): value for key, value in given.items()}
+    return read(values, Names(project="troupe", stack=stack))
+
+
+@cache
+def dev() -> Recorded:
+    """All of the development stack."""
+    return recorded(stack_file("dev"))
+
+
+@cache
+def prod() -> Recorded:
+    """All of the production stack."""
+    return recorded(stack_file("prod"), stack="prod")

@@ -7,7 +7,7 @@ doubt, to be sent again under the same key where the server honours keys, and ne
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -40,8 +40,8 @@ TIMED_OUT, CONFLICT = 408, 409
 class ActionList:
     """The `ActionNames` capability."""
 
-    def __init__(self, actions: Mapping[str, Action]) -> None:
-        self._names = sorted(actions)
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = sorted(names)
 
     def names(self) -> Sequence[str]:
         """See `ActionNames.names`."""

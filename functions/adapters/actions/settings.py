@@ -134,19 +134,35 @@ def action_settings(environment: Mapping[str, str]) -> Mapping[str, Action]:
     Raises:
         ActionSettingsError: With everything that is wrong.
     """
+    named, table = _file(environment)
+    return read_actions(table, environment, named) if named else {}
+
+
+def action_names(environment: Mapping[str, str]) -> list[str]:
+    """The names of the actions, for whoever may not read their secrets: whether they can be used is not looked at.
+
+    Raises:
+        ActionSettingsError: The file cannot be read.
+    """
+    _, table = _file(environment)
+    given = table.get("actions", {})
+    return sorted(name for name in given if _NAME.fullmatch(name)) if isinstance(given, dict) else []
+
+
+def _file(environment: Mapping[str, str]) -> tuple[str, Mapping[str, Any]]:
+    """The name of the file that the environment names, and what it holds; empty where it names none."""
     named = environment.get(FILE, "").strip()
     if not named:
-        return {}
+        return "", {}
     try:
         with Path(named).open("rb") as file:
-            table = tomllib.load(file)
+            return named, tomllib.load(file)
     except OSError as error:
         raise ActionSettingsError(
             f"{FILE} names {named}, which cannot be read ({error.strerror or error}): name a TOML file"
         ) from error
     except (ValueError, RecursionError) as error:  # tomllib's own error and that of UTF-8 are ValueErrors
         raise ActionSettingsError(f"{named} is no TOML: {error}") from error
-    return read_actions(table, environment, named)
 
 
 def read_actions(table: Mapping[str, Any], environment: Mapping[str, str], named: str) -> Mapping[str, Action]:

@@ -12,7 +12,7 @@ _NEXT: Final = re.compile(r"<NextContinuationToken>([^<]*)</NextContinuationToke
 OCTETS: Final = {"content-type": "application/octet-stream"}
 
 DELIVERIES: Final = "blobs/deliveries/"  # claim checks and outputs: the lifecycle removes them
-PASSAGES: Final = "blobs/passages/"  # long texts of collections: they stay as long as their points
+TEXTS: Final = "blobs/texts/"  # of passages that are too long for a payload: they stay as long as those
 
 
 class S3Blobs:

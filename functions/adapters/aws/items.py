@@ -161,9 +161,10 @@ class DynamoItems:
 
     def delete(self, places: Sequence[Place]) -> None:
         """See `Items.delete`."""
-        for start in range(0, len(places), MOST_DELETED):
+        unique = list(dict.fromkeys(places))  # a call that names one twice is refused whole
+        for start in range(0, len(unique), MOST_DELETED):
             left: dict[str, Any] = {
-                self._table: [{"DeleteRequest": {"Key": _key(place)}} for place in places[start : start + MOST_DELETED]]
+                self._table: [{"DeleteRequest": {"Key": _key(place)}} for place in unique[start : start + MOST_DELETED]]
             }
             for _ in range(MOST_CALLS):
                 left = self._aws.call(DYNAMODB, "BatchWriteItem", {"RequestItems": left}).get("UnprocessedItems") or {}

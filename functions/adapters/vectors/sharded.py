@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Final, TypeVar
 
 import msgspec
-import numpy as np
 
 from functions.adapters.vectors.checking import (
     check_fields,
@@ -336,6 +335,8 @@ def _lives_on(home: Placement, name: str) -> Callable[[str], bool]:
 def _same(one: Point | None, other: Point | None) -> bool:
     if one is None or other is None:
         return one is other
+    import numpy as np  # noqa: PLC0415 - as in functions.ports.encoders
+
     return (
         np.array_equal(np.asarray(one.vector), np.asarray(other.vector))
         and one.terms == other.terms

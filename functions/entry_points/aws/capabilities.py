@@ -25,7 +25,6 @@ from functions.runtime.agent import Grant
 from functions.runtime.delivery import Binding
 
 if TYPE_CHECKING:
-    from functions.adapters.actions.settings import Action
     from functions.documents.reader_process import ReaderProcess
 
 ACTION_SECRETS: Final = "TROUPE_ACTION_SECRETS"  # one secret: a JSON object of those that actions name
@@ -123,32 +122,35 @@ class Capabilities:
         )
 
     def _action_names(self) -> ActionNames | None:
-        if not self._actions:
+        """Of whoever may ask for an action, not of whoever does it: secrets are not for both."""
+        if not self._action_list:
             return None
         from functions.adapters.actions.bound import ActionList  # noqa: PLC0415 - slow, and not for all
 
-        return ActionList(self._actions)
+        return ActionList(self._action_list)
 
     def _invoke(self, binding: Binding) -> Invoke | None:
-        if not self._actions:
+        if not self._action_list:
             return None
         from functions.adapters.actions.bound import BoundActions  # noqa: PLC0415 - slow, and not for all
+        from functions.adapters.actions.settings import FILE, action_settings  # noqa: PLC0415 - not for all
         from functions.adapters.items.effects import ItemEffects  # noqa: PLC0415 - not for all
 
         stack = self._stack
+        environment = {FILE: stack.settings[FILE], **stack.settings.table(ACTION_SECRETS)}
         return BoundActions(
-            self._actions,
+            action_settings(environment),
             effects=ItemEffects(stack.items, stack.now, tenant=binding.tenant),
             binding=binding,
-            environment=stack.settings.table(ACTION_SECRETS),
+            environment=environment,
             now=stack.now,
         )
 
     @cached_property
-    def _actions(self) -> "Mapping[str, Action]":
-        from functions.adapters.actions.settings import action_settings  # noqa: PLC0415 - not for all
+    def _action_list(self) -> list[str]:
+        from functions.adapters.actions.settings import action_names  # noqa: PLC0415 - not for all
 
-        return action_settings(self._stack.settings)
+        return action_names(self._stack.settings)
 
     @cached_property
     def _parser(self) -> "ReaderProcess":

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from functions.adapters.aws.blobs import S3Blobs
+from functions.adapters.aws.blobs import DELIVERIES, TEXTS, S3Blobs
 from functions.adapters.aws.bus import EventBridgeBus
 from functions.adapters.aws.client import Aws
 from functions.adapters.aws.items import DynamoItems
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 #: Settings that name the one that holds a key, as `env:NAME`: their secrets are given a name of their own.
 REFERENCES: Final = ("TROUPE_VECTOR_KEY", "TROUPE_PERSONAL_DATA_KEY")
-BLOBS: Final = "blobs/"
-TEXTS: Final = "blobs/texts/"  # of passages that are too long for a payload: they stay as long as those
-SCRATCH: Final = Path("/tmp/troupe")  # noqa: S108 - all that a function may write to, and its own alone
 
 
 class Stack:
@@ -51,7 +48,7 @@ class Stack:
         self.aws = Aws(environment, left_s=left_s, now=now)
         self.settings = _settings(environment, self.deployed, self.aws)
         self.items = DynamoItems(self.aws, self.deployed.table, now)
-        self.blobs = S3Blobs(self.aws, self.deployed.bucket, BLOBS)
+        self.blobs = S3Blobs(self.aws, self.deployed.bucket, DELIVERIES)
         self.bus = EventBridgeBus(
             self.aws, name=self.deployed.bus, source=self.deployed.source, queues=self.deployed.queues, now=now
         )
@@ -86,7 +83,7 @@ class Stack:
         from functions.adapters.vectors.settings import opened  # noqa: PLC0415 - not for all
 
         settings = self.vector_settings
-        found = opened(settings, SCRATCH)
+        found = opened(settings, self._scratch)
         return NamespacedStore(found, settings.namespace) if settings.is_service else found
 
     @cached_property
@@ -99,7 +96,7 @@ class Stack:
         from functions.ports.catalog import Carrier  # noqa: PLC0415 - beside it
 
         name = f"{self.deployed.function} {self.settings.get('AWS_LAMBDA_FUNCTION_VERSION', '$LATEST')}"
-        versions = self.encoders.versions
+        versions = self.encoders.versions if _encoder_home(self.settings) else frozenset[str]()
         carrier = Carrier(name=name, encoders=versions) if versions else None
         return ItemCatalog(self.items, self.vector_settings.place, self.now, carrier)
 
@@ -108,7 +105,7 @@ class Stack:
         """Those whose files are in the bundle or in its layer, and those behind endpoints."""
         from functions.adapters.encoders.registry import registered  # noqa: PLC0415 - slow, and not for all
 
-        return registered(_encoder_home(self.settings), self.settings)
+        return registered(_encoder_home(self.settings) or self._scratch, self.settings)
 
     @cached_property
     def tokenizer(self) -> "PersonalTokenizer | None":
@@ -150,6 +147,13 @@ class Stack:
 
         return Breaker(OpenAICompatible(endpoint))
 
+    @cached_property
+    def _scratch(self) -> Path:
+        """A folder of this process alone; Lambda keeps it no longer than that."""
+        import tempfile  # noqa: PLC0415 - not for all
+
+        return Path(tempfile.mkdtemp(prefix="troupe-"))
+
     def collection(self, name: str) -> Collection:
         """A collection of the stack; the keeper has made it.
 
@@ -181,8 +185,8 @@ def _held_by(name: str) -> str:
     return f"{name}_VALUE"
 
 
-def _encoder_home(settings: Mapping[str, str]) -> Path:
-    """The folder in which `encoders` is: a layer puts it where Python looks for packages."""
+def _encoder_home(settings: Mapping[str, str]) -> Path | None:
+    """The folder in which `encoders` is, if any: a layer puts it where Python looks for packages."""
     given = settings.get(ENCODER_FOLDER)
     found = (Path(each) for each in ([given] if given else sys.path) if each)
-    return next((each for each in found if (each / "encoders").is_dir()), SCRATCH)
+    return next((each for each in found if (each / "encoders").is_dir()), None)

@@ -9,8 +9,8 @@ from urllib.parse import quote_plus
 
 import msgspec
 import pytest
+from aws_stack import make_bucket, make_bus, make_queue, make_table, received
 from ministack import Emulator
-from stack import make_bucket, make_bus, make_queue, make_table, received
 
 from functions.adapters.aws.client import Aws
 from functions.adapters.aws.items import DynamoItems

@@ -240,3 +240,5 @@ def test_encoders_are_found_where_it_is_said_or_on_the_path(tmp_path: Path, monk
     assert _encoder_home({ENCODER_FOLDER: str(tmp_path / "said")}) == tmp_path / "said"
     monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "layer")])
     assert _encoder_home({}) == tmp_path / "layer"
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert _encoder_home({}) is None

@@ -1,0 +1,265 @@
+"""What a setting changes of a stack on AWS, and that it changes nothing else."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from recorded_stack import Recorded, recorded
+from sample_workflows import SINGLE, Asked
+
+from functions.entry_points.aws.environment import DEPLOYED
+from functions.runtime.agent import agent
+from infra.aws.secret_reference import SecretError
+from infra.settings import (
+    AgentSettings,
+    AlarmSettings,
+    ApiSettings,
+    BudgetSettings,
+    CanarySettings,
+    CollectionSettings,
+    DeliverySettings,
+    ModelSettings,
+    NetworkSettings,
+    Settings,
+    VectorSettings,
+)
+
+SMALL = Settings(
+    workflows=("ingest",),
+    secrets={"api-keys": "keys", "vectors": "vectors"},
+    vectors=VectorSettings(kind="url", url="https://vectors.example"),
+)
+IN_NETWORK: dict[str, Any] = {
+    "network": NetworkSettings(vpc=True),
+    "vectors": VectorSettings(),
+    "secrets": {"api-keys": "keys"},
+}
+
+
+@cache
+def small() -> Recorded:
+    return recorded(SMALL)
+
+
+def with_(base: Settings = SMALL, /, **changes: Any) -> Recorded:
+    return recorded(msgspec.structs.replace(base, **changes))
+
+
+def changed(found: Recorded, before: Recorded | None = None) -> set[tuple[str, str]]:
+    """Type and name of whatever is other than it was, is new or is gone."""
+    was, is_ = (before or small()).asked_for(), found.asked_for()
+    urns = {urn for urn in was.keys() | is_.keys() if was.get(urn) != is_.get(urn)}
+    return {(urn.split("::")[2].rpartition(":")[2], urn.rpartition("::")[2]) for urn in urns}
+
+
+def test_the_same_settings_are_the_same_stack() -> None:
+    assert changed(recorded(SMALL)) == set()
+
+
+@pytest.mark.parametrize(
+    ("agent_settings", "kinds"),
+    [
+        ({"memory_mb": 3008}, {"Function"}),
+        ({"timeout_s": 99}, {"Function", "Queue"}),
+        ({"concurrency": 7}, {"EventSourceMapping"}),
+        ({"warm": 2}, {"ProvisionedConcurrencyConfig"}),
+        ({"snap_start": True}, {"Function"}),
+    ],
+)
+def test_a_setting_of_an_agent_changes_that_agent_alone(agent_settings: dict[str, Any], kinds: set[str]) -> None:
+    found = changed(with_(agents={"ingester": AgentSettings(**agent_settings)}))
+    assert found == {(kind, "ingester") for kind in kinds}
+
+
+def test_what_a_stack_says_of_deliveries_changes_what_agents_are_told_and_their_nets() -> None:
+    found = with_(delivery=DeliverySettings(attempts=9, max_age_s=7200))
+    assert json.loads(found.one("Queue", "ingester").inputs["redrivePolicy"])["maxReceiveCount"] == 11
+    told = json.loads(found.one("Function", "ingester").inputs["environment"]["variables"][DEPLOYED])
+    assert told["contract"]["attempts"] == 9
+    assert {kind for kind, _ in changed(found)} == {"Function", "Queue", "EventTarget"}
+
+
+def test_retention_changes_log_groups_alone() -> None:
+    assert {kind for kind, _ in changed(with_(log_retention_days=90))} == {"LogGroup"}
+
+
+def test_retention_of_dead_letters_changes_nets_alone() -> None:
+    found = changed(with_(dead_letter_retention_days=3))
+    assert found == {("Queue", f"{name}-dead") for name in ("ingester", "desk", "pusher")}
+
+
+def test_a_budget_changes_what_functions_are_told_alone() -> None:
+    found = with_(budget=BudgetSettings(usd_per_request=0.5))
+    assert {kind for kind, _ in changed(found)} == {"Function"}
+    told = json.loads(found.one("Function", "ingester").inputs["environment"]["variables"][DEPLOYED])
+    assert told["budget_micros"] == 500_000
+
+
+def test_alarms_are_there_where_somebody_wants_them() -> None:
+    found = with_(alarms=AlarmSettings(email="on@call.example"), budget=BudgetSettings(usd_per_month=50))
+    assert {kind for kind, _ in changed(found)} == {
+        "Alarms",  # the component
+        "Topic",
+        "TopicPolicy",
+        "TopicSubscription",
+        "MetricAlarm",
+        "Budget",
+    }
+    of_agent = {each.name for each in found.of("MetricAlarm") if each.name.startswith("ingester-")}
+    assert of_agent == {f"ingester-{kind}" for kind in ("dead-letters", "oldest", "errors", "throttles")}
+    topic = found.one("Topic", "alarms").urn
+    assert all(topic in each.told["alarmActions"] for each in found.of("MetricAlarm"))
+
+
+def test_a_boundary_bounds_every_role() -> None:
+    found = with_(**IN_NETWORK, permissions_boundary="arn:aws:iam::123456789012:policy/bound")
+    assert {each.inputs["permissionsBoundary"] for each in found.of("Role")} == {
+        "arn:aws:iam::123456789012:policy/bound"
+    }
+
+
+def test_protection_changes_what_holds_data() -> None:
+    found = changed(with_(protect=True))
+    assert {kind for kind, _ in found} == {"Table", "Bucket", "BucketVersioning", "Queue"}
+
+
+def test_a_network_takes_in_the_functions_that_reach_the_vector_store() -> None:
+    found = with_(**IN_NETWORK)
+    inside = {each.name for each in found.of("Function") if each.inputs.get("vpcConfig")}
+    assert inside == {"ingester", "api", "sweeper", "keeper"}
+    for name in inside:  # Lambda asks for the role's rights when it makes the function
+        assert found.one("RolePolicy", name).urn in found.one("Function", name).after
+    gateways = {each.name for each in found.of("VpcEndpoint") if each.inputs["vpcEndpointType"] == "Gateway"}
+    assert gateways == {"network-s3", "network-dynamodb"}
+    assert not found.of("NatGateway")
+    for endpoint in found.of("VpcEndpoint"):
+        (said,) = json.loads(endpoint.inputs["policy"])["Statement"]
+        assert said["Condition"] == {"StringEquals": {"aws:PrincipalAccount": "123456789012"}}
+
+
+def test_a_nat_gateway_is_there_where_the_internet_is_wanted() -> None:
+    found = with_(**IN_NETWORK | {"network": NetworkSettings(vpc=True, nat=True)})
+    (gateway,) = found.of("NatGateway")
+    assert found.one("Route", "network-public").urn in gateway.after
+    assert found.one("Route", "network-outside").inputs["natGatewayId"]
+
+
+def test_the_server_makes_its_own_key_only_if_none_is_named() -> None:
+    made = with_(**IN_NETWORK)
+    assert [each.name for each in made.of("Secret")] == ["vectors"]
+    assert "secretsmanager:PutSecretValue" in made.one("RolePolicy", "vectors").inputs["policy"]
+    named = with_(**IN_NETWORK | {"secrets": {"api-keys": "keys", "vectors": "vectors"}})
+    assert not named.of("Secret")
+    assert "secretsmanager:PutSecretValue" not in named.one("RolePolicy", "vectors").inputs["policy"]
+
+
+def test_a_key_of_somebody_elses_is_used_and_not_made() -> None:
+    key = "arn:aws:kms:eu-central-1:123456789012:key/1"
+    found = with_(encryption=key)
+    assert not found.of("Key")
+    assert {each.inputs["kmsMasterKeyId"] for each in found.of("Queue")} == {key}
+
+
+def test_tokens_are_checked_by_the_gateway_itself() -> None:
+    api = ApiSettings(auth="jwt", issuer="https://issuer.example", audience=("troupe",), websocket=False)
+    found = with_(api=api)
+    (authorizer,) = found.of("Authorizer")
+    assert authorizer.inputs["jwtConfiguration"] == {"issuer": "https://issuer.example", "audiences": ["troupe"]}
+    assert found.one("Route", "api").inputs["authorizationType"] == "JWT"
+    assert {"authorizer", "socket", "pusher"}.isdisjoint({each.name for each in found.of("Function")})
+
+
+def test_roles_are_checked_by_the_gateway_itself() -> None:
+    found = with_(api=ApiSettings(auth="iam"))
+    assert not found.of("Authorizer")
+    assert found.one("Route", "api").inputs["authorizationType"] == "AWS_IAM"
+    assert found.one("Route", "api-socket-connect").inputs["authorizationType"] == "AWS_IAM"
+
+
+def test_a_page_that_may_call_gets_its_preflight_answered_without_a_key() -> None:
+    found = with_(api=ApiSettings(origins=("https://app.example",)))
+    assert found.one("Api", "api").inputs["corsConfiguration"]["allowOrigins"] == ["https://app.example"]
+    (preflight,) = [each for each in found.of("Route") if each.inputs.get("routeKey", "").startswith("OPTIONS")]
+    assert preflight.inputs["authorizationType"] == "NONE"
+
+
+def test_another_encoder_is_another_collection_that_the_keeper_is_called_for() -> None:
+    found = with_(collections={"documents": CollectionSettings(encoder="minilm-8bit")})
+    before, after = (each.one("Invocation", "documents").inputs["triggers"] for each in (small(), found))
+    assert before["name"] != after["name"]
+
+
+def test_a_model_of_bedrock_may_be_asked_by_those_who_ask_one() -> None:
+    research = msgspec.structs.replace(SMALL, workflows=("research",), ingest=False)
+    found = with_(research, model=ModelSettings(kind="bedrock", id="eu.some.model"))
+    asks = [each for each in found.of("RolePolicy") if "bedrock:InvokeModel" in each.inputs["policy"]]
+    assert {"synthesizer", "searcher"} & {each.name for each in asks} == {"synthesizer"}
+    assert "inference-profile/eu.some.model" in asks[0].inputs["policy"]
+    assert "foundation-model/some.model" in asks[0].inputs["policy"]
+
+
+def test_without_the_workflow_that_reads_documents_nobody_waits_for_any() -> None:
+    assert not with_(ingest=False).of("BucketNotification")
+
+
+# --------------------------------------------------------------------------------------------------- canary
+
+
+def test_a_first_deploy_has_no_version_before_it() -> None:
+    alias = with_(canary=CanarySettings(percent=10)).one("Alias", "ingester")
+    assert alias.inputs["functionVersion"] == "7"
+    assert "routingConfig" not in alias.inputs
+
+
+def test_a_canary_leaves_the_version_before_in_place_and_gives_the_new_one_its_share() -> None:
+    settings = msgspec.structs.replace(SMALL, canary=CanarySettings(percent=10))
+    alias = recorded(settings, versions={"troupe-dev-ingester": "6"}).one("Alias", "ingester")
+    assert alias.inputs["functionVersion"] == "6"
+    assert alias.inputs["routingConfig"] == {"additionalVersionWeights": {"7": 0.1}}
+
+
+def test_a_canary_of_code_that_did_not_change_shares_nothing() -> None:
+    settings = msgspec.structs.replace(SMALL, canary=CanarySettings(percent=10))
+    alias = recorded(settings, versions={"troupe-dev-ingester": "7"}).one("Alias", "ingester")
+    assert alias.inputs["functionVersion"] == "7"
+    assert "routingConfig" not in alias.inputs
+
+
+# ----------------------------------------------------------------------------------------------- references
+
+
+def test_references_to_nothing_are_told_at_once() -> None:
+    with pytest.raises(SecretError) as error:
+        recorded(SMALL, missing=frozenset({"keys", "vectors"}))
+    assert "troupe:secrets.api-keys" in str(error.value)
+    assert "troupe:secrets.vectors" in str(error.value)
+
+
+# ------------------------------------------------------------------------------------------ another workflow
+
+
+@agent()
+def watch(event: Asked) -> None: ...
+
+
+def test_one_more_agent_is_its_own_resources_and_changes_no_other_agent() -> None:
+    settings = msgspec.structs.replace(SMALL, workflows=("single",), ingest=False)
+    before = recorded(settings, workflows=[SINGLE])
+    after = recorded(settings, workflows=[msgspec.structs.replace(SINGLE, agents=(*SINGLE.agents, watch))])
+    found = changed(after, before)
+    own = {(kind, name) for kind, name in found if name.startswith("watch")}
+    assert {"Queue", "Function", "Role", "EventRule", "EventSourceMapping"} <= {kind for kind, _ in own}
+    assert not {name for _, name in found - own if name.startswith("work")}
+    # the plan is another one, and whoever sweeps or erases reaches the agent's items
+    assert {kind for kind, _ in found - own} <= {"BucketObjectv2", "RolePolicy", "Function"}
+
+
+def test_agents_are_named_nowhere_in_the_infrastructure() -> None:
+    """So that one more is one file and its name in a workflow."""
+    root = Path(__file__).parents[2]
+    names = {f'"{path.stem}"' for path in (root / "functions" / "agents").glob("*.py")}
+    named = [file for file in (root / "infra").rglob("*.py") if any(name in file.read_text() for name in names)]
+    assert named == []
