@@ -23,7 +23,7 @@ from functions.ports.spending import Spent
 from functions.ports.state import Standing
 from functions.ports.stops import Stop
 from functions.ports.stops import keys as stop_keys
-from functions.runtime.outputs import ended, fork_timer, overdue
+from functions.runtime.outputs import begun, ended, fork_timer, overdue
 from functions.runtime.redrive import NotRedrivableError
 from functions.runtime.workflow import Plan
 
@@ -164,6 +164,7 @@ class ItemRequests:
         self._items = items
         self._apart = apart
         self._bus = bus
+        self._current = plans
         self._plans = Plans({plan.version: plan for plan in plans.values()})
         self._now = now
 
@@ -296,20 +297,34 @@ class ItemRequests:
                 return
 
     def _start_next(self, tenant: str, conversation: str, start: Start) -> bool:
-        """Start the oldest open request of a conversation, if there is one; whether it runs then."""
+        """Start the oldest open request of a conversation, if there is one; whether it runs then.
+
+        One that ends instead of beginning makes room for the one after it; it is closed when one runs.
+        """
+        begun: list[Place] = []
         while True:
             waiting, revision = self._waiting(tenant, conversation)
             if not waiting.requests:
-                return True
-            head, at = self._read(keys.request(tenant, waiting.requests[0]))
+                break
+            place = keys.request(tenant, waiting.requests[0])
+            head, at = self._read(place)
             if head is not None and head.status != "settled":
                 if head.status == "running":
-                    return True
+                    break
                 if not start(head, at):
                     return False
+                begun.append(place)
                 continue
             rest = encoded(Waiting(waiting.requests[1:]))
             self._items.put(keys.waiting(tenant, conversation), rest, revision=revision, expires_at=self._now() + STAYS)
+        for place in begun:
+            self._mark_closed(place)
+        return True
+
+    def _mark_closed(self, place: Place) -> None:
+        found, revision = self._read(place)
+        if found is not None and found.status == "settled" and not found.closed:
+            self._write(msgspec.structs.replace(found, closed=True), revision)
 
     def _start_asked(self, head: Opened, revision: int) -> bool:
         """Start what somebody asked; what redrives is for whoever may publish what agents make: desk and sweep."""
@@ -322,20 +337,20 @@ class ItemRequests:
             return False
         if reason := self._publish_first(first):
             settle(self._items, ended(first, reason, self._now()), self._now())
-            self._close(keys.request(first.tenant, first.request), self._start)
             return True
         self._write(msgspec.structs.replace(head, status="running"), revision)
         return True
 
     def _publish_first(self, first: Envelope) -> str:
         """Why nothing was published; empty where something was."""
-        plan = self._plans.of(first)
         if first.generation:
             try:
                 begin(self._items, self._bus, self._plans, first, self._now())
             except NotRedrivableError as error:  # a deploy came between
                 return str(error)
             return ""
+        first = begun(first, self._current.get(first.workflow), self._now())
+        plan = self._plans.of(first)
         if not first.target and (plan is None or first.name not in plan.routes):
             return "it began under an older deployment, which is not carried here: ask again"
         self._bus.publish([first])
