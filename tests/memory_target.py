@@ -323,10 +323,14 @@ class MemoryTarget:
         return min(found).timestamp() if found else None
 
     def next_sweep(self) -> datetime | None:
-        """When the next deadline is over."""
+        """When the next deadline is over, or what failed at one is tried again."""
         places = self.items.due(keys.OPEN, LATEST, 1)
         (first,) = self.items.get(places) if places else (None,)
-        return decoder(Opened).decode(first.value).deadline if first else None
+        deadline = decoder(Opened).decode(first.value).deadline if first else None
+        if deadline is None or deadline > self.clock():
+            return deadline
+        due = self.items.partitions[places[0][0]][places[0][1]].due
+        return due.at if due else deadline
 
     def queued(self) -> list[Envelope]:
         """What is on the bus."""

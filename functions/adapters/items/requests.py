@@ -12,13 +12,13 @@ import msgspec
 
 from functions.adapters.items import keys
 from functions.adapters.items.redriving import Plans, begin
-from functions.adapters.items.replacing import replace
+from functions.adapters.items.sweeping import each_alone, put_off
+from functions.adapters.items.writing import STAYS, encoded, replace
 from functions.events.decoding import decoder
 from functions.events.envelope import LATEST, MAX_COUNT, Envelope, digest
 from functions.ports.bus import Bus
-from functions.ports.conversations import TTL_DAYS
 from functions.ports.items import Due, Item, Items, Place
-from functions.ports.requests import Change, DeliveryView, Depth, Limits, RequestView
+from functions.ports.requests import MOST, Change, DeliveryView, Depth, Limits, RequestView
 from functions.ports.spending import Spent
 from functions.ports.state import Standing
 from functions.ports.stops import Stop
@@ -27,13 +27,11 @@ from functions.runtime.outputs import begun, ended, fork_timer, overdue
 from functions.runtime.redrive import NotRedrivableError
 from functions.runtime.workflow import Plan
 
-STAYS = timedelta(days=TTL_DAYS)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 APART = timedelta(seconds=1)
 AGAIN = b"again"  # in the place of what says that a request was erased: one of its name was taken since
 SETTLES = timedelta(minutes=10)  # longer than any attempt: whatever was at work during an erasure has ended
 SWEPT = 100  # of the requests that are past their deadline, in one pass
-_ENCODER = msgspec.json.Encoder()
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,7 +172,7 @@ class ItemRequests:
         place = keys.request(tenant, envelope.request)
         found, _ = self._read(place)
         if limits is not None and found is None:
-            limits.refuse(_with_one_more(self.depth(conversation, tenant=tenant)))
+            limits.refuse(_with_one_more(self.depth(conversation, tenant=tenant, most=limits.open)))
         is_new = found is None and self._open(envelope)
         if not is_new and (found := self._read(place)[0]) is not None and found.status == "settled":
             return False
@@ -193,9 +191,9 @@ class ItemRequests:
         """See `Requests.first`."""
         return _envelope(self._items, keys.first(tenant, request))
 
-    def depth(self, conversation: str, *, tenant: str) -> Depth:
-        """See `Requests.depth`."""
-        open_ = [partition for partition, _ in self._items.due(keys.OPEN, LATEST, limit=10_000)]
+    def depth(self, conversation: str, *, tenant: str, most: int = MOST) -> Depth:
+        """See `Requests.depth`; one request more than that is listed, each of which costs."""
+        open_ = [partition for partition, _ in self._items.due(keys.OPEN, LATEST, limit=most + 1)]
         mine = keys.joined(keys.REQUEST, tenant, "")
         waiting, _ = self._waiting(tenant, conversation)
         return Depth(
@@ -248,12 +246,14 @@ class ItemRequests:
     def sweep(self) -> int:
         """Settle what is past its deadline, and go on where nobody did after settling; how many there were."""
         places = self._items.due(keys.OPEN, self._now(), SWEPT)
-        for place in places:
-            found, _ = self._read(place)
-            if found is not None and found.status != "settled":
-                self._expire(found, self._start)
-            self._close(place, self._start)
+        each_alone(places, self._end, lambda place: put_off(self._items, place, keys.OPEN, self._now()))
         return len(places)
+
+    def _end(self, place: Place) -> None:
+        found, _ = self._read(place)
+        if found is not None and found.status != "settled":
+            self._expire(found, self._start)
+        self._close(place, self._start)
 
     def _open(self, envelope: Envelope) -> bool:
         tenant, conversation, request = envelope.tenant, envelope.conversation, envelope.request
@@ -488,11 +488,6 @@ def write(items: Items, opened: Opened, revision: int, now: datetime) -> bool:
 def _envelope(items: Items, place: Place) -> Envelope | None:
     (item,) = items.get([place])
     return decoder(Envelope).decode(item.value) if item else None
-
-
-def encoded(value: msgspec.Struct) -> bytes:
-    """As items hold it."""
-    return _ENCODER.encode(value)
 
 
 def written(record: Record, now: datetime) -> datetime:

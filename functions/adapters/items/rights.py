@@ -6,22 +6,21 @@ that was at work in that moment has its end by then.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
 from functions.adapters.items import keys
-from functions.adapters.items.conversations import Said
+from functions.adapters.items.conversations import KeptMessage
 from functions.adapters.items.effects import Kept
 from functions.adapters.items.holding import Held, held_by, marks
-from functions.adapters.items.replacing import replace
 from functions.adapters.items.requests import SETTLES, Erasing, write_erasing
 from functions.adapters.items.state import Letter
+from functions.adapters.items.writing import STAYS, replace
 from functions.events.decoding import decoder
 from functions.events.envelope import root_group
 from functions.ports.blobs import KeptBlobs, prefix_of
-from functions.ports.conversations import TTL_DAYS
 from functions.ports.items import Items, Place
 from functions.ports.rights import Export, Holdings, Row
 from functions.ports.stops import conversation_scope
@@ -29,7 +28,6 @@ from functions.ports.stops import conversation_scope
 if TYPE_CHECKING:
     from functions.ports.effects import Effect
 
-STAYS = timedelta(days=TTL_DAYS)
 SWEPT = 20  # erasures in one pass
 BLOBS = "blobs"
 _NAMES = {"record": "deliveries", "outputs": "outputs", "request": "requests"}  # of items, by how their key begins
@@ -145,7 +143,7 @@ class ItemRights:
         for request in requests:
             yield from self._of_request(tenant, conversation, request)
         for item in self._items.query(keys.conversation(tenant, conversation)):
-            message = decoder(Said).decode(item.value).message
+            message = decoder(KeptMessage).decode(item.value).message
             place = keys.conversation(tenant, conversation), item.key
             yield Found("messages", place, message.request, message.at, msgspec.to_builtins(message))
         for held in held_by(self._items, tenant, conversation):

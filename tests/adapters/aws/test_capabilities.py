@@ -18,9 +18,10 @@ from rest_server import Answer, Server, serving
 from small_encoder import SmallEncoder
 
 from functions.adapters.items import keys
-from functions.adapters.items.requests import Opened, encoded
+from functions.adapters.items.requests import Opened
 from functions.adapters.items.spending import ItemSpending
 from functions.adapters.items.stops import ItemStops
+from functions.adapters.items.writing import encoded
 from functions.collections.opening import ensured
 from functions.entry_points.aws.capabilities import STOP_SEEN_S, Capabilities, Stopped
 from functions.entry_points.aws.environment import DEPLOYED, Deployed, said
