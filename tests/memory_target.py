@@ -30,6 +30,7 @@ from functions.ports.state import DeadLetter, State, Timer
 from functions.runtime.agent import Grant
 from functions.runtime.arrival import LEASE_MARGIN_S, claimed
 from functions.runtime.delivery import ACKNOWLEDGED, Binding, Outcome, Ports, deliver
+from functions.runtime.plans import crew_of
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan, Workflow
 
@@ -251,8 +252,8 @@ class MemoryTarget:
 
     def rights(self, points: Points) -> ItemRights:
         """What is held about conversations."""
-        agents = sorted({agent for plan in self.plans.values() for agent in plan.nodes})
-        return ItemRights(self.items, self.blobs, points, agents, self.clock)
+        crews = {name: crew_of(plan) for name, plan in self.plans.items()}
+        return ItemRights(self.items, self.blobs, points, lambda: crews, self.clock)
 
     def talk(self, binding: Binding) -> ItemTalk:
         """The conversation of one delivery."""

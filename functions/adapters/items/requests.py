@@ -436,6 +436,8 @@ class Erasing(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         at: When it was asked for.
         requests: That the conversation had.
+        left: Of these, what this pass has still to remove.
+        workflows: Of these: what their agents stored is found by them.
         removed: All of it was removed once; what was at work meanwhile may have left something.
     """
 
@@ -443,6 +445,8 @@ class Erasing(msgspec.Struct, frozen=True, kw_only=True):
     conversation: str
     at: datetime
     requests: tuple[str, ...]
+    left: tuple[str, ...]
+    workflows: tuple[str, ...]
     removed: bool = False
 
 
@@ -455,8 +459,13 @@ def unerase(items: Items, tenant: str, conversation: str, request: str, *, until
         if item is None or erasing is None or request not in erasing.requests:
             replace(items, keys.erased(tenant, request), AGAIN, expires_at=until)
             return
-        left = tuple(each for each in erasing.requests if each != request)
-        write_erasing(items, msgspec.structs.replace(erasing, requests=left), item.revision)
+        write_erasing(items, _without(erasing, request), item.revision)
+
+
+def _without(erasing: Erasing, request: str) -> Erasing:
+    requests = tuple(each for each in erasing.requests if each != request)
+    left = tuple(each for each in erasing.left if each != request)
+    return msgspec.structs.replace(erasing, requests=requests, left=left)
 
 
 def write_erasing(items: Items, erasing: Erasing, revision: int) -> bool:
