@@ -30,6 +30,7 @@ from functions.ports.state import DeadLetter, State, Timer
 from functions.runtime.agent import Grant
 from functions.runtime.arrival import LEASE_MARGIN_S, claimed
 from functions.runtime.delivery import ACKNOWLEDGED, Binding, Outcome, Ports, deliver
+from functions.runtime.plans import crew_of
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan, Workflow
 
@@ -253,8 +254,8 @@ class MemoryTarget:
 
     def rights(self, points: Points) -> ItemRights:
         """What is held about conversations."""
-        agents = sorted({agent for plan in self.plans.values() for agent in plan.nodes})
-        return ItemRights(self.items, self.blobs, points, agents, self.clock)
+        crews = {name: crew_of(plan) for name, plan in self.plans.items()}
+        return ItemRights(self.items, self.blobs, points, lambda: crews, self.clock)
 
     def talk(self, binding: Binding) -> ItemTalk:
         """The conversation of one delivery."""
@@ -325,10 +326,14 @@ class MemoryTarget:
         return min(found).timestamp() if found else None
 
     def next_sweep(self) -> datetime | None:
-        """When the next deadline is over."""
+        """When the next deadline is over, or what failed at one is tried again."""
         places = self.items.due(keys.OPEN, LATEST, 1)
         (first,) = self.items.get(places) if places else (None,)
-        return decoder(Opened).decode(first.value).deadline if first else None
+        deadline = decoder(Opened).decode(first.value).deadline if first else None
+        if deadline is None or deadline > self.clock():
+            return deadline
+        due = self.items.partitions[places[0][0]][places[0][1]].due
+        return due.at if due else deadline
 
     def queued(self) -> list[Envelope]:
         """What is on the bus."""

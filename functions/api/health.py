@@ -18,5 +18,5 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 def get_health(target: Target, call: Call) -> Reply:
     """Look into the store: what goes wrong there is answered with 503."""
-    target.requests.depth("", tenant=call.tenant)
+    target.requests.depth("", tenant=call.tenant, most=0)
     return ok(Health())

@@ -114,7 +114,7 @@ def _refuse_large_where_full(target: Target, envelope: Envelope) -> None:
         return
     if target.requests.first(envelope.request, tenant=envelope.tenant) is not None:
         return
-    depth = target.requests.depth(envelope.conversation, tenant=envelope.tenant)
+    depth = target.requests.depth(envelope.conversation, tenant=envelope.tenant, most=target.limits.open)
     target.limits.refuse(
         msgspec.structs.replace(
             depth,

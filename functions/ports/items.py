@@ -95,5 +95,5 @@ class Items(Protocol):
         ...
 
     def delete(self, places: Sequence[Place]) -> None:
-        """Remove items and counters; one that is not there is no error."""
+        """Remove items and counters; one that is not there is no error, nor one that is named twice."""
         ...

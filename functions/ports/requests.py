@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
 from functions.errors import TroupeError
 from functions.events.envelope import Envelope
+
+MOST: Final = 10_000  # open requests that are counted, where nobody asks for fewer
 
 
 class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,8 +179,8 @@ class Requests(Protocol):
         """The envelope that a request was accepted with; None where this tenant has no such request."""
         ...
 
-    def depth(self, conversation: str, *, tenant: str) -> Depth:
-        """How much is open."""
+    def depth(self, conversation: str, *, tenant: str, most: int = MOST) -> Depth:
+        """How much is open; of so many open requests on, there may be more than it says."""
         ...
 
     def view(self, request: str, *, tenant: str) -> RequestView | None:

@@ -88,6 +88,10 @@ class Sockets(Protocol):
         """What watches a request whose deadline is over: what ended it may have told nobody."""
         ...
 
+    def put_off(self, watch: Watch) -> None:
+        """It is overdue again only later: telling it failed, and others are to have their turn."""
+        ...
+
     def hold(self, watch: Watch) -> Watch | None:
         """The same as it stands, ours alone for a while; None where somebody holds it, who is told, or it is gone.
 

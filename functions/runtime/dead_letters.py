@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from functions.errors import PermanentError
-from functions.events.envelope import Envelope, digest, encode
+from functions.events.envelope import Envelope, MalformedEnvelopeError, decode, digest, encode
 from functions.events.utf8 import storable
 from functions.ports.state import DeadLetter, Task
 
@@ -52,6 +52,15 @@ def misplaced(agent: str, raw: bytes, envelope: Envelope, error: Exception, now:
         conversation=envelope.conversation,
         tenant=envelope.tenant,
     )
+
+
+def fallen(agent: str, raw: bytes, error: Exception, now: datetime) -> DeadLetter:
+    """The letter of bytes that nobody took in, whatever they are: it belongs where they say, if they say it."""
+    try:
+        envelope = decode(raw)
+    except MalformedEnvelopeError:
+        return unreadable(agent, raw, error, now)
+    return misplaced(agent, raw, envelope, error, now)
 
 
 def unreadable(agent: str, raw: bytes, error: Exception, now: datetime) -> DeadLetter:

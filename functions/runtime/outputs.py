@@ -55,6 +55,19 @@ def request_failed(envelope: Envelope, *, envelope_id: str, agent: str, reason: 
     )
 
 
+def begun(first: Envelope, plan: Plan | None, now: datetime) -> Envelope:
+    """A request's first event, now that it is its turn: how long it waited for that is no part of its age.
+
+    Args:
+        first: As the request was accepted.
+        plan: The current one of its workflow: it begins under that, where that begins with the same event.
+        now: The time.
+    """
+    begins = plan is not None and not first.target and type_of(plan.workflow.entry) == first.type
+    version = plan.version if plan is not None and begins else first.planversion
+    return msgspec.structs.replace(first, time=now, planversion=version)
+
+
 def ended(envelope: Envelope, reason: str, now: datetime) -> Envelope:
     """What ends the request of this first envelope without an answer."""
     return request_failed(envelope, envelope_id=digest(envelope.id, "ended"), agent="runtime", reason=reason, now=now)

@@ -25,6 +25,32 @@ class Incompatible(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
 
 
+class Crew(msgspec.Struct, frozen=True):
+    """The agents of one plan or of several, by name.
+
+    Attributes:
+        joining: Those of them that wait for the parts of a scope.
+    """
+
+    agents: frozenset[str] = frozenset()
+    joining: frozenset[str] = frozenset()
+
+    def __or__(self, other: "Crew") -> "Crew":
+        """Those of both."""
+        return Crew(self.agents | other.agents, self.joining | other.joining)
+
+
+class _Members(msgspec.Struct, frozen=True):
+    """As much of a plan without code as every version of this project writes."""
+
+    nodes: "tuple[_Member, ...]"
+
+
+class _Member(msgspec.Struct, frozen=True):
+    agent: str
+    joins: bool
+
+
 class _FrozenNode(msgspec.Struct, frozen=True, kw_only=True):
     """A node, its events as `PlanCreated.v1`."""
 
@@ -70,6 +96,17 @@ def frozen(plan: Plan) -> bytes:
         ),
         order="deterministic",
     )
+
+
+def crew_of(plan: Plan) -> Crew:
+    """The agents of a plan of this deployment."""
+    return Crew(frozenset(plan.nodes), frozenset(name for name, node in plan.nodes.items() if node.spec.joins))
+
+
+def crew_in(raw: bytes) -> Crew:
+    """The agents of the plan in these bytes, also of one that no request can finish under any more."""
+    nodes = decoder(_Members).decode(raw).nodes
+    return Crew(frozenset(node.agent for node in nodes), frozenset(node.agent for node in nodes if node.joins))
 
 
 def revived(raw: bytes, current: Mapping[str, Plan]) -> Plan | Incompatible:

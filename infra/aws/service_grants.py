@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from functions.adapters.aws.items import BY_DUE, BY_TIME
-from functions.adapters.items.keys import COLLECTION, CONVERSATION, EFFECT, REQUEST, SOCKET, VAULT, joined
+from functions.adapters.items.keys import COLLECTION, CONVERSATION, DOCUMENT, REQUEST, SOCKET, joined
 from functions.events.envelope import type_of
 from functions.events.event import Event
 from functions.events.ingest import DocumentsReceived
@@ -25,6 +25,7 @@ from infra.aws.grants import (
 
 #: Those that reach a vector store, which may stand there. They reach nothing else that has no endpoint in a network
 #: without a way out, such as the connections of a WebSocket.
+NEVER_HELD: Final = (COLLECTION, DOCUMENT, SOCKET)  # partitions that hold nothing of a conversation
 BUS: Final = "bus"  # whose net holds what a key of ours kept off every rule
 IN_NETWORK: Final = ("api", "keeper")
 
@@ -43,7 +44,6 @@ def service(name: str, plans: Sequence[Plan], place: Place) -> list[Statement]:
 
 def _api(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     yield from _accepts(plans, place, "POST: a message or documents begin a request")
-    yield older_plans(plans, place)
     yield Statement(
         sid="Messages",
         actions=("dynamodb:Query",),
@@ -54,7 +54,7 @@ def _api(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     because = "GET /collections/{collection}/passages/{passage}; erasing what a conversation stored in any collection"
     yield from _versions(place, *READS, because=because)
     because = "GET /requests/{request}: what was done for it; all that is held about a conversation, shown or erased"
-    yield from _erases(plans, place, because)
+    yield from _erases(place, because)
 
 
 def _socket(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
@@ -128,7 +128,7 @@ def _keeper(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     because = "every ten minutes: erasures that were cut off"
     yield _requests(place, because)
     yield _due(place, because)
-    yield from _erases(plans, place, f"{because}; hourly: long texts of what expired")
+    yield from _erases(place, f"{because}; hourly: long texts of what expired")
 
 
 def _uploads(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
@@ -266,15 +266,24 @@ def _deliveries(plans: Sequence[Plan], place: Place, because: str) -> Statement:
     )
 
 
-def _erases(plans: Sequence[Plan], place: Place, because: str) -> Iterator[Statement]:
+def _erases(place: Place, because: str) -> Iterator[Statement]:
     """All that is held about a conversation, wherever it lies."""
-    kinds = [f"{kind}#*" for kind in (REQUEST, CONVERSATION, EFFECT, VAULT)]
     yield Statement(
         sid="Held",
         actions=(*READS, REMOVES),
         resources=(place.table,),
-        conditions=leading(*kinds, *_of_agents(plans)),
-        because=because,
+        conditions={
+            "ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": tuple(f"{kind}#*" for kind in NEVER_HELD)},
+            "Null": {"dynamodb:LeadingKeys": "false"},
+        },
+        because=f"{because}, by agents that are deployed and by those that were: only their names are the partitions'",
+    )
+    yield Statement(
+        sid="AllPlans",
+        actions=("s3:GetObject",),
+        resources=(f"{place.bucket}/plans/*",),
+        because=f"{because}: which agents there were",
+        wildcard="a plan is named by its version, a digest, and its workflow may be gone",
     )
     yield Statement(
         sid="HeldBlobs",
@@ -287,7 +296,7 @@ def _erases(plans: Sequence[Plan], place: Place, because: str) -> Iterator[State
         sid="ListBlobs",
         actions=("s3:ListBucket",),
         resources=(place.bucket,),
-        conditions={"StringLike": {"s3:prefix": "blobs/*"}, "Null": {"s3:prefix": "false"}},
+        conditions={"StringLike": {"s3:prefix": ("blobs/*", "plans/*")}, "Null": {"s3:prefix": "false"}},
         because=because,
     )
 

@@ -1,21 +1,24 @@
 """What is held about a conversation, on every target that can run here: shown, handed over, and erased for good."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import msgspec
 import pytest
 from harness import Harness
 from memory_collection import MemoryCollection
+from memory_items import MemoryItems
 from memory_target import MemoryTarget
 from redriving import Driven, find, redrive
 from sample_workflows import FANNED_WITH_SIDE, FORKED, SINGLE, Answered, Asked, ListAsked, Looked
 
+from functions.adapters.items import keys
 from functions.adapters.items.holding import ItemUpsert
 from functions.adapters.items.requests import SETTLES
+from functions.adapters.items.rights import ItemRights
 from functions.adapters.local.conversations import LocalAppend
 from functions.adapters.local.erasing import Erasures
 from functions.adapters.local.holding import Holding, LocalUpsert
@@ -24,18 +27,17 @@ from functions.adapters.local.rights import LocalRights
 from functions.adapters.vectors.bound import TenantUpsert, Time
 from functions.errors import PermanentError
 from functions.events.common import Passage
-from functions.events.envelope import CLAIM_CHECK_BYTES
+from functions.events.envelope import CLAIM_CHECK_BYTES, encode
 from functions.events.event import Event
 from functions.ports.blobs import prefix_of
 from functions.ports.conversations import Append
 from functions.ports.rights import Holdings, Rights
 from functions.ports.vectors import Upsert
 from functions.runtime.arrival import claim_checked
+from functions.runtime.dead_letters import fallen
 from functions.runtime.delivery import Binding
+from functions.runtime.plans import Crew, crew_in, crew_of, frozen
 from functions.runtime.workflow import Budget, Workflow
-
-if TYPE_CHECKING:
-    from functions.adapters.items.rights import ItemRights
 
 LARGE = "x" * (CLAIM_CHECK_BYTES + 1)
 FACT = Passage(id="f", name="remembered", source="memory", text="a fact")
@@ -429,3 +431,139 @@ def test_an_erasure_over_items_that_was_cut_off_at_any_write_is_finished_by_the_
         held.finish()
         assert (held.left(), held.memories.points) == ([], {})
     assert number > 50
+
+
+def crewed(held: CloudHeld, crews: Mapping[str, Crew], *, services: Sequence[str] = ()) -> ItemRights:
+    """Rights over items of a stack that has or had these agents."""
+    troupe, shelf = held.troupe, Shelf(held.memories)
+    return ItemRights(troupe.items, troupe.blobs, shelf, lambda: crews, troupe.clock, services=services)
+
+
+def test_what_an_agent_kept_that_a_deploy_removed_is_shown_and_erased(tmp_path: Path) -> None:
+    held = CloudHeld(tmp_path, FANNED_WITH_SIDE)
+    fill(held)
+    (before,) = held.troupe.plans.values()
+    now = msgspec.structs.replace(before, nodes={name: before.nodes[name] for name in ("split", "collect")})
+    old = crew_in(frozen(before))
+    held.rights = crewed(held, {now.workflow.name: crew_of(now) | old})
+    export = held.rights.export("c1", tenant="default")
+    assert export is not None
+    assert "dead letters" in export.places
+    held.rights.erase("c1", tenant="default")
+    held.finish()
+    assert held.left() == []
+
+
+def test_what_a_request_left_whose_workflow_is_not_known_any_more_is_erased(tmp_path: Path) -> None:
+    held = CloudHeld(tmp_path, FANNED_WITH_SIDE)
+    fill(held)
+    crews = {name: crew_of(plan) for name, plan in held.troupe.plans.items()}
+    held.troupe.items.delete([keys.request("default", "r1")])  # e.g. since it expired
+    held.rights = crewed(held, crews)
+    held.rights.erase("c1", tenant="default")
+    held.finish()
+    assert held.left() == []
+
+
+def test_a_letter_that_a_service_kept_is_the_conversations_that_its_event_is_of(tmp_path: Path) -> None:
+    held = CloudHeld(tmp_path, SINGLE)
+    first = held.troupe.start(Asked(text="qzxmark"))
+    crews = {name: crew_of(plan) for name, plan in held.troupe.plans.items()}
+    held.rights = crewed(held, crews, services=("desk",))
+    letter = fallen("desk", encode(first), PermanentError("it fell"), held.troupe.clock())
+    held.troupe.state().park(letter)
+    found = held.rights.holdings("c1", tenant="default")
+    assert found is not None
+    assert found.items["dead letters"] == 1
+    held.rights.erase("c1", tenant="default")
+    held.troupe.state().park(letter)  # it falls once more
+    held.finish()
+    assert held.left() == []
+
+
+class TimeIsUpError(BaseException):
+    """The function's time is over."""
+
+
+class Counting:
+    """Counts the calls of items, and ends the function at one."""
+
+    def __init__(self, items: MemoryItems) -> None:
+        self._items = items
+        self.calls: list[str] = []
+        self.most = 1_000_000
+
+    def __getattr__(self, name: str) -> object:
+        call = getattr(self._items, name)
+
+        def counted(*given: Any, **named: Any) -> object:
+            if len(self.calls) == self.most:
+                raise TimeIsUpError
+            self.calls.append(f"{name} {given[0][1]}" if name == "put" else name)
+            return call(*given, **named)
+
+        return counted
+
+
+def large(tmp_path: Path, requests: int) -> tuple[CloudHeld, Counting]:
+    """A conversation of many requests, in a stack that has other workflows with other agents beside its own."""
+    held = CloudHeld(tmp_path, SINGLE)
+    for number in range(requests):
+        held.troupe.start(Asked(text="qzxmark"), request=f"r{number}")
+        held.troupe.run()
+    counting = Counting(held.troupe.items)
+    others = {f"other {number}": Crew(frozenset({f"agent {number}"})) for number in range(20)}
+    crews = {name: crew_of(plan) for name, plan in held.troupe.plans.items()} | others
+    held.rights = crewed(held, crews)
+    held.rights._items = counting  # type: ignore[assignment]
+    return held, counting
+
+
+def test_an_erasure_is_written_down_before_anything_else_and_costs_no_more_for_agents_of_others(tmp_path: Path) -> None:
+    held, counting = large(tmp_path, 30)
+    held.rights.erase("c1", tenant="default")
+    assert counting.calls[:4] == ["get", "query", "get", "put erasing"]
+    assert len(counting.calls) <= 30 * 12 + 60
+
+
+def test_an_erasure_that_never_has_the_time_for_all_of_it_gets_done(tmp_path: Path) -> None:
+    held, counting = large(tmp_path, 30)
+    rounds, over = 0, False
+    erase: Callable[[], object] = lambda: held.rights.erase("c1", tenant="default")  # noqa: E731
+    while not over:
+        rounds, counting.most = rounds + 1, len(counting.calls) + 100
+        try:
+            erase()
+            over = True
+        except TimeIsUpError:
+            erase = held.rights.unfinished
+        assert rounds < 20
+        assert held.rights._items is counting
+    assert rounds > 2
+    counting.most = 1_000_000
+    held.finish()
+    assert held.left() == []
+
+
+def test_an_erasure_that_fails_holds_up_no_other(tmp_path: Path) -> None:
+    held = CloudHeld(tmp_path, SINGLE)
+    for name in ("c1", "c2"):
+        held.troupe.start(Asked(), request=f"of {name}", conversation=name)
+        held.rights.erase(name, tenant="default")
+        held.troupe.clock.advance(1.0)
+    remove = held.troupe.blobs.keys
+
+    def refuse(*prefixes: str) -> Sequence[str]:
+        if prefixes == (prefix_of("default", "c1"),):
+            raise PermanentError("not now")
+        return remove(*prefixes)
+
+    held.troupe.blobs.keys = refuse  # type: ignore[method-assign]
+    held.troupe.clock.advance(SETTLES.total_seconds())
+    with pytest.raises(PermanentError):
+        held.rights.unfinished()
+    assert held.rights.unfinished() == 0
+    held.troupe.blobs.keys = remove  # type: ignore[method-assign]
+    assert held.rights.erase("c2", tenant="default") is None
+    held.finish()
+    assert held.left() == []

@@ -11,7 +11,6 @@ from memory_target import MemoryTarget
 from sample_workflows import CONTRACT, LOG, Answered
 
 from functions.adapters.items.conversations import ItemConversations
-from functions.adapters.items.rights import ItemRights
 from functions.adapters.local.conversations import LocalConversations
 from functions.adapters.local.rights import LocalRights
 from functions.api.api import Api
@@ -91,9 +90,7 @@ def on_one_machine(harness: Harness) -> Kept:
 
 def on_items(target: MemoryTarget) -> Kept:
     """As on a cloud."""
-    agents = sorted({agent for plan in target.plans.values() for agent in plan.nodes})
-    rights = ItemRights(target.items, target.blobs, NoPoints(), agents, target.clock)
-    return Kept(ItemConversations(target.items, target.clock), rights, target.stops)
+    return Kept(ItemConversations(target.items, target.clock), target.rights(NoPoints()), target.stops)
 
 
 def bound(tenant: str, conversation: str, key: str) -> Binding:

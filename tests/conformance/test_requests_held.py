@@ -54,6 +54,18 @@ def test_the_next_message_starts_after_one_that_failed_or_is_overdue(deploy: Dep
     assert [type(troupe.settlement(each)) for each in ("r1", "r2", "r3")] == [AgentFailed, AgentFailed, Answered]
 
 
+@ORDER
+def test_a_message_does_not_grow_old_while_it_waits_for_its_turn(deploy: Deploys, clock: Clock) -> None:
+    troupe = deploy(SINGLE)
+    for name in ("r1", "r2"):
+        troupe.start(Asked(text=name), request=name, deadline_s=4 * 3600.0)
+    clock.advance(500.0)  # of the 600 that its agent's contract allows an event
+    troupe.step("work")
+    clock.advance(500.0)
+    troupe.step("work")
+    assert [type(troupe.settlement(each)) for each in ("r1", "r2")] == [Answered, Answered]
+
+
 @TENANTS
 def test_conversations_of_two_tenants_do_not_wait_for_each_other(deploy: Deploys) -> None:
     troupe = deploy(SINGLE)

@@ -15,7 +15,7 @@ from test_aws_service_grants import place
 from functions.adapters.items.catalog import ItemCatalog
 from functions.adapters.items.holding import ItemUpsert
 from functions.adapters.items.requests import SETTLES
-from functions.adapters.items.rights import ItemRights, UnfinishedError
+from functions.adapters.items.rights import ItemRights
 from functions.adapters.vectors.bound import TenantUpsert, Time
 from functions.entry_points.aws.services import Points
 from functions.events.common import Passage
@@ -149,6 +149,6 @@ def test_an_erasure_that_cannot_be_finished_keeps_no_other_one_waiting() -> None
             erasing.rights.erase(name, tenant="default")
     erasing.shelf.stuck = frozenset("a")
     erasing.troupe.clock.advance(SETTLES.total_seconds())
-    with pytest.raises(UnfinishedError, match=r"1 of 3 erasures are tried again later: ConnectionError: .* away"):
+    with pytest.raises(ConnectionError, match="away"):
         erasing.rights.unfinished()
     assert [passage for _, passage in erasing.shelf.points] == ["a"]

@@ -10,7 +10,7 @@ from harness import Clock
 from memory_target import DESK, LONG_AGO, Handed, MemoryTarget
 from simulation.observed import Point, Watched, with_points
 
-from functions.adapters.items.conversations import Said as SaidItem
+from functions.adapters.items.conversations import KeptMessage as SaidItem
 from functions.adapters.items.keys import CONVERSATION
 from functions.adapters.local.blobs import LocalBlobs
 from functions.adapters.local.bus import Bus

@@ -11,8 +11,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from functions.adapters.items import keys
-from functions.adapters.items.replacing import replace
-from functions.adapters.items.requests import encoded
+from functions.adapters.items.writing import encoded, replace
 from functions.events.decoding import decoder
 from functions.ports.catalog import Carrier, ChangedMeanwhileError, Entry, Progress
 from functions.ports.items import Items

@@ -1,23 +1,23 @@
 """The capabilities `Append` and `History`, and the `Conversations` port, over items."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 import msgspec
 
 from functions.adapters.items import keys
-from functions.adapters.items.requests import encoded, is_erased
+from functions.adapters.items.requests import is_erased
+from functions.adapters.items.writing import STAYS, encoded
 from functions.events.decoding import decoder
-from functions.ports.conversations import TTL_DAYS, Message
+from functions.ports.conversations import Message
 from functions.ports.items import Items
 from functions.runtime.delivery import Binding
 
-STAYS = timedelta(days=TTL_DAYS)
 BESIDE = 10  # messages that are read beyond a limit: of the delivery itself, or expired
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
+class KeptMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message, and the delivery that said it, whatever its attempt and generation."""
 
     message: Message
@@ -40,7 +40,7 @@ class ItemTalk:
             return
         self._appended += 1
         now, origin = self._now(), self._binding.origin
-        said = Said(message=Message(role=role, text=text, at=now, request=self._binding.request), origin=origin)
+        said = KeptMessage(message=Message(role=role, text=text, at=now, request=self._binding.request), origin=origin)
         place = self._partition, keys.joined("message", origin, str(self._appended))
         self._items.put(place, encoded(said), revision=0, at=now, expires_at=now + STAYS)
 
@@ -64,8 +64,8 @@ class ItemConversations:
         return [said.message for said in found]
 
 
-def _said(items: Items, partition: str, limit: int, now: datetime) -> list[Said]:
+def _said(items: Items, partition: str, limit: int, now: datetime) -> list[KeptMessage]:
     if limit < 1:
         return []
-    found = [decoder(Said).decode(item.value) for item in items.latest(partition, limit)]
+    found = [decoder(KeptMessage).decode(item.value) for item in items.latest(partition, limit)]
     return [said for said in found if said.message.at > now - STAYS]

@@ -12,31 +12,20 @@ import msgspec
 
 from functions.adapters.items import keys
 from functions.adapters.items.redriving import Plans, keep_beginning, publish
-from functions.adapters.items.requests import (
-    ItemRequests,
-    Led,
-    Opened,
-    Pending,
-    Redrives,
-    encoded,
-    is_erased,
-    read,
-    write,
-)
+from functions.adapters.items.requests import ItemRequests, Led, Opened, Pending, Redrives, is_erased, read, write
 from functions.adapters.items.state import Letter
 from functions.adapters.items.stops import ItemStops
+from functions.adapters.items.writing import STAYS, encoded
 from functions.events.decoding import decoder
 from functions.events.envelope import Envelope, digest, pack, unpack
 from functions.ports.blobs import KeptBlobs
 from functions.ports.bus import Bus
-from functions.ports.conversations import TTL_DAYS
 from functions.ports.dead_letters import LetterFilter, LetterView, Redrive
 from functions.ports.items import Item, Items
 from functions.ports.state import DeadLetter
 from functions.runtime.redrive import Candidate, NotRedrivableError, Redriven, candidate, leading, outdoes, redriven
 from functions.runtime.workflow import Plan
 
-STAYS = timedelta(days=TTL_DAYS)
 REDRIVABLE = STAYS - timedelta(days=1)  # since a request was accepted: its parts are kept until a redrive is done
 _CHANGED = "it changed since it was looked at: list the letters again"
 _GONE = "the request it belongs to is no longer kept: ask again"

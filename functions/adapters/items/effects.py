@@ -7,21 +7,19 @@ and an erasure removes the request first. So what it does not find was not put d
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 import msgspec
 
 from functions.adapters.items import keys
-from functions.adapters.items.requests import encoded, read
+from functions.adapters.items.requests import read
+from functions.adapters.items.writing import STAYS, encoded
 from functions.errors import PermanentError
 from functions.events.decoding import decoder
 from functions.ports.actions import ActionResult
-from functions.ports.conversations import TTL_DAYS
 from functions.ports.effects import UNSETTLED, Effect, Status, renewed, settled
 from functions.ports.items import MOST_BYTES, Item, Items
-
-STAYS = timedelta(days=TTL_DAYS)
 
 
 class Kept(msgspec.Struct, frozen=True):

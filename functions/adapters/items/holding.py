@@ -13,8 +13,8 @@ from datetime import datetime
 import msgspec
 
 from functions.adapters.items import keys
-from functions.adapters.items.replacing import replace
-from functions.adapters.items.requests import encoded, read
+from functions.adapters.items.requests import read
+from functions.adapters.items.writing import encoded, replace
 from functions.adapters.recorded import recorded
 from functions.errors import PermanentError
 from functions.events.common import Passage

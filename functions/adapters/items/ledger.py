@@ -4,8 +4,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 
 from functions.adapters.items import keys
-from functions.adapters.items.replacing import replace
-from functions.adapters.items.requests import encoded
+from functions.adapters.items.writing import encoded, replace
 from functions.errors import PermanentError
 from functions.events.decoding import decoder
 from functions.ports.items import MOST_BYTES, Item, Items

@@ -4,21 +4,18 @@ Every write here may be made again, and is then the same.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
 from functions.adapters.items import keys
+from functions.adapters.items.writing import STAYS, encoded
 from functions.events.decoding import decoder
 from functions.events.envelope import Envelope
 from functions.ports.bus import Bus
-from functions.ports.conversations import TTL_DAYS
 from functions.ports.items import Items
 from functions.runtime.redrive import Candidate, Redriven, candidate, leading, redriven
 from functions.runtime.workflow import Plan
-
-STAYS = timedelta(days=TTL_DAYS)
-_ENCODER = msgspec.json.Encoder()
 
 
 class Awaited(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +62,7 @@ def _let_await(items: Items, wanted: Redriven, since: int, expires_at: datetime)
     for join, index, closer in wanted.awaited[1:]:  # the first is the request, which notes it itself
         note = Awaited(generation=envelope.generation, index=index, since=since)
         place = keys.awaited(closer, envelope, join, envelope.generation, index)
-        items.put(place, _ENCODER.encode(note), revision=0, expires_at=expires_at)
+        items.put(place, encoded(note), revision=0, expires_at=expires_at)
 
 
 def begin(items: Items, bus: Bus, plans: Plans, first: Envelope, now: datetime) -> None:
@@ -89,4 +86,4 @@ def keep_beginning(  # noqa: PLR0913, PLR0917 - whose it is, what, and how long
 ) -> None:
     """Keep a letter for the turn of the request that redrives it."""
     kept = Beginning(key=letter.key, agent=letter.node.spec.name, event=event)
-    items.put(keys.begins(tenant, request, letter.key), _ENCODER.encode(kept), revision=0, expires_at=until)
+    items.put(keys.begins(tenant, request, letter.key), encoded(kept), revision=0, expires_at=until)

@@ -12,28 +12,26 @@ import msgspec
 
 from functions.adapters.items import keys
 from functions.adapters.items.redriving import Plans, begin
-from functions.adapters.items.replacing import replace
+from functions.adapters.items.sweeping import each_alone, put_off
+from functions.adapters.items.writing import STAYS, encoded, replace
 from functions.events.decoding import decoder
 from functions.events.envelope import LATEST, MAX_COUNT, Envelope, digest
 from functions.ports.bus import Bus
-from functions.ports.conversations import TTL_DAYS
 from functions.ports.items import Due, Item, Items, Place
-from functions.ports.requests import Change, DeliveryView, Depth, Limits, RequestView
+from functions.ports.requests import MOST, Change, DeliveryView, Depth, Limits, RequestView
 from functions.ports.spending import Spent
 from functions.ports.state import Standing
 from functions.ports.stops import Stop
 from functions.ports.stops import keys as stop_keys
-from functions.runtime.outputs import ended, fork_timer, overdue
+from functions.runtime.outputs import begun, ended, fork_timer, overdue
 from functions.runtime.redrive import NotRedrivableError
 from functions.runtime.workflow import Plan
 
-STAYS = timedelta(days=TTL_DAYS)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 APART = timedelta(seconds=1)
 AGAIN = b"again"  # in the place of what says that a request was erased: one of its name was taken since
 SETTLES = timedelta(minutes=10)  # longer than any attempt: whatever was at work during an erasure has ended
 SWEPT = 100  # of the requests that are past their deadline, in one pass
-_ENCODER = msgspec.json.Encoder()
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +162,7 @@ class ItemRequests:
         self._items = items
         self._apart = apart
         self._bus = bus
+        self._current = plans
         self._plans = Plans({plan.version: plan for plan in plans.values()})
         self._now = now
 
@@ -173,7 +172,7 @@ class ItemRequests:
         place = keys.request(tenant, envelope.request)
         found, _ = self._read(place)
         if limits is not None and found is None:
-            limits.refuse(_with_one_more(self.depth(conversation, tenant=tenant)))
+            limits.refuse(_with_one_more(self.depth(conversation, tenant=tenant, most=limits.open)))
         is_new = found is None and self._open(envelope)
         if not is_new and (found := self._read(place)[0]) is not None and found.status == "settled":
             return False
@@ -192,9 +191,9 @@ class ItemRequests:
         """See `Requests.first`."""
         return _envelope(self._items, keys.first(tenant, request))
 
-    def depth(self, conversation: str, *, tenant: str) -> Depth:
-        """See `Requests.depth`."""
-        open_ = [partition for partition, _ in self._items.due(keys.OPEN, LATEST, limit=10_000)]
+    def depth(self, conversation: str, *, tenant: str, most: int = MOST) -> Depth:
+        """See `Requests.depth`; one request more than that is listed, each of which costs."""
+        open_ = [partition for partition, _ in self._items.due(keys.OPEN, LATEST, limit=most + 1)]
         mine = keys.joined(keys.REQUEST, tenant, "")
         waiting, _ = self._waiting(tenant, conversation)
         return Depth(
@@ -247,12 +246,14 @@ class ItemRequests:
     def sweep(self) -> int:
         """Settle what is past its deadline, and go on where nobody did after settling; how many there were."""
         places = self._items.due(keys.OPEN, self._now(), SWEPT)
-        for place in places:
-            found, _ = self._read(place)
-            if found is not None and found.status != "settled":
-                self._expire(found, self._start)
-            self._close(place, self._start)
+        each_alone(places, self._end, lambda place: put_off(self._items, place, keys.OPEN, self._now()))
         return len(places)
+
+    def _end(self, place: Place) -> None:
+        found, _ = self._read(place)
+        if found is not None and found.status != "settled":
+            self._expire(found, self._start)
+        self._close(place, self._start)
 
     def _open(self, envelope: Envelope) -> bool:
         tenant, conversation, request = envelope.tenant, envelope.conversation, envelope.request
@@ -296,20 +297,34 @@ class ItemRequests:
                 return
 
     def _start_next(self, tenant: str, conversation: str, start: Start) -> bool:
-        """Start the oldest open request of a conversation, if there is one; whether it runs then."""
+        """Start the oldest open request of a conversation, if there is one; whether it runs then.
+
+        One that ends instead of beginning makes room for the one after it; it is closed when one runs.
+        """
+        begun: list[Place] = []
         while True:
             waiting, revision = self._waiting(tenant, conversation)
             if not waiting.requests:
-                return True
-            head, at = self._read(keys.request(tenant, waiting.requests[0]))
+                break
+            place = keys.request(tenant, waiting.requests[0])
+            head, at = self._read(place)
             if head is not None and head.status != "settled":
                 if head.status == "running":
-                    return True
+                    break
                 if not start(head, at):
                     return False
+                begun.append(place)
                 continue
             rest = encoded(Waiting(waiting.requests[1:]))
             self._items.put(keys.waiting(tenant, conversation), rest, revision=revision, expires_at=self._now() + STAYS)
+        for place in begun:
+            self._mark_closed(place)
+        return True
+
+    def _mark_closed(self, place: Place) -> None:
+        found, revision = self._read(place)
+        if found is not None and found.status == "settled" and not found.closed:
+            self._write(msgspec.structs.replace(found, closed=True), revision)
 
     def _start_asked(self, head: Opened, revision: int) -> bool:
         """Start what somebody asked; what redrives is for whoever may publish what agents make: desk and sweep."""
@@ -322,20 +337,20 @@ class ItemRequests:
             return False
         if reason := self._publish_first(first):
             settle(self._items, ended(first, reason, self._now()), self._now())
-            self._close(keys.request(first.tenant, first.request), self._start)
             return True
         self._write(msgspec.structs.replace(head, status="running"), revision)
         return True
 
     def _publish_first(self, first: Envelope) -> str:
         """Why nothing was published; empty where something was."""
-        plan = self._plans.of(first)
         if first.generation:
             try:
                 begin(self._items, self._bus, self._plans, first, self._now())
             except NotRedrivableError as error:  # a deploy came between
                 return str(error)
             return ""
+        first = begun(first, self._current.get(first.workflow), self._now())
+        plan = self._plans.of(first)
         if not first.target and (plan is None or first.name not in plan.routes):
             return "it began under an older deployment, which is not carried here: ask again"
         self._bus.publish([first])
@@ -421,6 +436,8 @@ class Erasing(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         at: When it was asked for.
         requests: That the conversation had.
+        left: Of these, what this pass has still to remove.
+        workflows: Of these: what their agents stored is found by them.
         removed: All of it was removed once; what was at work meanwhile may have left something.
     """
 
@@ -428,6 +445,8 @@ class Erasing(msgspec.Struct, frozen=True, kw_only=True):
     conversation: str
     at: datetime
     requests: tuple[str, ...]
+    left: tuple[str, ...]
+    workflows: tuple[str, ...]
     removed: bool = False
 
 
@@ -440,8 +459,13 @@ def unerase(items: Items, tenant: str, conversation: str, request: str, *, until
         if item is None or erasing is None or request not in erasing.requests:
             replace(items, keys.erased(tenant, request), AGAIN, expires_at=until)
             return
-        left = tuple(each for each in erasing.requests if each != request)
-        write_erasing(items, msgspec.structs.replace(erasing, requests=left), item.revision)
+        write_erasing(items, _without(erasing, request), item.revision)
+
+
+def _without(erasing: Erasing, request: str) -> Erasing:
+    requests = tuple(each for each in erasing.requests if each != request)
+    left = tuple(each for each in erasing.left if each != request)
+    return msgspec.structs.replace(erasing, requests=requests, left=left)
 
 
 def write_erasing(items: Items, erasing: Erasing, revision: int) -> bool:
@@ -473,11 +497,6 @@ def write(items: Items, opened: Opened, revision: int, now: datetime) -> bool:
 def _envelope(items: Items, place: Place) -> Envelope | None:
     (item,) = items.get([place])
     return decoder(Envelope).decode(item.value) if item else None
-
-
-def encoded(value: msgspec.Struct) -> bytes:
-    """As items hold it."""
-    return _ENCODER.encode(value)
 
 
 def written(record: Record, now: datetime) -> datetime:

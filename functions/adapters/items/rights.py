@@ -1,43 +1,41 @@
 """The `Rights` port over items and blobs: what is held about a conversation lies where its requests say.
 
-An erasure is an item, and one at each of its requests, before anything is removed: from then on nobody works for them,
-and a sweep finishes what was cut off. Ten minutes later everything is removed once more: what an agent had in hand
-that was at work in that moment has its end by then.
+An erasure is an item, written before anything is removed. Then one request goes after the other: it is marked, so that
+nobody works for it any more, and what it left is removed. A sweep goes on where that was cut off. Ten minutes later
+everything is removed once more: what an agent had in hand that was at work in that moment has its end by then.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
 from functions.adapters.items import keys
-from functions.adapters.items.conversations import Said
+from functions.adapters.items.conversations import KeptMessage
 from functions.adapters.items.effects import Kept
 from functions.adapters.items.holding import Held, held_by, marks
-from functions.adapters.items.replacing import replace
-from functions.adapters.items.requests import SETTLES, Erasing, write_erasing
+from functions.adapters.items.requests import SETTLES, Erasing, Opened, write_erasing
 from functions.adapters.items.state import Letter
-from functions.errors import TroupeError
+from functions.adapters.items.sweeping import each_alone, put_off
+from functions.adapters.items.writing import STAYS, replace
 from functions.events.decoding import decoder
 from functions.events.envelope import root_group
 from functions.ports.blobs import KeptBlobs, prefix_of
-from functions.ports.conversations import TTL_DAYS
 from functions.ports.items import Items, Place
 from functions.ports.rights import Export, Holdings, Row
 from functions.ports.stops import conversation_scope
+from functions.runtime.plans import Crew
 
 if TYPE_CHECKING:
     from functions.ports.effects import Effect
 
-STAYS = timedelta(days=TTL_DAYS)
 SWEPT = 20  # erasures in one pass
 BLOBS = "blobs"
 _NAMES = {"record": "deliveries", "outputs": "outputs", "request": "requests"}  # of items, by how their key begins
-
-
-class UnfinishedError(TroupeError):
-    """What was erased could not all be removed yet."""
 
 
 class Points(Protocol):
@@ -72,18 +70,27 @@ class ItemRights:
         items: Of the stack.
         blobs: Of the stack.
         points: Its collections.
-        agents: The names of all agents that are or were deployed.
+        crews: By workflow, the agents that any of its plans has or had; asked for when they are needed.
         now: The time, in UTC.
+        services: That keep letters, too.
     """
 
-    def __init__(
-        self, items: Items, blobs: KeptBlobs, points: Points, agents: Sequence[str], now: Callable[[], datetime]
+    def __init__(  # noqa: PLR0913 - where things are held, and who holds them
+        self,
+        items: Items,
+        blobs: KeptBlobs,
+        points: Points,
+        crews: Callable[[], Mapping[str, Crew]],
+        now: Callable[[], datetime],
+        *,
+        services: Sequence[str] = (),
     ) -> None:
         self._items = items
         self._blobs = blobs
         self._points = points
-        self._agents = agents
+        self._crews = crews
         self._now = now
+        self._services = services
 
     def conversations(self, *, tenant: str) -> Sequence[Holdings]:
         """See `Rights.conversations`."""
@@ -110,38 +117,24 @@ class ItemRights:
         return Export(tenant=tenant, conversation=conversation, exported=self._now(), places=places, blobs=blobs)
 
     def erase(self, conversation: str, *, tenant: str) -> Holdings | None:
-        """See `Rights.erase`."""
-        held = self.holdings(conversation, tenant=tenant)
-        erasing, revision = self._erasing(tenant, conversation)
-        if held is None:
-            return Holdings(conversation=conversation, items={}) if erasing else None
-        before = erasing.requests if erasing else ()
-        requests = tuple(dict.fromkeys([*before, *self._requests(tenant, conversation)]))
-        begun = Erasing(tenant=tenant, conversation=conversation, at=self._now(), requests=requests)
-        if not write_erasing(self._items, begun, revision):
-            return self.erase(conversation, tenant=tenant)  # somebody else began, too
-        self._remove(begun)
-        return held
+        """See `Rights.erase`; what is counted is what was removed."""
+        erasing, is_repeat = self._begun(tenant, conversation)
+        held = self._remove(erasing)
+        if not held and not is_repeat:
+            self._items.delete([keys.erasing(tenant, conversation)])
+            return None
+        return Holdings(conversation=conversation, items=held)
 
     def unfinished(self) -> int:
-        """Go on with the erasures that are not finished; how many there were to do something for.
-
-        Raises:
-            UnfinishedError: Some could not be finished, which kept no other one waiting.
-        """
-        places, failed = self._items.due(keys.ERASING, self._now(), SWEPT), list[Exception]()
-        for item in self._items.get(places) if places else ():
-            if item is not None:
-                try:
-                    self._remove(decoder(Erasing).decode(item.value))
-                except Exception as error:  # noqa: BLE001 - told below, all at once
-                    failed.append(error)
-        if failed:
-            said = "; ".join(f"{type(error).__name__}: {error}" for error in failed)
-            raise UnfinishedError(f"{len(failed)} of {len(places)} erasures are tried again later: {said}") from failed[
-                0
-            ]
+        """Go on with the erasures that are not finished; how many there were to do something for."""
+        places = self._items.due(keys.ERASING, self._now(), SWEPT)
+        each_alone(places, self._go_on, lambda place: put_off(self._items, place, keys.ERASING, self._now()))
         return len(places)
+
+    def _go_on(self, place: Place) -> None:
+        (item,) = self._items.get([place])
+        if item is not None:
+            self._remove(decoder(Erasing).decode(item.value))
 
     # ------------------------------------------------------------------------------------- what is held
 
@@ -159,10 +152,44 @@ class ItemRights:
         return (each for each in self._found(tenant, conversation, left) if not _is_erased(each, erasing))
 
     def _found(self, tenant: str, conversation: str, requests: Sequence[str]) -> Iterator[Found]:
-        for request in requests:
-            yield from self._of_request(tenant, conversation, request)
+        for request, crew in self._crewed(tenant, requests):
+            yield from self._of_request(tenant, conversation, request, crew)
+        yield from self._of_conversation(tenant, conversation)
+
+    def _crewed(self, tenant: str, requests: Sequence[str]) -> Iterator[tuple[str, Crew]]:
+        """Each request with the agents that may have worked for it."""
+        for request, workflow in zip(requests, self._workflows(tenant, requests), strict=True):
+            yield request, self._crew([workflow])
+
+    def _workflows(self, tenant: str, requests: Sequence[str]) -> list[str]:
+        """The workflow of each request; empty where that is not known."""
+        found = self._items.get([keys.request(tenant, request) for request in requests]) if requests else ()
+        return [decoder(Opened).decode(item.value).workflow if item else "" for item in found]
+
+    def _crew(self, workflows: Iterable[str]) -> Crew:
+        """The agents of these workflows; of all, where one is not known."""
+        crews = self._crews()
+        chosen = set(workflows)
+        return reduce(or_, (crews[name] for name in (chosen if chosen <= crews.keys() else crews)), Crew())
+
+    def _of_request(self, tenant: str, conversation: str, request: str, crew: Crew) -> Iterator[Found]:
+        partition, own = keys.request(tenant, request)
+        for item in self._items.query(partition):
+            if item.key != keys.erased(tenant, request)[1]:
+                name = "requests" if item.key == own else "envelopes"
+                yield Found(name, (partition, item.key), request, None, _shown(item.value))
+        root = root_group(tenant, conversation, request)
+        worked = [keys.deliveries(agent, tenant, request) for agent in sorted(crew.agents)]
+        joined = [keys.deliveries(agent, tenant, root) for agent in sorted(crew.joining)]
+        for partition in (*worked, *joined):
+            for item in self._items.query(partition):
+                kind = keys.parted(item.key)
+                name = _NAMES.get(kind[0]) or ("parts" if "part" in kind else "joins")
+                yield Found(name, (partition, item.key), request, None, _shown(item.value))
+
+    def _of_conversation(self, tenant: str, conversation: str) -> Iterator[Found]:
         for item in self._items.query(keys.conversation(tenant, conversation)):
-            message = decoder(Said).decode(item.value).message
+            message = decoder(KeptMessage).decode(item.value).message
             place = keys.conversation(tenant, conversation), item.key
             yield Found("messages", place, message.request, message.at, msgspec.to_builtins(message))
         for held in held_by(self._items, tenant, conversation):
@@ -174,23 +201,8 @@ class ItemRights:
         for item in filter(None, self._items.get([stop])):
             yield Found("stops", stop, "", None, _shown(item.value))
 
-    def _of_request(self, tenant: str, conversation: str, request: str) -> Iterator[Found]:
-        partition, own = keys.request(tenant, request)
-        for item in self._items.query(partition):
-            if item.key != keys.erased(tenant, request)[1]:
-                name = "requests" if item.key == own else "envelopes"
-                yield Found(name, (partition, item.key), request, None, _shown(item.value))
-        root = root_group(tenant, conversation, request)
-        for agent in self._agents:
-            for group in (request, root):
-                partition = keys.deliveries(agent, tenant, group)
-                for item in self._items.query(partition):
-                    kind = keys.parted(item.key)
-                    name = _NAMES.get(kind[0]) or ("parts" if "part" in kind else "joins")
-                    yield Found(name, (partition, item.key), request, None, _shown(item.value))
-
     def _letters(self, tenant: str, conversation: str) -> Iterator[Found]:
-        for agent in self._agents:
+        for agent in sorted(self._crew([""]).agents.union(self._services)):
             for item in self._items.query(keys.letters(agent)):
                 letter = decoder(Letter).decode(item.value).letter
                 if (letter.tenant, letter.conversation) == (tenant, conversation):
@@ -221,24 +233,60 @@ class ItemRights:
         (item,) = self._items.get([keys.erasing(tenant, conversation)])
         return (decoder(Erasing).decode(item.value), item.revision) if item else (None, 0)
 
-    def _remove(self, erasing: Erasing) -> None:
-        """Remove what was erased; again, it removes what was left or came late."""
+    def _begun(self, tenant: str, conversation: str) -> tuple[Erasing, bool]:
+        """Write down that a conversation is erased; whether that was so before."""
+        while True:
+            before, revision = self._erasing(tenant, conversation)
+            found = self._requests(tenant, conversation)
+            requests = tuple(dict.fromkeys([*(before.requests if before else ()), *found]))
+            workflows = {*(before.workflows if before else ()), *self._workflows(tenant, found)}
+            begun = Erasing(
+                tenant=tenant,
+                conversation=conversation,
+                at=self._now(),
+                requests=requests,
+                left=requests,
+                workflows=tuple(sorted(workflows)),
+            )
+            if write_erasing(self._items, begun, revision):
+                return begun, before is not None
+
+    def _remove(self, erasing: Erasing) -> dict[str, int]:
+        """Remove what was erased, how much by place; again, it removes what was left or came late."""
         tenant, conversation = erasing.tenant, erasing.conversation
-        for request in erasing.requests:
-            replace(self._items, keys.erased(tenant, request), b"", expires_at=self._now() + STAYS)
-        # whoever stores for a request looks whether that is there once more afterwards
-        self._items.delete([keys.request(tenant, request) for request in erasing.requests])
-        found = list(self._found(tenant, conversation, erasing.requests))
-        gone = [each for each in found if _is_erased(each, erasing)]
+        counts, crew = Counter[str](), self._crew(erasing.workflows)
+        while True:
+            found, revision = self._erasing(tenant, conversation)
+            if found is None or found.at != erasing.at:
+                return counts  # somebody erased it again meanwhile, and removes it
+            if not found.left:
+                break
+            counts += self._remove_request(tenant, conversation, found.left[0], crew)
+            write_erasing(self._items, msgspec.structs.replace(found, left=found.left[1:]), revision)
+        gone = [each for each in self._of_conversation(tenant, conversation) if _is_erased(each, found)]
         for each in gone:
             if isinstance(each.value, Held):
                 self._let_go(each.value, tenant, conversation)
-        self._items.delete([place for each in gone for place in _with_counters(each)])
-        others = set(self._requests(tenant, conversation)) - set(erasing.requests)
-        self._items.delete(list(self._around(erasing, is_over=not others)))
-        if not others:  # else it began anew, and what is left of before goes when blobs do
-            self._blobs.remove(self._kept_blobs(tenant, conversation))
-        self._finish(erasing)
+        self._items.delete([each.place for each in gone])
+        counts += Counter(each.name for each in gone)
+        if not set(self._requests(tenant, conversation)) - set(found.requests):
+            blobs = self._kept_blobs(tenant, conversation)
+            counts += Counter({BLOBS: len(blobs)})
+            self._items.delete(list(self._around(tenant, conversation)))
+            self._blobs.remove(blobs)
+        # else it began anew, and what is left of before goes when blobs do
+        self._finish(found)
+        return dict(counts)
+
+    def _remove_request(self, tenant: str, conversation: str, request: str, crew: Crew) -> Counter[str]:
+        replace(self._items, keys.erased(tenant, request), b"", expires_at=self._now() + STAYS)
+        place = keys.request(tenant, request)
+        counts = Counter("requests" for item in self._items.get([place]) if item is not None)
+        self._items.delete([place])  # whoever stores for a request looks whether that is there once more afterwards
+        found = list(self._of_request(tenant, conversation, request, crew))
+        around = keys.ledger(tenant, request), keys.of_conversation(tenant, conversation, request)
+        self._items.delete([*(place for each in found for place in _with_counters(each)), *around])
+        return counts + Counter(each.name for each in found)
 
     def _let_go(self, held: Held, tenant: str, conversation: str) -> None:
         """What another conversation holds, too, stays."""
@@ -248,20 +296,15 @@ class ItemRights:
         unheld = [token for token in held.tokens if not self._items.query(keys.token_holders(tenant, token))]
         self._items.delete([keys.original(tenant, token) for token in unheld])
 
-    def _around(self, erasing: Erasing, *, is_over: bool) -> Iterator[Place]:
+    def _around(self, tenant: str, conversation: str) -> Iterator[Place]:
         """What says that there was something, once that is gone."""
-        tenant, conversation = erasing.tenant, erasing.conversation
-        for request in erasing.requests:
-            yield keys.ledger(tenant, request)
-            yield keys.of_conversation(tenant, conversation, request)
         partition, prefix = keys.asked(tenant, conversation, "")
-        for item in self._items.query(partition, prefix) if is_over else ():
+        for item in self._items.query(partition, prefix):
             yield partition, item.key
-        if is_over:
-            minute = int(self._now().timestamp() // 60)
-            yield from (keys.pace(tenant, conversation, minute - back) for back in range(4))
-            yield keys.waiting(tenant, conversation)
-            yield keys.conversations(tenant), conversation
+        minute = int(self._now().timestamp() // 60)
+        yield from (keys.pace(tenant, conversation, minute - back) for back in range(4))
+        yield keys.waiting(tenant, conversation)
+        yield keys.conversations(tenant), conversation
 
     def _finish(self, erasing: Erasing) -> None:
         """Write down that it was removed, and once nobody can be at work on it any more, forget the erasure."""
@@ -271,7 +314,7 @@ class ItemRights:
         if self._now() >= found.at + SETTLES:
             self._items.delete([keys.erasing(found.tenant, found.conversation)])
         elif not found.removed:
-            write_erasing(self._items, msgspec.structs.replace(found, removed=True), revision)
+            write_erasing(self._items, msgspec.structs.replace(found, left=found.requests, removed=True), revision)
 
 
 def _is_erased(found: Found, erasing: Erasing) -> bool:

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from functions.adapters.items import keys
-from functions.adapters.items.requests import encoded
+from functions.adapters.items.sweeping import PUT_OFF
+from functions.adapters.items.writing import encoded
 from functions.events.decoding import decoder
 from functions.ports.items import Due, Items, Place
 from functions.ports.sockets import Connection, TooManyWatchedError, Watch
@@ -71,6 +72,12 @@ class ItemSockets:
         found = self._items.get(self._items.due(keys.WATCHED, self._now(), limit))
         return self._alive([decoder(Watch).decode(item.value) for item in found if item is not None])
 
+    def put_off(self, watch: Watch) -> None:
+        """See `Sockets.put_off`."""
+        found, revision = self._read(watch)
+        if found is not None:
+            self._put(found, revision, self._now() + PUT_OFF)
+
     def hold(self, watch: Watch) -> Watch | None:
         """See `Sockets.hold`."""
         while True:
@@ -106,8 +113,8 @@ class ItemSockets:
         (item,) = self._items.get([_places(watch)[1]])
         return (decoder(Watch).decode(item.value), item.revision) if item else (None, 0)
 
-    def _put(self, watch: Watch, revision: int) -> bool:
-        due = Due(keys.WATCHED, watch.deadline + GRACE)
+    def _put(self, watch: Watch, revision: int, at: datetime | None = None) -> bool:
+        due = Due(keys.WATCHED, at or watch.deadline + GRACE)
         place = _places(watch)[1]
         return self._items.put(place, encoded(watch), revision=revision, expires_at=watch.connection.until, due=due)
 

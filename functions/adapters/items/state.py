@@ -12,16 +12,15 @@ import msgspec
 
 from functions.adapters.items import keys
 from functions.adapters.items.redriving import Awaited
-from functions.adapters.items.requests import LONG_AGO, Record, encoded, is_erased, settle, standing, written
+from functions.adapters.items.requests import LONG_AGO, Record, is_erased, settle, standing, written
+from functions.adapters.items.writing import STAYS, encoded
 from functions.events.decoding import decoder
 from functions.events.envelope import Envelope
 from functions.ports.blobs import Blobs, prefix_of
 from functions.ports.bus import Bus
-from functions.ports.conversations import TTL_DAYS
 from functions.ports.items import Items, Place
 from functions.ports.state import Begun, DeadLetter, Finish, Gathered, Part, Task, Timer
 
-STAYS = timedelta(days=TTL_DAYS)
 INLINE_BYTES = 4 * 1024  # an item is billed by its size: what is larger lies in the blobs
 ERROR_CHARACTERS = 300
 

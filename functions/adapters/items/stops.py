@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from functions.adapters.items import keys
-from functions.adapters.items.replacing import replace
-from functions.adapters.items.requests import encoded
+from functions.adapters.items.writing import encoded, replace
 from functions.events.decoding import decoder
 from functions.ports.items import Item, Items
 from functions.ports.stops import Scope, Stop, key_of

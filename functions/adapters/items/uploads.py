@@ -12,7 +12,7 @@ import msgspec
 
 from functions.adapters.items import keys
 from functions.adapters.items.ledger import ItemLedger
-from functions.adapters.items.requests import encoded
+from functions.adapters.items.writing import encoded
 from functions.adapters.vectors.bound import Time
 from functions.errors import TroupeError
 from functions.events.decoding import decoder

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from functions.adapters.items import keys
-from functions.adapters.items.requests import encoded
+from functions.adapters.items.writing import encoded
 from functions.events.decoding import decoder
 from functions.ports.items import Item, Items
 from functions.ports.personal import Original

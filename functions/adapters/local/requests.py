@@ -13,7 +13,7 @@ from functions.adapters.local.rows import DEADLINE, remove, set_deadline
 from functions.adapters.local.settling import park, settle, start_next
 from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, MalformedEnvelopeError, decode, encode
-from functions.ports.requests import Change, DeliveryView, Depth, Limits, RequestView, TokensView
+from functions.ports.requests import MOST, Change, DeliveryView, Depth, Limits, RequestView, TokensView
 from functions.ports.stops import Stop, scope_of
 from functions.runtime.dead_letters import unreadable
 from functions.runtime.outputs import overdue
@@ -77,8 +77,9 @@ class LocalRequests:
         rows = self._store.read("SELECT envelope FROM request WHERE tenant = ? AND request = ?", (tenant, request))
         return decode(rows[0][0]) if rows else None
 
-    def depth(self, conversation: str, *, tenant: str) -> Depth:
-        """See `Requests.depth`."""
+    def depth(self, conversation: str, *, tenant: str, most: int = MOST) -> Depth:
+        """See `Requests.depth`; here all are counted."""
+        del most
         return self._depth(self._store.read(_COUNT_OPEN, _counted(conversation, tenant))[0])
 
     def _depth(self, row: Sequence[int]) -> Depth:

@@ -7,7 +7,7 @@ import msgspec
 
 from functions.adapters.local.due import Entry
 from functions.adapters.local.fair import Flow
-from functions.events.envelope import RUNTIME, Envelope, MalformedEnvelopeError, decode, digest, encode, type_of
+from functions.events.envelope import RUNTIME, Envelope, MalformedEnvelopeError, decode, digest, encode
 from functions.events.event import PRIORITIES
 from functions.ports.state import Timer
 from functions.runtime.outputs import fork_timer
@@ -49,14 +49,6 @@ class Routes:
         plan = self.plans.get(envelope.planversion)
         is_better_off = (plan is None or agent in plan.gone) and envelope.planversion in self.elsewhere
         return "" if is_better_off or self.leaving else self.member
-
-    def begins(self, first: Envelope) -> Envelope:
-        """A request's first event under the current plan, where that begins with the same event."""
-        plan = self.current.get(first.workflow)
-        is_entry = first.source == "entry" and not first.target
-        if plan is None or not is_entry or type_of(plan.workflow.entry) != first.type:
-            return first
-        return msgspec.structs.replace(first, planversion=plan.version)
 
     def agents(self, envelope: Envelope) -> list[str]:
         """The agents that this envelope goes to; the one it is meant for, where it names one."""

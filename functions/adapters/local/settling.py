@@ -11,7 +11,7 @@ from functions.adapters.local.store import utc
 from functions.events.envelope import Envelope, decode, digest, encode
 from functions.ports.state import DeadLetter, Standing, Task
 from functions.ports.stops import keys
-from functions.runtime.outputs import ended
+from functions.runtime.outputs import begun, ended
 from functions.runtime.redrive import NotRedrivableError
 
 
@@ -124,10 +124,9 @@ def start_next(  # noqa: PLR0913 - whose conversation it is, and what its first 
     if row is None or row[1] != "waiting":
         return []
     first = decode(row[2])
-    if first.planversion not in routes.versions:
-        if _is_carried(connection, routes, first):  # that process begins it
-            return []
-        first = routes.begins(first)
+    if first.planversion not in routes.versions and _is_carried(connection, routes, first):  # that process begins it
+        return []
+    first = begun(first, routes.current.get(first.workflow), utc(now))
     connection.execute(
         "UPDATE request SET status = 'running', planversion = ? WHERE sequence = ?", (first.planversion, row[0])
     )

@@ -9,7 +9,7 @@ from typing import Any
 from functions.events.envelope import Envelope, MalformedEnvelopeError, decode
 from functions.ports.state import DeadLetter
 from functions.runtime.arrival import refuse_foreign
-from functions.runtime.dead_letters import unreadable
+from functions.runtime.dead_letters import fallen
 
 log = logging.getLogger("troupe.services")
 
@@ -48,7 +48,7 @@ class EventFilter:
             envelope = decode(raw)
             self._refuse_elsewhere(envelope)
         except MalformedEnvelopeError as error:
-            self.park(unreadable(self.service, raw, error, self.now()))
+            self.park(fallen(self.service, raw, error, self.now()))
             return None
         return envelope
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from functions.adapters.items.conversations import STAYS, ItemTalk
+from functions.adapters.items.conversations import ItemTalk
 from functions.adapters.items.stops import ItemStops
+from functions.adapters.items.writing import STAYS
 from functions.adapters.vectors.bound import TenantLookup, TenantRemove, TenantSearch, TenantUpsert, Time
 from functions.entry_points.aws.stack import Stack
 from functions.events.ingest import DocumentOutcome, SentDocument

@@ -108,13 +108,14 @@ def _difference(name: str, declared: Declared, entry: Entry) -> str:
     if (is_.encoder, is_.dimension) != (wants.encoder, wants.dimension):
         return (
             f"{name} stands for version {current.number} of the encoder {is_.encoder} with {is_.dimension} dimensions, "
-            f"and the stack declares {wants.encoder} with {wants.dimension}: nothing was changed; `troupe collections "
-            f"migrate {name} --encoder …` makes a version of it, or declare what is there"
+            f"and the stack declares {wants.encoder} with {wants.dimension}: nothing was changed, and nothing gives a "
+            "collection of a stack another version: declare what is there, or deploy a second stack that declares the "
+            "other and read the documents into that"
         )
     if current.number != wants.version:
         return (
-            f"{name} stands for version {current.number}, and the stack declares {wants.version}: nothing was changed; "
-            f"`troupe collections switch {name} {wants.version}` where that is whole, or declare {current.number}"
+            f"{name} stands for version {current.number}, and the stack declares {wants.version}: nothing was changed: "
+            f"declare {current.number}"
         )
     if entry.ttl_s != wants.ttl_s:
         return (

@@ -9,8 +9,9 @@ import msgspec
 
 from functions.entry_points.aws.environment import Contract, Deployed
 from functions.errors import TroupeError
+from functions.ports.blobs import KeptBlobs
 from functions.runtime.agent import AgentSpec, Backoff, Delivery
-from functions.runtime.plans import Incompatible, revived
+from functions.runtime.plans import Crew, Incompatible, crew_in, crew_of, revived
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan, Workflow
 
@@ -129,3 +130,18 @@ class Plans(Mapping[str, Plan]):
             return self._read(key)
         except KeyError:
             return None
+
+
+def crews(current: Mapping[str, Plan], blobs: KeptBlobs) -> dict[str, Crew]:
+    """By workflow, the agents that any of its plans has or had: of every one that this stack ever deployed.
+
+    Args:
+        current: By the workflow's name.
+        blobs: Where the plans are kept as `<workflow>/<version>`.
+    """
+    found = {name: crew_of(plan) for name, plan in current.items()}
+    for key in blobs.keys(""):
+        workflow, _, version = key.partition("/")
+        if workflow not in current or version != current[workflow].version:
+            found[workflow] = found.get(workflow, Crew()) | crew_in(blobs.get(key))
+    return found

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from typing import Final
 
+from functions.adapters.aws.blobs import S3Blobs
 from functions.adapters.aws.connections import Connections
 from functions.adapters.items.conversations import ItemConversations
 from functions.adapters.items.punctual import PunctualRequests
@@ -20,14 +21,18 @@ from functions.api.target import Target
 from functions.entry_points.aws.batch import EventFilter
 from functions.entry_points.aws.environment import DEPLOYED
 from functions.entry_points.aws.invocation import InvocationTime, LambdaContext
+from functions.entry_points.aws.plans import PREFIX, crews
 from functions.entry_points.aws.stack import Stack
 from functions.ports.requests import Limits
 from functions.ports.vectors import Collection
 from functions.runtime.agent import Grant
 from functions.runtime.delivery import Binding, Ports
+from functions.runtime.plans import Crew
 
 #: How much may be open: what one machine takes says nothing here, and one caller is not to fill the queues of all.
 LIMITS: Final = Limits(open=5_000, of_tenant=2_500)
+#: The services that keep dead letters of their own.
+KEEP_LETTERS: Final = ("desk", "pusher", "uploads")
 #: An event is heard well after the change that it tells of: little has to be waited for on top.
 APART: Final = timedelta(milliseconds=100)
 
@@ -75,7 +80,13 @@ class Services:
     def rights(self) -> ItemRights:
         """Of persons, about conversations."""
         stack = self.stack
-        return ItemRights(stack.items, stack.blobs, Points(stack), sorted(stack.agents), stack.now)
+        return ItemRights(stack.items, stack.blobs, Points(stack), lambda: self.crews, stack.now, services=KEEP_LETTERS)
+
+    @cached_property
+    def crews(self) -> dict[str, Crew]:
+        """The agents that this stack has or had, by workflow."""
+        stack = self.stack
+        return crews(stack.current, S3Blobs(stack.aws, stack.deployed.bucket, PREFIX))
 
     @cached_property
     def target(self) -> Target:

@@ -14,12 +14,13 @@ from typing import Any, Final
 import msgspec
 
 from functions.adapters.aws.nets import Fallen, Net
+from functions.adapters.items.sweeping import each_alone
 from functions.api.pushing import push
 from functions.entry_points.aws.invocation import LambdaContext
 from functions.entry_points.aws.services import Services, services
 from functions.errors import TroupeError
 from functions.ports.state import DeadLetter
-from functions.runtime.dead_letters import unreadable
+from functions.runtime.dead_letters import fallen
 from functions.runtime.delivery import Lost, Ports, give_up
 
 MOST_TOLD: Final = 100  # connections, in one round
@@ -78,8 +79,8 @@ def _steps(round_: Round, remaining_s: Callable[[], float]) -> Iterator[tuple[st
 def _emptied(name: str, net: Net, round_: Round, remaining_s: Callable[[], float]) -> int:
     """How many messages of a net became dead letters, or turned out to be done."""
     ended, failed = 0, list[Exception]()
-    while remaining_s() > MARGIN_S and (fallen := net.receive()):
-        for message in fallen:
+    while remaining_s() > MARGIN_S and (messages := net.receive()):
+        for message in messages:
             try:
                 is_over = _ended(name, message, round_)
             except Exception as error:  # noqa: BLE001 - it stays in the net, and the others go on
@@ -123,15 +124,18 @@ def lost_of(message: Fallen) -> Lost:
 
 def _letter(name: str, message: Fallen, lost: Lost, now: datetime) -> DeadLetter:
     """Of a service's message: what it was about is mended by the other steps."""
-    letter = unreadable(name, message.body, SweepError(lost.error), now)
+    letter = fallen(name, message.body, SweepError(lost.error), now)
     return msgspec.structs.replace(letter, reason=lost.reason, attempt=lost.attempts)
 
 
 def _told(found: Services) -> int:
     """Tell connections what became of requests past their deadline; how many there were."""
     watches = found.sockets.overdue(MOST_TOLD)
-    for watch in watches:
-        push(found.pushed, found.sockets, found.connections.post, watch)
+    each_alone(
+        watches,
+        lambda watch: push(found.pushed, found.sockets, found.connections.post, watch),
+        found.sockets.put_off,
+    )
     return len(watches)
 
 

@@ -19,9 +19,10 @@ from small_encoder import SmallEncoder
 
 from functions.adapters.aws import secrets
 from functions.adapters.items import keys
-from functions.adapters.items.requests import Opened, encoded
+from functions.adapters.items.requests import Opened
 from functions.adapters.items.spending import ItemSpending
 from functions.adapters.items.stops import ItemStops
+from functions.adapters.items.writing import encoded
 from functions.collections.opening import ensured
 from functions.entry_points.aws.capabilities import STOP_SEEN_S, Capabilities, Stopped
 from functions.entry_points.aws.environment import DEPLOYED, Deployed, said

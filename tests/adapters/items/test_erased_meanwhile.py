@@ -10,7 +10,6 @@ from sample_workflows import SINGLE, Asked
 
 from functions.adapters.items.effects import ItemEffects
 from functions.adapters.items.holding import ItemUpsert
-from functions.adapters.items.rights import ItemRights
 from functions.adapters.vectors.bound import TenantUpsert, Time
 from functions.errors import PermanentError
 from functions.events.common import Passage
@@ -32,7 +31,7 @@ class World:
         self.target = MemoryTarget(SINGLE, step=self._step)
         self.memories = MemoryCollection()
         self.target.start(Asked())
-        self.rights = ItemRights(self.target.items, self.target.blobs, self, ["work"], self.target.clock)
+        self.rights = self.target.rights(self)
         self._is_armed = True
 
     def erase(self, collection: str, ids: Iterable[str], *, tenant: str) -> None:

@@ -1,0 +1,108 @@
+"""A sweep does each thing on its own: what fails holds nobody up, neither in this round nor in the next ones."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from faults import DownError
+from harness import Clock
+from memory_items import MemoryItems
+from memory_target import MemoryTarget
+from sample_workflows import SINGLE, Asked
+
+from functions.adapters.items import keys
+from functions.adapters.items.requests import SWEPT
+from functions.adapters.items.sockets import ItemSockets
+from functions.adapters.items.sweeping import PUT_OFF, each_alone
+from functions.events.envelope import Envelope
+from functions.ports.sockets import Connection, Watch
+
+
+def refusing(troupe: MemoryTarget, conversation: str) -> None:
+    """From now on the bus takes nothing of a conversation."""
+    publish = troupe.bus.publish
+
+    def refuse(envelopes: Sequence[Envelope]) -> None:
+        if any(envelope.conversation.startswith(conversation) for envelope in envelopes):
+            raise DownError("not taken")
+        publish(envelopes)
+
+    troupe.bus.publish = refuse  # type: ignore[method-assign]  # of this one alone
+
+
+def stuck(troupe: MemoryTarget, conversation: str) -> None:
+    """A conversation whose second request is to begin when the first is overdue."""
+    troupe.start(Asked(), request=f"{conversation} 1", conversation=conversation)
+    troupe.start(Asked(), request=f"{conversation} 2", conversation=conversation, deadline_s=10_000.0)
+
+
+def test_a_request_that_fails_ends_no_sweep_for_the_others_and_its_error_is_raised() -> None:
+    troupe = MemoryTarget(SINGLE)
+    stuck(troupe, "bad")
+    troupe.clock.advance(1.0)
+    troupe.start(Asked(), request="good", conversation="good")
+    refusing(troupe, "bad")
+    troupe.clock.advance(120.0)
+    with pytest.raises(DownError):
+        troupe.requests.sweep()
+    assert troupe.view("good").status == "settled"
+
+
+def test_what_fails_for_good_keeps_no_later_one_from_its_turn_and_comes_again() -> None:
+    troupe = MemoryTarget(SINGLE)
+    for number in range(SWEPT):
+        stuck(troupe, f"bad {number}")
+    troupe.clock.advance(1.0)
+    troupe.start(Asked(), request="good", conversation="good")
+    publish = troupe.bus.publish
+    refusing(troupe, "bad")
+    troupe.clock.advance(120.0)
+    with pytest.raises(DownError) as failed:
+        troupe.requests.sweep()
+    assert f"{SWEPT} errors in all" in failed.value.__notes__[0]
+    assert troupe.requests.sweep() == 1
+    assert troupe.view("good").status == "settled"
+    troupe.bus.publish = publish  # type: ignore[method-assign]
+    assert troupe.requests.sweep() == 0
+    troupe.clock.advance(PUT_OFF.total_seconds())
+    troupe.requests.sweep()
+    assert troupe.view("bad 0 2").status == "running"
+
+
+def test_a_connection_that_cannot_be_told_makes_room_for_the_next_one_and_comes_again() -> None:
+    clock = Clock()
+    sockets = ItemSockets(MemoryItems(), clock)
+    for name in ("bad", "good"):
+        connection = Connection(name=name, tenant="default", until=clock() + timedelta(hours=2))
+        sockets.watch(Watch(connection=connection, request=name, deadline=clock() + timedelta(seconds=60)))
+        clock.advance(1.0)
+    clock.advance(120.0)
+    (bad,) = sockets.overdue(1)
+    sockets.put_off(bad)
+    assert [watch.request for watch in sockets.overdue(10)] == ["good"]
+    clock.advance(PUT_OFF.total_seconds())
+    assert [watch.request for watch in sockets.overdue(10)] == ["good", "bad"]
+
+
+def test_what_cannot_even_be_put_off_ends_no_round_either() -> None:
+    done: list[int] = []
+
+    def do(number: int) -> None:
+        if number == 1:
+            raise DownError("it")
+        done.append(number)
+
+    def put_off(_: int) -> None:
+        raise DownError("the store")
+
+    with pytest.raises(DownError, match="it"):
+        each_alone([1, 2, 3], do, put_off)
+    assert done == [2, 3]
+
+
+def test_what_is_listed_for_a_limit_is_one_more_than_it_allows() -> None:
+    troupe = MemoryTarget(SINGLE)
+    for number in range(5):
+        troupe.start(Asked(), request=f"r{number}", conversation=f"c{number}")
+    assert troupe.requests.depth("c1", tenant="default", most=2).open == 3
+    assert len(troupe.items.due(keys.OPEN, troupe.clock() + timedelta(days=1), 10)) == 5
