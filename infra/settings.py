@@ -162,7 +162,7 @@ class CollectionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     """A collection. Name, version, encoder and dimension are part of its physical name; no deploy drops one.
 
     Attributes:
-        version: A new one is a new collection beside the one before.
+        version: Of a collection that is not there yet; what is there keeps its own.
         encoder: What makes vectors of texts.
         ttl_days: How long a passage stays; left out, for ever.
     """

@@ -19,11 +19,12 @@ from functions.adapters.items.effects import ItemEffects
 from functions.adapters.items.requests import ItemRequests
 from functions.adapters.items.rights import ItemRights
 from functions.adapters.items.stops import ItemStops
+from functions.entry_points.aws.plans import PREFIX, crews
+from functions.entry_points.aws.services import KEEP_LETTERS
 from functions.errors import TroupeError
 from functions.ports.rights import Export, Holdings
 from functions.runtime.topology import topology
 from functions.workflows.catalog import WORKFLOWS
-from infra.aws.service_grants import SERVICES
 from infra.naming import Names
 from ops.opened import Delivering, is_never_repeated
 from ops.usage import UsageError
@@ -58,7 +59,16 @@ class Stack:
         )
         self.stops = ItemStops(self._items)
         self.conversations = ItemConversations(self._items, self.now)
-        self.rights = StackRights(ItemRights(self._items, self.blobs, _Elsewhere(), self._agents, self.now))
+        plans = S3Blobs(aws, names.of(person.account), PREFIX)
+        held = ItemRights(
+            self._items,
+            self.blobs,
+            _Elsewhere(),
+            lambda: crews(self.plans, plans),
+            self.now,
+            services=KEEP_LETTERS,
+        )
+        self.rights = StackRights(held)
 
     @staticmethod
     def now() -> datetime:
@@ -76,7 +86,7 @@ class Stack:
             requests,
             self.plans,
             self.now,
-            services=SERVICES,
+            services=KEEP_LETTERS,
             in_doubt=self._in_doubt,
         )
 
@@ -96,7 +106,7 @@ class Stack:
     def finish(self) -> str:
         """See `Opened.finish`."""
         return (
-            f"the sweeper of {self._prefix} removes what is in collections within minutes, and looks once more after "
+            f"the keeper of {self._prefix} removes what is in collections within minutes, and looks once more after "
             "ten."
         )
 
@@ -105,15 +115,15 @@ class Stack:
 
 
 class _ElsewhereError(TroupeError):
-    """Vectors are reached by the stack's functions alone: what is begun here, its sweeper goes on with."""
+    """Vectors are reached by the stack's functions alone: what is begun here, its keeper goes on with."""
 
 
 class _Elsewhere:
     """The points of a stack, as its state sees them from here."""
 
     def erase(self, collection: str, ids: Iterable[str], *, tenant: str) -> None:
-        """Leave it to the sweeper."""
-        raise _ElsewhereError(f"{len(list(ids))} points of {collection} and {tenant} are left to the sweeper")
+        """Leave it to the keeper."""
+        raise _ElsewhereError(f"{len(list(ids))} points of {collection} and {tenant} are left to the keeper")
 
 
 class StackRights:

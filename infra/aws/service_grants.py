@@ -123,7 +123,7 @@ def _sweeper(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     yield _blobs(place, "s3:GetObject", "s3:PutObject", because="large dead letters, and stored outputs")
 
 
-def _keeper(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
+def _keeper(_plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     yield from _versions(place, *READS, *WRITES, because="each deploy: declared collections are there; hourly: expiry")
     because = "every ten minutes: erasures that were cut off"
     yield _requests(place, because)

@@ -32,7 +32,7 @@ from functions.runtime.plans import Crew
 #: How much may be open: what one machine takes says nothing here, and one caller is not to fill the queues of all.
 LIMITS: Final = Limits(open=5_000, of_tenant=2_500)
 #: The services that keep dead letters of their own.
-KEEP_LETTERS: Final = ("desk", "pusher", "uploads")
+KEEP_LETTERS: Final = ("bus", "desk", "pusher", "uploads")
 #: An event is heard well after the change that it tells of: little has to be waited for on top.
 APART: Final = timedelta(milliseconds=100)
 
