@@ -30,6 +30,7 @@ from infra.aws.network import Network
 from infra.aws.schedule import Schedule
 from infra.aws.secret_reference import secret_references
 from infra.aws.service_function import ServiceFunction
+from infra.aws.sizes import check
 from infra.aws.stack import Stack
 from infra.aws.state_store import StateStore
 from infra.aws.vector_collection import VectorCollection
@@ -60,7 +61,7 @@ from infra.naming import Names
 from infra.settings import AgentSettings, Settings, settings
 
 #: How often the keeper does what. A server that starts with the first deploy is not ready when that calls the keeper.
-KEPT: Final = {"ensure": "10 minutes", "expire": "1 hour"}
+KEPT: Final = {"ensure": "10 minutes", "erase": "10 minutes", "expire": "1 hour"}
 
 
 def deploy() -> None:
@@ -99,6 +100,7 @@ def declare(
     """Every resource of a stack; what it returns are its outputs."""
     stack = Stack(names.prefix, _stack(chosen, names))
     inside = pulumi.ResourceOptions(parent=stack)
+    check(chosen, stack.common, plans)
     common = replace(stack.common, key=_key(chosen, stack.common, inside))
 
     # where functions stand, and what they work with
@@ -121,7 +123,7 @@ def declare(
     # what calls them
     _kept(given, services["keeper"], server)
     if "uploads" in services:
-        Ingest("ingest", IngestArgs(common=common, blobs=around.blobs, uploads=services["uploads"]), inside)
+        Ingest("ingest", IngestArgs(blobs=around.blobs, route=around.routes["uploads"]), inside)
     api = _api(chosen, given, services, address)
     _alarms(chosen, given, {**agents, **services})
 
@@ -132,12 +134,14 @@ def declare(
 def _surroundings(chosen: Settings, plans: list[Plan], common: Common, inside: pulumi.ResourceOptions) -> Surroundings:
     """Bus, data, routes and secrets."""
     bus = EventBus("events", EventBusArgs(common=common), inside)
+    blobs = BlobStore("blobs", BlobStoreArgs(common=common, plans=plans), inside)
+    ways = routes(chosen, common, bus, blobs, plans)
     return Surroundings(
         plans=plans,
         bus=bus,
         state=StateStore("state", StateStoreArgs(common=common), inside),
-        blobs=BlobStore("blobs", BlobStoreArgs(common=common, plans=plans), inside),
-        routes={args.consumer: EventRoute(args.consumer, args, inside) for args in routes(chosen, common, bus, plans)},
+        blobs=blobs,
+        routes={args.consumer: EventRoute(args.consumer, args, inside) for args in ways},
         secrets=secret_references(
             SecretReferencesArgs(common=common, references=chosen.secrets), pulumi.InvokeOptions(parent=inside.parent)
         ),

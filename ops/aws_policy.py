@@ -67,15 +67,13 @@ def _place(plans: Sequence[Plan]) -> Place:
         source=_NAMES.prefix,
         table=_arn("dynamodb", f"table/{_NAMES.prefix}"),
         bucket=f"arn:aws:s3:::{_NAMES.of(_ACCOUNT)}",
-        queues={name: _arn("sqs", _NAMES.of(name)) for name in agents},
-        logs={name: _log(name) for name in agents},
+        queues={name: _arn("sqs", _NAMES.of(name)) for name in (*agents, "desk", "pusher", "uploads")},
+        logs={name: _log(name) for name in (*agents, *SERVICES)},
         secrets={name: _arn("secretsmanager", f"secret:{_NAMES.of(name)}") for name in _SECRETS},
         models=(f"arn:aws:bedrock:{_REGION}::foundation-model/MODEL",),
         keys=(_arn("kms", "key/KEY"),),
         in_network=True,
-        dead_letter_queues={name: _arn("sqs", _NAMES.of(name, "dead")) for name in agents},
-        service_queues={name: _arn("sqs", _NAMES.of(name)) for name in ("desk", "pusher")},
-        service_logs={name: _log(name) for name in SERVICES},
+        nets=_arn("sqs", _NAMES.of("*", "dead")),
         socket=_arn("execute-api", "API/live"),
     )
 

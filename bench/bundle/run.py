@@ -117,7 +117,7 @@ def _deployed(function: str) -> Deployed:
         bus="troupe-bench",
         table="troupe-bench",
         bucket="troupe-bench",
-        queues={function: "http://127.0.0.1:9/queue"},
+        queues_at="http://127.0.0.1:9/",
     )
 
 

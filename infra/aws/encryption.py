@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.policies import EVENTS, document, service
+from infra.aws.policies import EVENTS, S3, document, service
 from infra.components.common import Common
 from infra.components.encryption import EncryptionArgs
 
@@ -51,6 +51,7 @@ def _policy(common: Common) -> list[dict[str, Any]]:
             "Resource": "*",
         },
         service("Events", EVENTS, [*USE, "kms:DescribeKey"], "*", ours),
+        service("Objects", S3, USE, "*", ours),  # it tells a queue of each
         service("Alarms", "cloudwatch.amazonaws.com", USE, "*", ours),
         service("Budget", "budgets.amazonaws.com", USE, "*", ours),
         service(

@@ -8,6 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.aws.policies import EVENTS, document, service, without_tls
+from infra.aws.service_grants import BUS
 from infra.components.common import Common
 from infra.components.event_bus import EventBusArgs
 
@@ -51,7 +52,7 @@ class EventBus(pulumi.ComponentResource):
 def _net(name: str, common: Common, parent: pulumi.Resource) -> aws.sqs.Queue:
     return aws.sqs.Queue(
         f"{name}-dead",
-        name=common.names.of("bus", "dead"),
+        name=common.names.of(BUS, "dead"),
         message_retention_seconds=LONGEST_RETENTION_S,
         kms_master_key_id=common.key,
         opts=pulumi.ResourceOptions(parent=parent, retain_on_delete=common.protect),

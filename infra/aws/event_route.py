@@ -1,5 +1,7 @@
 """Rules of EventBridge onto one queue of SQS, and one dead-letter queue for both: they tell themselves apart in it.
 
+The queue of `uploads` hears no rule: the bucket sends to it.
+
 A rule takes one target and hands it the detail alone, so that a message is an envelope. A bus has room for 300 rules
 until its quota is raised.
 """
@@ -12,7 +14,7 @@ import pulumi
 import pulumi_aws as aws
 
 from functions.events.envelope import digest
-from infra.aws.policies import EVENTS, document, service, without_tls
+from infra.aws.policies import EVENTS, S3, document, service, without_tls
 from infra.components.common import Common
 from infra.components.event_route import ANYBODY, EventRouteArgs, Heard
 
@@ -20,7 +22,6 @@ DAY_S = 86_400
 LONGEST_RETENTION_S = 14 * DAY_S  # SQS's
 RULE_TRIES = 185  # EventBridge's most: the age decides
 MORE_RECEIVES, LEAST_RECEIVES = 2, 5  # the runtime gives up first; a throttled function costs receives too
-SPARE_S = 30  # between the end of a function and the next try, when it died
 
 
 class EventRoute(pulumi.ComponentResource):
@@ -44,7 +45,7 @@ class EventRoute(pulumi.ComponentResource):
         queue = aws.sqs.Queue(
             name,
             name=names.of(args.consumer),
-            visibility_timeout_seconds=args.timeout_s + SPARE_S,
+            visibility_timeout_seconds=args.timeout_s + args.again_s,
             message_retention_seconds=retention,
             redrive_policy=dead.arn.apply(lambda arn: _redrive(arn, args.delivery.attempts)),
             tags=tags,
@@ -64,7 +65,9 @@ class EventRoute(pulumi.ComponentResource):
             aws.sqs.QueuePolicy(
                 logical,
                 queue_url=each.url,
-                policy=pulumi.Output.all(each.arn, *[rule.arn for rule in rules]).apply(_policy),
+                policy=pulumi.Output.all(each.arn, *[rule.arn for rule in rules]).apply(_policy)
+                if args.bucket is None
+                else pulumi.Output.all(each.arn, args.bucket, args.common.account).apply(_policy_of_bucket),
                 opts=child,
             )
         self.queue_url, self.queue_arn, self.queue_name = queue.url, queue.arn, queue.name
@@ -139,6 +142,12 @@ def _encrypted(common: Common) -> dict[str, Any]:
 def _redrive(dead: str, attempts: int) -> str:
     receives = max(attempts + MORE_RECEIVES, LEAST_RECEIVES)
     return json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": receives})
+
+
+def _policy_of_bucket(known: list[str]) -> str:
+    queue, bucket, account = known
+    ours = {"ArnEquals": {"aws:SourceArn": bucket}, "StringEquals": {"aws:SourceAccount": account}}
+    return document(service("Objects", S3, ["sqs:SendMessage"], queue, ours), without_tls("sqs:*", queue))
 
 
 def _policy(arns: list[str]) -> str:

@@ -9,6 +9,7 @@ import pulumi
 
 from functions.entry_points.aws.environment import DEPLOYED, Deployed, said
 from infra.aws.grants import Place, Statement, policy
+from infra.aws.service_grants import listeners
 from infra.components.event_route import EventRoute
 from infra.components.function import FunctionArgs, Surroundings
 
@@ -49,7 +50,8 @@ def granted(
         timeout_s: What an agent's function is told of its time.
     """
     function, common, platform, around = args.function, args.common, args.platform, args.surroundings
-    agents = [name for name in queues if any(name in plan.nodes for plan in around.plans)]
+    consumer, route = next(iter(queues.items()))  # by the convention of names, one tells where the others are
+    url, net = common.names.of(consumer), common.names.of(consumer, "dead")
     found = pulumi.Output.all(
         bus=around.bus.arn,
         table=around.state.arn,
@@ -58,16 +60,15 @@ def granted(
         key=common.key or "",
         secrets=dict(around.secrets),
         socket=around.socket.arn if around.socket else "",
-        queues={name: route.queue_arn for name, route in queues.items()},
-        dead={name: queues[name].dead_arn for name in agents},
+        queues={name: each.queue_arn for name, each in queues.items()},
+        nets=route.dead_arn.apply(lambda arn: f"{arn.removesuffix(net)}{common.names.of('*', 'dead')}"),
     )
     names = pulumi.Output.all(
         bus=around.bus.name,
         table=around.state.name,
         bucket=around.blobs.name,
         socket=around.socket.url if around.socket else "",
-        queues={name: route.queue_url for name, route in queues.items()},
-        dead={name: queues[name].dead_url for name in agents},
+        queues_at=route.queue_url.apply(lambda found: f"{found.removesuffix(url)}{common.names.of('')}"),
     )
 
     def place(known: Mapping[str, Any]) -> Place:
@@ -82,9 +83,7 @@ def granted(
             models=around.models,
             keys=(known["key"],) if known["key"] else (),
             in_network=bool(platform.subnets),
-            dead_letter_queues=known["dead"],
-            service_queues=known["queues"],
-            service_logs={function: known["log"]},
+            nets=known["nets"],
             socket=known["socket"],
         )
 
@@ -103,7 +102,7 @@ def granted(
 def _deployed(
     function: str, named: Mapping[str, Any], allowed: list[Statement], place: Place, around: Surroundings
 ) -> Deployed:
-    """Of queues and secrets, those that a statement lets it reach."""
+    """Of secrets, those that a statement lets it reach."""
 
     def may(action: str, arn: str) -> bool:
         return any(action in each.actions and arn in each.resources for each in allowed)
@@ -115,11 +114,8 @@ def _deployed(
         bus=named["bus"],
         table=named["table"],
         bucket=named["bucket"],
-        queues={
-            name: url
-            for name, url in named["queues"].items()
-            if name == function or may("sqs:SendMessage", place.queues[name])
-        },
+        queues_at=named["queues_at"],
+        services=tuple(listeners(around.plans, place)),
         secrets={
             SECRETS[purpose]: arn for purpose, arn in place.secrets.items() if may("secretsmanager:GetSecretValue", arn)
         },
@@ -129,9 +125,4 @@ def _deployed(
         budget_micros=around.budget_micros,
         socket_url=named["socket"],
         tenant_claim=around.tenant_claim,
-        dead_letter_queues={
-            name: url
-            for name, url in named["dead"].items()
-            if may("sqs:ReceiveMessage", place.dead_letter_queues[name])
-        },
     )

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from functions.adapters.aws.blobs import TEXTS
 from functions.adapters.aws.items import BY_TIME
 from functions.adapters.items.keys import (
     COLLECTION,
@@ -60,15 +61,13 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         source: What the source of every event begins with.
-        queues: The ARN of each agent's queue.
-        logs: The ARN of each agent's log group.
+        queues: The ARN of each queue, by its agent or service.
+        logs: The ARN of each log group, by its agent or service.
         secrets: The ARN of each secret, by what it is for: `vectors`, `model`, `actions`, `personal`, `api-keys`.
         models: ARNs of the models of Bedrock that may be asked; none where a model is reached by URL or left out.
         keys: ARNs of the stack's own keys; none where AWS's keys encrypt.
         in_network: Whether functions stand in the stack's network.
-        dead_letter_queues: The ARN of each agent's dead-letter queue.
-        service_queues: The ARN of the queue of each service that has one: `desk`, `pusher`.
-        service_logs: The ARN of each service's log group.
+        nets: The ARN of every dead-letter queue: a pattern, which a service's policy has room for.
         socket: The ARN of the stage of the WebSocket API; empty where the stack has none.
     """
 
@@ -82,9 +81,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     in_network: bool = False
-    dead_letter_queues: Mapping[str, str] = {}
-    service_queues: Mapping[str, str] = {}
-    service_logs: Mapping[str, str] = {}
+    nets: str = ""
     socket: str = ""
 
 
@@ -300,6 +297,19 @@ def _upsert(grant: Grant, place: Place) -> Iterator[Statement]:
         because=_parameter(grant),
     )
 
+    yield Statement(
+        sid="ListTexts",
+        actions=("s3:ListBucket",),
+        resources=(place.bucket,),
+        conditions={"StringLike": {"s3:prefix": f"{TEXTS}*"}, "Null": {"s3:prefix": "false"}},
+        because=f"{_parameter(grant)}: every text that an erased passage ever had",
+    )
+
+
+def _remove(grant: Grant, place: Place) -> Iterator[Statement]:
+    yield from _uses(grant, place)
+    yield _drops(grant, place)
+
 
 def _ingest(grant: Grant, place: Place) -> Iterator[Statement]:
     yield from _stores(grant, place)
@@ -313,14 +323,26 @@ def _ingest(grant: Grant, place: Place) -> Iterator[Statement]:
 
 
 def _stores(grant: Grant, place: Place) -> Iterator[Statement]:
-    """Where personal data becomes tokens, the originals go to the vault."""
+    """Where personal data becomes tokens, the originals go to the vault; a long text takes the place of another one."""
     yield from _searches(grant, place)
+    yield _drops(grant, place)
     yield Statement(
         sid="Seal",
         actions=("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"),
         resources=(place.table,) if "personal" in place.secrets else (),
         conditions=leading(f"{VAULT}#*"),
         because=_parameter(grant),
+    )
+
+
+def _drops(grant: Grant, place: Place) -> Statement:
+    """Long texts of passages: what is put and read of them is among the large data of every agent."""
+    return Statement(
+        sid="DropTexts",
+        actions=("s3:DeleteObject",),
+        resources=(f"{place.bucket}/{TEXTS}*",),
+        because=_parameter(grant),
+        wildcard="keys are digests: the prefix is all that is known of them before",
     )
 
 
@@ -426,7 +448,7 @@ _GRANTED: Final[Mapping[type[Any], Callable[[Grant, Place], Iterator[Statement]]
     Invoke: _invoke,
     LanguageModel: _model,
     Lookup: _uses,
-    Remove: _uses,
+    Remove: _remove,
     Reveal: _reveal,
     Search: _searches,
     Upsert: _upsert,

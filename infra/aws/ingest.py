@@ -1,8 +1,13 @@
-"""S3 tells `uploads` of every object below `documents/`, and tries again for hours where it does not take it."""
+"""S3 tells the queue of `uploads` of every object below `documents/`.
+
+It could call the function itself, but Lambda discards what failed three times within minutes. A message stays in the
+queue until it is taken, and else falls into the net.
+"""
 
 import pulumi
 import pulumi_aws as aws
 
+from infra.aws.event_route import EventRoute
 from infra.components.blob_store import DOCUMENTS
 from infra.components.ingest import IngestArgs
 
@@ -12,27 +17,12 @@ class Ingest(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: IngestArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("troupe:aws:Ingest", name, {}, opts)
-        permission = aws.lambda_.Permission(
-            name,
-            action="lambda:InvokeFunction",
-            function=args.uploads.name,
-            qualifier=args.uploads.qualifier,
-            principal="s3.amazonaws.com",
-            source_arn=args.blobs.arn,
-            source_account=args.common.account,  # a bucket's ARN does not say whose it is
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        # S3 sends a message at once to see whether it may, and the queue's policy has no output that says so
+        after = [args.route] if isinstance(args.route, EventRoute) else []
         aws.s3.BucketNotification(
             name,
             bucket=args.blobs.name,
-            lambda_functions=[
-                {
-                    "lambda_function_arn": args.uploads.target,
-                    "events": ["s3:ObjectCreated:*"],
-                    "filter_prefix": DOCUMENTS,
-                }
-            ],
-            # S3 asks at once whether it may call the function, and the permission has no output that says so
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[permission]),
+            queues=[{"queue_arn": args.route.queue_arn, "events": ["s3:ObjectCreated:*"], "filter_prefix": DOCUMENTS}],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
         self.register_outputs({})

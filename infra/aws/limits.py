@@ -1,7 +1,7 @@
-"""What AWS takes: its regions, and how long names may be and of which characters.
+"""What AWS takes: its regions, how long names may be and of which characters, how large what a function is given.
 
 Regions and names are those of botocore's service models, which a test holds them to; the bucket's rule is S3's own,
-from "General purpose bucket naming rules".
+from "General purpose bucket naming rules", the sizes are quotas of IAM and of Lambda, which nobody can raise.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,6 +28,8 @@ ROLE: Final = Limit("an IAM role", 64, r"[\w+=,.@-]+")
 TABLE: Final = Limit("a DynamoDB table", 255, r"[a-zA-Z0-9_.-]{3,}")
 LOG_GROUP: Final = Limit("a log group", 512, r"[\.\-_/#A-Za-z0-9]+")
 SCHEDULE: Final = Limit("a schedule", 64, r"[0-9a-zA-Z-_.]+")
+POLICY: Final = 10_240  # characters of all policies inside a role together, without white space
+ENVIRONMENT: Final = 4_096  # bytes of all variables of a function together
 BUCKET: Final = Limit("a bucket of S3", 63, r"[a-z0-9][a-z0-9.-]+[a-z0-9]")
 
 #: Functions of every stack beside its agents.

@@ -42,4 +42,5 @@ def trust(principal: str, account: str = "") -> str:
 
 LAMBDA = "lambda.amazonaws.com"
 EVENTS = "events.amazonaws.com"
+S3 = "s3.amazonaws.com"
 SCHEDULER = "scheduler.amazonaws.com"

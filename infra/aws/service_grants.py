@@ -6,11 +6,10 @@ A statement says what the service does that asks for it; see `grants` for the ag
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from functions.adapters.aws.blobs import TEXTS
 from functions.adapters.aws.items import BY_DUE, BY_TIME
 from functions.adapters.items.keys import COLLECTION, CONVERSATION, EFFECT, REQUEST, SOCKET, VAULT, joined
 from functions.events.envelope import type_of
-from functions.events.event import AgentFailed, Event, PartEnded
+from functions.events.event import Event
 from functions.events.ingest import DocumentsReceived
 from functions.runtime.workflow import Plan
 from infra.aws.grants import (
@@ -24,7 +23,10 @@ from infra.aws.grants import (
     runs,
 )
 
-IN_NETWORK: Final = ("api", "sweeper", "keeper")  # those that reach a vector store, which may stand there
+#: Those that reach a vector store, which may stand there. They reach nothing else that has no endpoint in a network
+#: without a way out, such as the connections of a WebSocket.
+BUS: Final = "bus"  # whose net holds what a key of ours kept off every rule
+IN_NETWORK: Final = ("api", "keeper")
 
 
 def services(plans: Sequence[Plan], place: Place) -> dict[str, list[Statement]]:
@@ -35,7 +37,7 @@ def services(plans: Sequence[Plan], place: Place) -> dict[str, list[Statement]]:
 
 def service(name: str, plans: Sequence[Plan], place: Place) -> list[Statement]:
     """What the function of one service may do."""
-    found = [*_SERVICES[name](plans, place), *runs(place.service_logs[name], place, in_network=name in IN_NETWORK)]
+    found = [*_SERVICES[name](plans, place), *runs(place.logs[name], place, in_network=name in IN_NETWORK)]
     return [statement for statement in found if statement.resources]
 
 
@@ -49,7 +51,8 @@ def _api(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
         conditions=leading(f"{CONVERSATION}#*"),
         because="GET /conversations/{conversation}/messages",
     )
-    yield from _versions(place, "dynamodb:GetItem", because="GET /collections/{collection}/passages/{passage}")
+    because = "GET /collections/{collection}/passages/{passage}; erasing what a conversation stored in any collection"
+    yield from _versions(place, *READS, because=because)
     because = "GET /requests/{request}: what was done for it; all that is held about a conversation, shown or erased"
     yield from _erases(plans, place, because)
 
@@ -100,39 +103,36 @@ def _sweeper(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     yield Statement(
         sid="Nets",
         actions=("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
-        resources=tuple(place.dead_letter_queues[name] for name in sorted(place.dead_letter_queues)),
+        resources=(place.nets,),
         because="what landed in a net becomes a dead letter",
+        wildcard="a list of all would outgrow the role; a stack named `<this>-…` is in it, as its other names would be",
     )
     yield from _goes_on(plans, place)
-    yield _due(place, "requests that are overdue, erasures that were cut off")
+    yield _due(place, "requests that are overdue")
     yield older_plans(plans, place)
     yield Statement(
         sid="Letters",
-        actions=(*READS, *WRITES),
+        actions=(*READS, *WRITES, REMOVES),
         resources=(place.table,),
-        conditions=leading(*_of_agents(plans), *(f"{joined(name)}#*" for name in sorted(place.service_queues))),
-        because="a crash's dead letter, its delivery's record and outputs",
+        conditions=leading(*_of_agents(plans), *(f"{joined(name)}#*" for name in listeners(plans, place))),
+        because="a crash's dead letter, its delivery's record and outputs; of what was erased, none",
     )
     if place.socket:
         yield _connections(place, "who watches a request that nobody else ends is told")
         yield _posts(place, "what became of a request at its deadline")
     yield _blobs(place, "s3:GetObject", "s3:PutObject", because="large dead letters, and stored outputs")
-    yield from _versions(place, "dynamodb:GetItem", because="passages of erased conversations")
-    yield from _erases(plans, place, "erasures that were cut off")
 
 
-def _keeper(_plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
+def _keeper(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     yield from _versions(place, *READS, *WRITES, because="each deploy: declared collections are there; hourly: expiry")
-    yield Statement(
-        sid="Texts",
-        actions=("s3:DeleteObject",),
-        resources=(f"{place.bucket}/{TEXTS}*",),
-        because="hourly: what expired, texts that are too long for a payload among it",
-        wildcard="keys are digests: the prefix is all that is known of them before",
-    )
+    because = "every ten minutes: erasures that were cut off"
+    yield _requests(place, because)
+    yield _due(place, because)
+    yield from _erases(plans, place, f"{because}; hourly: long texts of what expired")
 
 
 def _uploads(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
+    yield _hears("uploads", place, "S3 tells of an object that was put there")
     ingests = [plan for plan in plans if plan.workflow.entry is DocumentsReceived]
     yield Statement(
         sid="Documents",
@@ -180,21 +180,22 @@ def _accepts(plans: Sequence[Plan], place: Place, because: str) -> Iterator[Stat
 def _goes_on(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     """The next request of a conversation starts: with its entry event, or where it is a redrive with any event."""
     because = "the next request of a conversation, which may be a redrive; what a crash left unpublished"
-    for plan in plans:
-        yield _emits(plan, _events(plan), place, because)
+    yield Statement(
+        sid="Emit",
+        actions=("events:PutEvents",),
+        resources=(place.bus,),
+        conditions={
+            "StringEquals": {"events:source": tuple(sorted(f"{place.source}.{plan.workflow.name}" for plan in plans))},
+            "Null": {"events:source": "false"},
+        },
+        because=f"{because}: any event of a workflow, and a list of all would outgrow the role",
+    )
     yield _closes_later(_closers(plans), place, "what is started again is in a scope, which a timer closes")
     yield _requests(place, because)
 
 
 def _closers(plans: Sequence[Plan]) -> list[str]:
     return sorted({closer for plan in plans for closer in plan.closers.values()})
-
-
-def _events(plan: Plan) -> list[type[Event]]:
-    """Every event that travels in a workflow."""
-    specs = [node.spec for node in plan.nodes.values()]
-    agents = [event for spec in specs for event in (*spec.consumes, *spec.emits, *spec.fans_out)]
-    return [plan.workflow.entry, *agents, AgentFailed, PartEnded]
 
 
 def _emits(plan: Plan, events: Iterable[type[Event]], place: Place, because: str) -> Statement:
@@ -247,6 +248,12 @@ def _due(place: Place, because: str) -> Statement:
 
 def _of_agents(plans: Sequence[Plan]) -> list[str]:
     return [f"{joined(name)}#*" for name in sorted({name for plan in plans for name in plan.nodes})]
+
+
+def listeners(plans: Sequence[Plan], place: Place) -> list[str]:
+    """The services that work from a queue."""
+    found = place.queues.keys() - {name for plan in plans for name in plan.nodes}
+    return sorted([*found, BUS] if place.keys else found)
 
 
 def _deliveries(plans: Sequence[Plan], place: Place, because: str) -> Statement:
@@ -314,7 +321,7 @@ def _hears(name: str, place: Place, because: str) -> Statement:
     return Statement(
         sid="Receive",
         actions=("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
-        resources=(place.service_queues[name],),
+        resources=(place.queues[name],),
         because=because,
     )
 

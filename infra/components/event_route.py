@@ -1,7 +1,7 @@
-"""The way of events from the bus to one consumer: what it hears, its queue, and the net below both."""
+"""The way of events from the bus, or the bucket, to one consumer: what it hears, its queue, and the net below both."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import pulumi
@@ -10,11 +10,14 @@ from functions.events.envelope import type_of
 from functions.events.event import AgentFailed, Where
 from functions.runtime.agent import AgentSpec, Backoff, Delivery
 from functions.runtime.workflow import Plan
+from infra.components.blob_store import BlobStore
 from infra.components.common import Common
 from infra.components.event_bus import EventBus
 from infra.settings import AgentSettings, DeliverySettings, Settings
 
 SERVICE_TIMEOUT_S = 30
+#: Of an object: every ten minutes, for five hours in which too many others may wait.
+UPLOADS, UPLOADS_AGAIN_S = Delivery(attempts=30, max_age_s=6 * 3600), 570
 ANYBODY = ""  # the target of an event that is meant for whoever subscribes
 
 
@@ -43,6 +46,8 @@ class EventRouteArgs:
         consumer: The agent, or the service.
         bus: The name of the bus.
         heard: What goes to it.
+        again_s: How long after the time of its function a message is seen again that the function left there.
+        bucket: The ARN of the bucket whose objects are told to it; None for all but one.
         delivery: Attempts and the age at which an event is given up; the platform's own limits are set above.
         timeout_s: Of the consumer's function.
         dead_letter_retention_days: How long the net keeps what lands in it.
@@ -55,6 +60,8 @@ class EventRouteArgs:
     delivery: Delivery
     timeout_s: int
     dead_letter_retention_days: int
+    again_s: int = 30
+    bucket: pulumi.Input[str] | None = None
 
 
 class EventRoute(Protocol):
@@ -73,8 +80,10 @@ class EventRoute(Protocol):
     slowest_s: int
 
 
-def routes(chosen: Settings, common: Common, bus: EventBus, plans: Sequence[Plan]) -> Iterator[EventRouteArgs]:
-    """The route of every agent, and of the services that hear events."""
+def routes(
+    chosen: Settings, common: Common, bus: EventBus, blobs: BlobStore, plans: Sequence[Plan]
+) -> Iterator[EventRouteArgs]:
+    """The route of every agent, and of the services that work from a queue."""
 
     def route(consumer: str, heard: Iterator[Heard], delivery: Delivery, timeout_s: int) -> EventRouteArgs:
         return EventRouteArgs(
@@ -93,6 +102,13 @@ def routes(chosen: Settings, common: Common, bus: EventBus, plans: Sequence[Plan
     yield route("desk", heard_by_desk(plans), Delivery(), SERVICE_TIMEOUT_S)
     if chosen.api.websocket:
         yield route("pusher", heard_by_pusher(plans), Delivery(), SERVICE_TIMEOUT_S)
+    if reads_uploads(chosen):
+        yield replace(route("uploads", iter(()), UPLOADS, SERVICE_TIMEOUT_S), bucket=blobs.arn, again_s=UPLOADS_AGAIN_S)
+
+
+def reads_uploads(chosen: Settings) -> bool:
+    """Whether objects that are put into the bucket are read."""
+    return chosen.ingest and "ingest" in chosen.workflows
 
 
 def delivery_of(spec: AgentSpec, given: DeliverySettings) -> Delivery:

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 
 from infra.components.blob_store import BlobStore
-from infra.components.common import Common
-from infra.components.function import Function
+from infra.components.event_route import EventRoute
 
 
 @dataclass(frozen=True, kw_only=True)
 class IngestArgs:
-    """Where documents come in, and who takes them."""
+    """Where documents come in, and the route to who takes them."""
 
-    common: Common
     blobs: BlobStore
-    uploads: Function
+    route: EventRoute

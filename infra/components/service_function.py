@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from infra.components.event_route import reads_uploads
 from infra.components.function import Function
 from infra.settings import ApiSettings, Settings
 
@@ -27,5 +28,5 @@ def deployed_services(chosen: Settings) -> Iterator[str]:
         yield "authorizer"
     if chosen.api.websocket:
         yield from ("socket", "pusher")
-    if chosen.ingest and "ingest" in chosen.workflows:
+    if reads_uploads(chosen):
         yield "uploads"

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import pytest
 
+from functions.adapters.aws.blobs import TEXTS
 from functions.adapters.items import keys
 from functions.events.answer import PlanCreated, QuestionAsked
 from functions.ports.actions import Invoke
@@ -185,6 +186,21 @@ def test_what_was_erased_meanwhile_can_be_taken_out_where_a_conversation_has_it(
         assert any(fnmatchcase(name, prefix) for prefix in deleted), name
     for other in (keys.request("t#1", "passage#conversation#token#r")[0], keys.stop("s")[0]):
         assert not any(fnmatchcase(other, prefix) for prefix in deleted), other
+
+
+def test_texts_are_dropped_by_who_changes_passages_and_listed_by_who_erases_them() -> None:
+    dropping = {each for each in CAPABILITIES if "s3:DeleteObject" in actions_of(each)}
+    assert dropping == {Ingest, Remove, Upsert}
+    for capability in dropping:
+        assert granted(capability)["DropTexts"].resources == (f"{place().bucket}/{TEXTS}*",)
+    assert {each for each in CAPABILITIES if "s3:ListBucket" in actions_of(each)} == {Upsert}
+    listed = granted(Upsert)["ListTexts"]
+    assert listed.resources == (place().bucket,)
+    assert listed.conditions == {"StringLike": {"s3:prefix": f"{TEXTS}*"}, "Null": {"s3:prefix": "false"}}
+
+
+def actions_of(capability: type) -> set[str]:
+    return {action for each in granted(capability).values() for action in each.actions}
 
 
 def test_what_a_stack_leaves_out_is_not_granted() -> None:

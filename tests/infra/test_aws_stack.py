@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
 from typing import Any
 from unittest import mock
@@ -45,7 +46,7 @@ def statement(of: str, sid: str) -> dict[str, Any]:
 @both
 def test_every_queue_is_encrypted(stack: Stack) -> None:
     queues = stack().of("Queue")
-    assert len([each for each in queues if each.name != "events-dead"]) == 2 * (len(AGENTS) + 2)
+    assert len([each for each in queues if each.name != "events-dead"]) == 2 * (len(AGENTS) + 3)
     for queue in queues:
         assert queue.inputs.get("sqsManagedSseEnabled") or queue.inputs["kmsMasterKeyId"].endswith("Key/key")
 
@@ -86,12 +87,36 @@ def test_only_a_queues_own_rules_send_to_it_and_nobody_without_tls(stack: Stack)
         if each.name == "events-dead":
             continue  # of the bus
         consumer = each.name.removesuffix("-dead")
+        if consumer == "uploads":
+            continue
         rules = {
             rule.inputs["name"] for rule in found.of("EventRule") if rule.parent == found.one("Queue", consumer).parent
         }
         sends = statement(each.inputs["policy"], "Rules")
         assert sends["Principal"] == {"Service": "events.amazonaws.com"}
         assert {arn.rpartition("/")[2] for arn in sends["Condition"]["ArnEquals"]["aws:SourceArn"]} == rules
+
+
+@both
+def test_an_object_is_told_to_a_queue_with_a_net_by_its_own_bucket_alone(stack: Stack) -> None:
+    found = stack()
+    queue, dead = found.one("Queue", "uploads"), found.one("Queue", "uploads-dead")
+    assert json.loads(queue.inputs["redrivePolicy"])["deadLetterTargetArn"].endswith(f"/{dead.inputs['name']}")
+    tries = json.loads(queue.inputs["redrivePolicy"])["maxReceiveCount"]
+    waits = tries * queue.inputs["visibilityTimeoutSeconds"]
+    assert 4 * 3600 < waits < queue.inputs["messageRetentionSeconds"] < dead.inputs["messageRetentionSeconds"]
+    (bucket,) = found.of("Bucket")
+    sends = statement(found.one("QueuePolicy", "uploads").inputs["policy"], "Objects")
+    assert (sends["Principal"], sends["Action"]) == ({"Service": "s3.amazonaws.com"}, ["sqs:SendMessage"])
+    assert sends["Condition"] == {
+        "ArnEquals": {"aws:SourceArn": f"arn:aws:s3:::{bucket.inputs['bucket']}"},
+        "StringEquals": {"aws:SourceAccount": ACCOUNT},
+    }
+    (told,) = found.of("BucketNotification")
+    (only,) = told.inputs["queues"]
+    assert (only["queueArn"].rpartition("/")[2], only["filterPrefix"]) == (queue.inputs["name"], "documents/")
+    assert found.one("QueuePolicy", "uploads").urn in told.after
+    assert not told.inputs.get("lambdaFunctions")
 
 
 def test_every_route_of_every_workflow_is_a_rule_and_so_is_what_is_aimed_at_an_agent() -> None:
@@ -191,7 +216,7 @@ def test_whoever_calls_a_function_calls_its_alias(stack: Stack) -> None:
 def test_a_mapping_takes_one_message_at_a_time_once_its_role_may_receive(stack: Stack) -> None:
     found = stack()
     mappings = found.of("EventSourceMapping")
-    assert {each.name for each in mappings} == {*AGENTS, "desk", "pusher"}
+    assert {each.name for each in mappings} == {*AGENTS, "desk", "pusher", "uploads"}
     for mapping in mappings:
         assert mapping.inputs["batchSize"] == 1
         assert mapping.inputs["functionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -206,15 +231,34 @@ def test_no_secret_is_in_anything_that_is_registered(stack: Stack) -> None:
         assert all(arn.startswith("arn:") for arn in json.loads(told[DEPLOYED])["secrets"].values())
 
 
-def test_a_function_is_told_of_the_secrets_and_queues_that_its_role_may_use() -> None:
+def test_a_function_is_told_of_the_secrets_that_its_role_may_use() -> None:
     found = dev()
     for function in found.of("Function"):
         told = json.loads(function.inputs["environment"]["variables"][DEPLOYED])
         allowed = json.loads(found.one("RolePolicy", function.name).inputs["policy"])["Statement"]
-        named = {resource for each in allowed for resource in each["Resource"]}
-        assert set(told["secrets"].values()) <= named
-        queues = {url.rpartition("/")[2] for url in told["queues"].values()}
-        assert queues <= {resource.rpartition("/")[2] for resource in named}
+        assert set(told["secrets"].values()) <= {resource for each in allowed for resource in each["Resource"]}
+
+
+@both
+def test_the_sweeper_finds_every_net_by_its_name_and_may_empty_it(stack: Stack) -> None:
+    found = stack()
+    told = json.loads(found.one("Function", "sweeper").inputs["environment"]["variables"][DEPLOYED])
+    nets = {each.inputs["name"] for each in found.of("Queue") if each.name.endswith("-dead")}
+    urls = {f"{told['queues_at']}{name.replace('_', '-')}-dead" for name in (*AGENTS, *told["services"])}
+    assert urls == {f"https://sqs.eu-central-1.amazonaws.com/{ACCOUNT}/{name}" for name in nets}
+    (pattern,) = statement(found.one("RolePolicy", "sweeper").inputs["policy"], "Nets")["Resource"]
+    assert all(fnmatchcase(f"{ARN}Queue/{name}", pattern) for name in nets)
+    queues = {each.inputs["name"] for each in found.of("Queue")} - nets
+    assert not [name for name in queues if fnmatchcase(f"{ARN}Queue/{name}", pattern)]
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_an_agent_finds_its_queue_by_its_name(name: str) -> None:
+    found = dev()
+    told = json.loads(found.one("Function", name).inputs["environment"]["variables"][DEPLOYED])
+    queue = found.one("Queue", name).inputs["name"]
+    assert f"{told['queues_at']}{name.replace('_', '-')}" == f"https://sqs.eu-central-1.amazonaws.com/{ACCOUNT}/{queue}"
+    assert told["timeout_s"] == found.one("Function", name).inputs["timeout"]
 
 
 # ----------------------------------------------------------------------------------------------------- data
@@ -278,6 +322,7 @@ def test_with_a_key_of_its_own_everything_is_encrypted_with_it() -> None:
     assert services == {
         None,
         "events.amazonaws.com",
+        "s3.amazonaws.com",
         "cloudwatch.amazonaws.com",
         "budgets.amazonaws.com",
         "logs.eu-central-1.amazonaws.com",
@@ -294,8 +339,7 @@ def test_nothing_but_the_api_is_public(stack: Stack) -> None:
         each.inputs["principal"]: (each.inputs["sourceArn"], each.inputs.get("sourceAccount"))
         for each in found.of("Permission")
     }
-    assert principals.keys() == {"apigateway.amazonaws.com", "s3.amazonaws.com"}
-    assert principals["s3.amazonaws.com"][1] == ACCOUNT
+    assert principals.keys() == {"apigateway.amazonaws.com"}
     assert not found.of("FunctionUrl")
     for subnet in found.of("Subnet"):
         assert not subnet.inputs["mapPublicIpOnLaunch"]

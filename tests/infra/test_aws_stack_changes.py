@@ -89,7 +89,7 @@ def test_retention_changes_log_groups_alone() -> None:
 
 def test_retention_of_dead_letters_changes_nets_alone() -> None:
     found = changed(with_(dead_letter_retention_days=3))
-    assert found == {("Queue", f"{name}-dead") for name in ("ingester", "desk", "pusher")}
+    assert found == {("Queue", f"{name}-dead") for name in ("ingester", "desk", "pusher", "uploads")}
 
 
 def test_a_budget_changes_what_functions_are_told_alone() -> None:
@@ -137,7 +137,7 @@ def test_protection_changes_what_holds_data() -> None:
 def test_a_network_takes_in_the_functions_that_reach_the_vector_store() -> None:
     found = with_(**IN_NETWORK)
     inside = {each.name for each in found.of("Function") if each.inputs.get("vpcConfig")}
-    assert inside == {"ingester", "api", "sweeper", "keeper"}
+    assert inside == {"ingester", "api", "keeper"}
     for name in inside:  # Lambda asks for the role's rights when it makes the function
         assert found.one("RolePolicy", name).urn in found.one("Function", name).after
     gateways = {each.name for each in found.of("VpcEndpoint") if each.inputs["vpcEndpointType"] == "Gateway"}
@@ -146,6 +146,23 @@ def test_a_network_takes_in_the_functions_that_reach_the_vector_store() -> None:
     for endpoint in found.of("VpcEndpoint"):
         (said,) = json.loads(endpoint.inputs["policy"])["Statement"]
         assert said["Condition"] == {"StringEquals": {"aws:PrincipalAccount": "123456789012"}}
+
+
+@pytest.mark.parametrize("model", [None, ModelSettings(kind="bedrock", id="amazon.nova-micro-v1:0")])
+def test_whatever_a_function_in_a_network_without_a_way_out_may_call_has_an_endpoint(
+    model: ModelSettings | None,
+) -> None:
+    given = IN_NETWORK | {"workflows": ("answer", "research", "ingest"), "model": model}
+    found = with_(**given)
+    reached = {each.inputs["serviceName"].rpartition(".")[2].partition("-")[0] for each in found.of("VpcEndpoint")}
+    inside = [each.name for each in found.of("Function") if each.inputs.get("vpcConfig")]
+    for name in inside:
+        allowed = json.loads(found.one("RolePolicy", name).inputs["policy"])["Statement"]
+        called = {action.partition(":")[0] for each in allowed for action in each["Action"]}
+        # Lambda sends logs and makes interfaces itself; the service that keeps something decrypts it
+        assert called - {"logs", "ec2", "kms"} <= reached, name
+    assert ("bedrock" in reached) == (model is not None)
+    assert not found.of("NatGateway")
 
 
 def test_a_nat_gateway_is_there_where_the_internet_is_wanted() -> None:

@@ -1,5 +1,6 @@
 """The `KeptBlobs` port on a bucket of S3, whose lifecycle removes what nobody does."""
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -9,10 +10,15 @@ from functions.adapters.rest import Reply
 
 _KEY: Final = re.compile(r"<Key>([^<]*)</Key>")
 _NEXT: Final = re.compile(r"<NextContinuationToken>([^<]*)</NextContinuationToken>")
+#: How S3 says which right is missing, where it does; that to list is missing where a key is not there.
+_OTHER_RIGHT: Final = re.compile(r"not authorized to perform: (?!s3:ListBucket\b)")
 OCTETS: Final = {"content-type": "application/octet-stream"}
 
 DELIVERIES: Final = "blobs/deliveries/"  # claim checks and outputs: the lifecycle removes them
 TEXTS: Final = "blobs/texts/"  # of passages that are too long for a payload: they stay as long as those
+
+
+log = logging.getLogger("troupe.blobs")
 
 
 class S3Blobs:
@@ -34,13 +40,20 @@ class S3Blobs:
         self._aws.send(S3, "PUT", self._path(key), headers=OCTETS, body=data, read=_nothing, url=self._url)
 
     def get(self, key: str) -> bytes:
-        """See `Blobs.get`."""
+        """See `Blobs.get`.
+
+        To a role that may not list the bucket, S3 answers for a key that is not there as for one that may not be read.
+        No role here may list what it only reads, so that this is taken for a key that is not there, and logged; but
+        not where S3 names another right that is missing.
+        """
         try:
             return self._aws.send(S3, "GET", self._path(key), read=lambda reply: reply.body, url=self._url)
         except AwsError as error:
-            if error.code == "NoSuchKey":
-                raise KeyError(key) from error
-            raise
+            if error.code == "AccessDenied" and not _OTHER_RIGHT.search(error.said):
+                log.warning("%s%s is not there, or this role may not read it: %s", self._prefix, key, error.said)
+            elif error.code != "NoSuchKey":
+                raise
+            raise KeyError(key) from error
 
     def keys(self, *prefixes: str) -> Sequence[str]:
         """See `KeptBlobs.keys`; the prefix of all is a part of none."""

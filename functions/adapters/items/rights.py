@@ -18,6 +18,7 @@ from functions.adapters.items.holding import Held, held_by, marks
 from functions.adapters.items.replacing import replace
 from functions.adapters.items.requests import SETTLES, Erasing, write_erasing
 from functions.adapters.items.state import Letter
+from functions.errors import TroupeError
 from functions.events.decoding import decoder
 from functions.events.envelope import root_group
 from functions.ports.blobs import KeptBlobs, prefix_of
@@ -33,6 +34,10 @@ STAYS = timedelta(days=TTL_DAYS)
 SWEPT = 20  # erasures in one pass
 BLOBS = "blobs"
 _NAMES = {"record": "deliveries", "outputs": "outputs", "request": "requests"}  # of items, by how their key begins
+
+
+class UnfinishedError(TroupeError):
+    """What was erased could not all be removed yet."""
 
 
 class Points(Protocol):
@@ -119,11 +124,23 @@ class ItemRights:
         return held
 
     def unfinished(self) -> int:
-        """Go on with the erasures that are not finished; how many there were to do something for."""
-        places = self._items.due(keys.ERASING, self._now(), SWEPT)
+        """Go on with the erasures that are not finished; how many there were to do something for.
+
+        Raises:
+            UnfinishedError: Some could not be finished, which kept no other one waiting.
+        """
+        places, failed = self._items.due(keys.ERASING, self._now(), SWEPT), list[Exception]()
         for item in self._items.get(places) if places else ():
             if item is not None:
-                self._remove(decoder(Erasing).decode(item.value))
+                try:
+                    self._remove(decoder(Erasing).decode(item.value))
+                except Exception as error:  # noqa: BLE001 - told below, all at once
+                    failed.append(error)
+        if failed:
+            said = "; ".join(f"{type(error).__name__}: {error}" for error in failed)
+            raise UnfinishedError(f"{len(failed)} of {len(places)} erasures are tried again later: {said}") from failed[
+                0
+            ]
         return len(places)
 
     # ------------------------------------------------------------------------------------- what is held

@@ -82,11 +82,13 @@ class AgentFunction:
 
 
 def _queue_of(agent: str, stack: Stack) -> str:
-    if not any(agent in plan.nodes for plan in stack.current.values()):
+    if agent not in stack.agents:
         raise TroupeError(f"no deployed workflow has the agent {agent}: deploy code and settings together")
-    if agent not in stack.deployed.queues:
-        raise TroupeError(f"the queue of {agent} is not among its settings: deploy it with the project's program")
-    return stack.deployed.queues[agent]
+    if not stack.deployed.queues_at:
+        raise TroupeError(
+            f"where the queue of {agent} is, its settings do not say: deploy it with the project's program"
+        )
+    return stack.queue(agent)
 
 
 @cache

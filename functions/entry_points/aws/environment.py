@@ -32,7 +32,10 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bus: The name of the event bus.
         table: The name of the DynamoDB table.
         bucket: The name of the bucket; data is under `blobs/`, plans under `plans/`.
-        queues: The URL of each queue that this function may send to, by agent.
+        queues_at: What the URL of every queue of the stack begins with: the name of its function follows, and `-dead`
+            where it is a dead-letter queue. Nothing that is told grows with the number of agents: Lambda's environment
+            has little room.
+        services: Those beside the agents that have a queue, and `bus` where that has a net of its own.
         secrets: The ARN of each secret that this function may read, by the setting that it stands for, e.g.
             `TROUPE_MODEL_KEY`.
         collections: What each declared collection stands for: `infra.settings.CollectionSettings` by name.
@@ -41,7 +44,6 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         budget_micros: Of a request, in millionths of a US dollar; None leaves the workflow's.
         socket_url: Where connections are posted to; empty where the stack has no WebSocket.
         tenant_claim: The claim of a caller's token that names its tenant.
-        dead_letter_queues: The URL of each dead-letter queue, by agent: for the sweeper.
         timeout_s: Of an agent's function, where the stack gives it another than the agent's own file.
     """
 
@@ -51,7 +53,8 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bus: str
     table: str
     bucket: str
-    queues: Mapping[str, str] = {}
+    queues_at: str = ""
+    services: tuple[str, ...] = ()
     secrets: Mapping[str, str] = {}
     collections: Mapping[str, "Declared"] = {}
     contract: Contract = Contract()
@@ -59,7 +62,6 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     budget_micros: int | None = None
     socket_url: str = ""
     tenant_claim: str = "tenant"
-    dead_letter_queues: Mapping[str, str] = {}
     timeout_s: int | None = None
 
 

@@ -1,7 +1,8 @@
 """The keeper of collections: each deploy has it make those that the stack declares, each hour remove what expired.
 
-It never drops one, and changes none that is there: where a stack declares another version or encoder than the name
-stands for, the answer says what to do.
+It finishes erasures that were cut off, too, since passages may be among what is erased. It never drops a collection,
+and changes none that is there: where a stack declares another version or encoder than the name stands for, the answer
+says what to do.
 """
 
 from collections.abc import Callable, Mapping
@@ -49,6 +50,7 @@ class Shelf:
         catalog: Their entries.
         store: Their points.
         opened: A collection by its name.
+        erase: Goes on with the erasures that are not finished; how many there were.
         now: The time, in UTC.
     """
 
@@ -56,23 +58,28 @@ class Shelf:
     catalog: Catalog
     store: VectorStore
     opened: Callable[[str], Expiring]
+    erase: Callable[[], int]
     now: Callable[[], datetime]
 
 
 def kept(event: Mapping[str, Any], shelf: Shelf) -> dict[str, Any]:
-    """What was done, by collection: `{"do": "ensure"}` makes what is missing, `{"do": "expire"}` removes what expired.
+    """What was done: `ensure` makes what is missing, `erase` goes on with erasures, `expire` removes what expired.
 
     Raises:
-        TroupeError: The event asks for something else; or what expired could not be removed everywhere.
+        TroupeError: The event asks for something else; or not everything could be erased, or what expired be removed.
     """
     match event.get("do"):
         case "ensure":
             found = {name: _ensured(name, declared, shelf) for name, declared in shelf.declared.items()}
             return {"collections": msgspec.to_builtins(found)}
+        case "erase":
+            return {"erased": shelf.erase()}
         case "expire":
             return {"expired": _expired(shelf)}
         case other:
-            raise TroupeError(f'the keeper was asked for {other!r}: expected {{"do": "ensure"}} or {{"do": "expire"}}')
+            raise TroupeError(
+                f'the keeper was asked for {other!r}: expected {{"do": …}} with "ensure", "erase" or "expire"'
+            )
 
 
 def _ensured(name: str, declared: Declared, shelf: Shelf) -> Found:
@@ -142,12 +149,14 @@ class _Model(msgspec.Struct, frozen=True, kw_only=True):
 
 def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """What Lambda calls."""
-    stack = services().begun(context).stack
+    found = services().begun(context)
+    stack = found.stack
     shelf = Shelf(
         declared=stack.deployed.collections,
         catalog=stack.catalog,
         store=stack.vectors,
         opened=stack.collection,
+        erase=lambda: found.rights.unfinished(),  # noqa: PLW0108 - made of what the others never need
         now=stack.now,
     )
     return kept(event, shelf)

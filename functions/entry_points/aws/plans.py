@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 
-from functions.adapters.aws.client import AwsError
 from functions.entry_points.aws.environment import Contract, Deployed
 from functions.errors import TroupeError
 from functions.runtime.agent import AgentSpec, Backoff, Delivery
@@ -17,8 +16,6 @@ from functions.runtime.workflow import Plan, Workflow
 
 PREFIX: Final = "plans/"  # of their keys in the bucket
 UNKNOWN_S: Final = 30.0  # a plan that was not there is looked for again after so long
-# Without the right to list a bucket, S3 says of what is not there that it may not be read.
-NOT_THERE: Final = "AccessDenied"
 _VERSION = re.compile(r"[0-9A-Za-z]{1,64}")
 
 log = logging.getLogger("troupe.plans")
@@ -131,8 +128,4 @@ class Plans(Mapping[str, Plan]):
         try:
             return self._read(key)
         except KeyError:
-            return None
-        except AwsError as error:
-            if error.code != NOT_THERE:
-                raise
             return None

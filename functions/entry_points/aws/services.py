@@ -73,15 +73,10 @@ class Services:
         return Connections(self.stack.aws, self.stack.deployed.socket_url)
 
     @cached_property
-    def agents(self) -> frozenset[str]:
-        """Those of this deployment."""
-        return frozenset(name for plan in self.stack.current.values() for name in plan.nodes)
-
-    @cached_property
     def rights(self) -> ItemRights:
         """Of persons, about conversations."""
         stack = self.stack
-        return ItemRights(stack.items, stack.blobs, Points(stack), sorted(self.agents), stack.now)
+        return ItemRights(stack.items, stack.blobs, Points(stack), sorted(stack.agents), stack.now)
 
     @cached_property
     def target(self) -> Target:

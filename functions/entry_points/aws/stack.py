@@ -49,10 +49,20 @@ class Stack:
         self.settings = _settings(environment, self.deployed, self.aws)
         self.items = DynamoItems(self.aws, self.deployed.table, now)
         self.blobs = S3Blobs(self.aws, self.deployed.bucket, DELIVERIES)
-        self.bus = EventBridgeBus(
-            self.aws, name=self.deployed.bus, source=self.deployed.source, queues=self.deployed.queues, now=now
-        )
         self._collections: dict[str, Collection] = {}
+
+    @cached_property
+    def bus(self) -> EventBridgeBus:
+        """Where events go, and what is told later."""
+        queues = {name: self.queue(name) for name in self.agents}
+        return EventBridgeBus(
+            self.aws, name=self.deployed.bus, source=self.deployed.source, queues=queues, now=self.now
+        )
+
+    @cached_property
+    def agents(self) -> frozenset[str]:
+        """Those of this deployment."""
+        return frozenset(name for plan in self.current.values() for name in plan.nodes)
 
     @cached_property
     def current(self) -> dict[str, Plan]:
@@ -154,6 +164,10 @@ class Stack:
         import tempfile  # noqa: PLC0415 - not for all
 
         return Path(tempfile.mkdtemp(prefix="troupe-"))
+
+    def queue(self, *names: str) -> str:
+        """The URL of the queue of a function, or with `dead` of its net; names are those of `infra.naming`."""
+        return self.deployed.queues_at + "-".join(names).replace("_", "-")
 
     def collection(self, name: str) -> Collection:
         """A collection of the stack; the keeper has made it.

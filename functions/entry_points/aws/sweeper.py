@@ -1,8 +1,8 @@
 """The sweeper: every minute, what nobody else would end.
 
-Requests past their deadline, erasures that were cut off, connections that watch a request which nobody told them the
-end of, and what fell into the nets: each message there becomes a dead letter, and its request ends as it would have
-after the last attempt. A message is deleted only after that.
+Requests past their deadline, connections that watch a request which nobody told them the end of, and what fell into the
+nets: each message there becomes a dead letter, and its request ends as it would have after the last attempt. A message
+is deleted only after that. It needs no vector store, and so stands in no network: erasures are the keeper's.
 """
 
 import logging
@@ -139,14 +139,15 @@ def handler(_event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]
     """What Lambda calls."""
     found = services().begun(context)
     stack = found.stack
-    steps: dict[str, Callable[[], int]] = {"overdue": found.requests.sweep, "erasures": found.rights.unfinished}
+    steps: dict[str, Callable[[], int]] = {"overdue": found.requests.sweep}
     if stack.deployed.socket_url:
         steps["told"] = lambda: _told(found)
+    emptied = (*sorted(stack.agents), *stack.deployed.services)
     round_ = Round(
         steps=steps,
-        nets={name: Net(stack.aws, url) for name, url in stack.deployed.dead_letter_queues.items()},
+        nets={name: Net(stack.aws, stack.queue(name, "dead")) for name in emptied},
         ports=found.ports,
-        agents=found.agents,
+        agents=stack.agents,
         now=stack.now,
     )
     return swept(round_, found.left_s)

@@ -1,7 +1,8 @@
 """Uploads: an object that is put under `documents/<tenant>/` becomes a request of the workflow that reads documents.
 
-An object's name below its tenant is the document's: the same name again takes the place of the one before. S3 tells of
-an object at least once, so the request's id is made of the object's version.
+An object's name below its tenant is the document's: the same name again takes the place of the one before. S3 tells a
+queue of an object at least once, so the request's id is made of the object's version. What cannot be taken now is seen
+again every ten minutes for hours, and then falls into the net.
 """
 
 import base64
@@ -18,9 +19,11 @@ import msgspec
 
 from functions.adapters.aws.objects import Objects
 from functions.api.documents import conversation_of, filled_by_users
+from functions.entry_points.aws.batch import each
 from functions.entry_points.aws.invocation import LambdaContext
 from functions.entry_points.aws.services import services
 from functions.errors import TroupeError
+from functions.events.decoding import decoder
 from functions.events.envelope import digest, open_request
 from functions.events.ingest import DocumentName, DocumentsReceived, Format, SentDocument
 from functions.ports.blobs import Blobs
@@ -32,6 +35,7 @@ from functions.runtime.workflow import Plan
 
 NAME: Final = "uploads"
 PREFIX: Final = "documents/"
+TEST: Final = "s3:TestEvent"  # S3's, when it is told where to tell of objects
 MOST_BYTES: Final = 20 * 1024**2
 DEADLINE: Final = timedelta(hours=12)  # nobody waits for it, and others may be before it
 LIMITS: Final = Limits(open=5_000, of_tenant=5_000, of_conversation=4_000)
@@ -95,9 +99,11 @@ def received(event: Mapping[str, Any], desk: Desk) -> dict[str, int]:
     """How many of the objects that S3 tells of became requests, and how many are dead letters.
 
     Raises:
-        QueueFullError: More wait than may: S3's message comes again.
+        QueueFullError: More wait than may: the message is seen again.
     """
     counts = {"accepted": 0, "refused": 0}
+    if event.get("Event") == TEST:
+        return counts
     for record in event["Records"]:
         try:
             _accept(_put(record, desk.bucket), desk)
@@ -107,6 +113,20 @@ def received(event: Mapping[str, Any], desk: Desk) -> dict[str, int]:
             desk.park(unreadable(NAME, msgspec.json.encode(record), error, desk.now()))
             counts["refused"] += 1
     return counts
+
+
+def heard(event: Mapping[str, Any], desk: Desk) -> dict[str, Any]:
+    """What Lambda is answered for a batch of S3's messages."""
+
+    def take(raw: bytes) -> None:
+        try:
+            told = decoder(dict[str, Any]).decode(raw)
+        except msgspec.MsgspecError as error:
+            desk.park(unreadable(NAME, raw, error, desk.now()))
+        else:
+            received(told, desk)
+
+    return each(event, take)
 
 
 def _put(record: Mapping[str, Any], bucket: str) -> Put:
@@ -166,7 +186,7 @@ def _document(name: str, kind: Format, data: bytes) -> SentDocument:
     return SentDocument(name=name, text=base64.b64encode(data).decode(), format=kind, base64=True)
 
 
-def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
+def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """What Lambda calls."""
     found = services().begun(context)
     stack = found.stack
@@ -180,4 +200,4 @@ def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
         park=found.state.park,
         now=stack.now,
     )
-    return received(event, desk)
+    return heard(event, desk)

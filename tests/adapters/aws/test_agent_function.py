@@ -39,7 +39,8 @@ class Deployment:
 
     def __init__(self, emulator: Emulator, name: str, agent: str) -> None:
         self.emulator = emulator
-        self.queue = make_queue(emulator, f"{name}-own")
+        queues = {each: make_queue(emulator, f"{name}-{each}") for each in (agent, "validator", "summarizer")}
+        self.queue = queues[agent]
         self.heard = make_queue(emulator, f"{name}-heard")
         make_table(emulator, name)
         make_bucket(emulator, name)
@@ -51,7 +52,7 @@ class Deployment:
             bus=name,
             table=name,
             bucket=name,
-            queues={agent: self.queue, "validator": self.queue, "summarizer": self.queue},
+            queues_at=self.queue.removesuffix(agent),
         )
         self.aws = Aws(emulator.environment)
         self.items = DynamoItems(self.aws, name, now)
@@ -228,7 +229,7 @@ def test_a_function_that_is_set_up_wrongly_says_so_when_it_starts(
                 bus="b",
                 table="t",
                 bucket="b",
-                queues={"orchestrator": "q"},
+                queues_at="https://queue/",
             )
         ),
         **changes,

@@ -155,11 +155,33 @@ def test_a_blob_is_read_as_it_was_stored(emulated: Aws, bucket: str) -> None:
         S3Blobs(emulated, bucket, "others/").get("a-key")
 
 
-def test_a_right_that_is_missing_is_not_taken_for_a_blob_that_is(server: Server, scripted: Aws) -> None:
-    server.script = lambda _: Answer(403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
-    with pytest.raises(AwsError) as raised:
+@pytest.mark.parametrize("said", ["no", "User: u is not authorized to perform: s3:ListBucket on resource: b"])
+def test_what_is_refused_since_it_cannot_be_listed_is_not_there_and_said(
+    server: Server, scripted: Aws, caplog: pytest.LogCaptureFixture, said: str
+) -> None:
+    server.script = lambda _: refused(said)
+    with pytest.raises(KeyError):
         S3Blobs(scripted, "bucket", "blobs/").get("key")
-    assert raised.value.code == "AccessDenied"
+    assert f"blobs/key is not there, or this role may not read it: {said}" in caplog.text
+
+
+@pytest.mark.parametrize("action", ["s3:GetObject", "kms:Decrypt"])
+def test_a_right_that_s3_names_as_missing_is_not_taken_for_a_blob_that_is(
+    server: Server, scripted: Aws, action: str
+) -> None:
+    server.script = lambda _: refused(f"User: u is not authorized to perform: {action} on resource: r")
+    with pytest.raises(AwsError, match=action):
+        S3Blobs(scripted, "bucket", "blobs/").get("key")
+
+
+def test_a_right_to_store_that_is_missing_comes_out(server: Server, scripted: Aws) -> None:
+    server.script = lambda _: refused("no")
+    with pytest.raises(AwsError, match="no"):
+        S3Blobs(scripted, "bucket", "blobs/").put("key", b"")
+
+
+def refused(said: str) -> Answer:
+    return Answer(403, f"<Error><Code>AccessDenied</Code><Message>{said}</Message></Error>".encode())
 
 
 def test_blobs_are_listed_by_how_their_keys_begin_and_removed(emulator: Emulator, emulated: Aws, bucket: str) -> None:

@@ -102,12 +102,18 @@ def run(script: str, path: list[str], environment: Mapping[str, str], given: obj
 
 def deployed(agent: str, name: str, queue: str) -> Deployed:
     return Deployed(
-        function=agent, source=name, workflows=("answer",), bus=name, table=name, bucket=name, queues={agent: queue}
+        function=agent,
+        source=name,
+        workflows=("answer",),
+        bus=name,
+        table=name,
+        bucket=name,
+        queues_at=queue.removesuffix(agent),
     )
 
 
 def test_a_bundled_function_delivers_an_event(emulator: Emulator, unique: str, found: Bundles, tmp_path: Path) -> None:
-    queue, heard = make_queue(emulator, f"{unique}-own"), make_queue(emulator, f"{unique}-heard")
+    queue, heard = make_queue(emulator, f"{unique}-orchestrator"), make_queue(emulator, f"{unique}-heard")
     make_table(emulator, unique)
     make_bucket(emulator, unique)
     make_bus(emulator, unique, heard, {"source": [{"prefix": f"{unique}."}]})

@@ -26,6 +26,7 @@ from functions.events.envelope import Envelope, decode, encode, open_request
 from functions.events.ingest import DocumentsReceived
 from functions.runtime.topology import topology
 from functions.workflows.answer import answer
+from functions.workflows.ingest import ingest
 
 PLANS = topology(answer)
 KEY = "alice-has-a-long-key"
@@ -44,7 +45,9 @@ class Deployment:
     def __init__(self, emulator: Emulator, name: str) -> None:
         self.emulator = emulator
         self.heard = make_queue(emulator, f"{name}-heard")
-        self.dead = make_queue(emulator, f"{name}-dead")
+        self.dead = make_queue(emulator, f"{name}-planner-dead")
+        for agent in {node for plan in topology(answer, ingest).values() for node in plan.nodes} - {"planner"}:
+            make_queue(emulator, f"{name}-{agent.replace('_', '-')}-dead")
         make_table(emulator, name)
         make_bucket(emulator, name)
         make_bus(emulator, name, self.heard, {"source": [{"prefix": f"{name}."}]})
@@ -58,7 +61,7 @@ class Deployment:
             table=name,
             bucket=name,
             secrets={"TROUPE_API_KEYS": secret},
-            dead_letter_queues={"planner": self.dead},
+            queues_at=self.dead.removesuffix("planner-dead"),
         )
         self.aws = Aws(emulator.environment)
         self.items = DynamoItems(self.aws, name, lambda: datetime.now(UTC))
@@ -138,7 +141,8 @@ def test_an_object_of_the_bucket_becomes_a_request(deployment: Deployment, call:
     with closing(deployment.emulator.client("s3")) as s3:
         s3.put_object(Bucket=bucket, Key=key, Body=b"# Hours\n\nAt nine.")
     told = {"bucket": {"name": bucket}, "object": {"key": quote_plus(key, safe="/"), "size": 17, "eTag": "e"}}
-    assert call(uploads, {"Records": [{"s3": told}]}) == {"accepted": 1, "refused": 0}
+    record = {"messageId": "1", "body": json.dumps({"Records": [{"s3": told}]})}
+    assert call(uploads, {"Records": [record]}) == {"batchItemFailures": []}
     (first,) = deployment.published(1)
     (document,) = msgspec.json.decode(first.data, type=DocumentsReceived).documents
     assert (first.tenant, document.name, document.text) == ("alice", "opening hours.md", "# Hours\n\nAt nine.")

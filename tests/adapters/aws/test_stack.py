@@ -39,7 +39,7 @@ def deployment(**changes: Any) -> Deployed:
         "bus": "troupe-test",
         "table": "troupe-test",
         "bucket": "troupe-test-000000000000",
-        "queues": {"orchestrator": "https://queue/orchestrator"},
+        "queues_at": "https://queue/",
     }
     return Deployed(**(given | changes))
 
@@ -181,10 +181,8 @@ def test_what_is_no_version_is_looked_for_nowhere(version: str) -> None:
     assert kept.asked == []
 
 
-def test_a_plan_that_may_not_be_listed_is_none_and_another_error_comes_out() -> None:
+def test_an_error_is_not_taken_for_a_plan_that_nobody_kept() -> None:
     kept = Kept()
-    kept.error = AwsError("s3", "AccessDenied", "no", 403)
-    assert Plans({"answer": PLAN}, kept.get, Seconds()).get("v1") is None
     kept.error = AwsError("s3", "", "nobody answered")
     with pytest.raises(AwsError):
         Plans({"answer": PLAN}, kept.get, Seconds()).get("v1")
@@ -201,8 +199,8 @@ def test_a_plan_that_cannot_be_followed_is_none(raw: bytes) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (deployment(function="nobody", queues={"nobody": "q"}), "no deployed workflow has the agent nobody"),
-        (deployment(queues={}), "the queue of orchestrator is not among its settings"),
+        (deployment(function="nobody"), "no deployed workflow has the agent nobody"),
+        (deployment(queues_at=""), "where the queue of orchestrator is, its settings do not say"),
         (deployment(workflows=("answer", "lost")), "no workflow lost is in this bundle"),
     ],
 )

@@ -33,6 +33,7 @@ def shelf() -> Shelf:
         catalog=MemoryCatalog(),
         store=MemoryStore(),
         opened=lambda _name: Opened(3),
+        erase=lambda: 2,
         now=Clock(),
     )
 
@@ -105,6 +106,10 @@ def test_one_that_cannot_be_expired_does_not_keep_the_others(shelf: Shelf) -> No
     with pytest.raises(TroupeError, match="documents: the store is away"):
         kept({"do": "expire"}, replace(shelf, opened=opened))
     assert asked == ["documents", "memories"]
+
+
+def test_erasures_that_were_cut_off_are_gone_on_with_when_it_is_asked_to(shelf: Shelf) -> None:
+    assert kept({"do": "erase"}, shelf) == {"erased": 2}
 
 
 @pytest.mark.parametrize("event", [{}, {"do": "drop"}])

@@ -9,7 +9,7 @@ from aws_events import event
 from aws_fakes import Json
 from memory_target import MemoryTarget
 
-from functions.entry_points.aws.uploads import DEADLINE, MOST_BYTES, Desk, received
+from functions.entry_points.aws.uploads import DEADLINE, MOST_BYTES, Desk, heard, received
 from functions.events.ingest import DocumentsReceived, SentDocument
 from functions.ports.requests import Limits, QueueFullError
 from functions.runtime.arrival import claimed
@@ -133,3 +133,28 @@ def test_where_too_much_waits_s3_is_told_to_come_again(bucket: Bucket, monkeypat
     received(bucket.put(), bucket.desk)
     with pytest.raises(QueueFullError):
         received(bucket.put(versionId="another"), bucket.desk)
+
+
+def messages(*bodies: bytes) -> Json:
+    """A batch of the queue that S3 tells of objects."""
+    return {"Records": [{"messageId": str(number), "body": body.decode()} for number, body in enumerate(bodies)]}
+
+
+def test_a_message_that_cannot_be_taken_now_is_seen_again_and_no_other_one(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.entry_points.aws.uploads.LIMITS", Limits(open=1))
+    first, second = (msgspec.json.encode(bucket.put(versionId=version)) for version in ("1", "2"))
+    assert heard(messages(first, second), bucket.desk) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    assert len(bucket.sent()) == 1
+
+
+def test_what_s3_sends_to_see_whether_it_may_is_taken(bucket: Bucket) -> None:
+    test = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": bucket.desk.bucket}
+    assert heard(messages(msgspec.json.encode(test)), bucket.desk) == {"batchItemFailures": []}
+    assert (bucket.sent(), bucket.memory.dead_letters()) == ([], [])
+
+
+def test_what_cannot_be_read_is_a_dead_letter(bucket: Bucket) -> None:
+    assert heard(messages(b"{"), bucket.desk) == {"batchItemFailures": []}
+    assert [each.agent for each in bucket.memory.dead_letters()] == ["uploads"]
