@@ -61,13 +61,13 @@ def main() -> int:
 
 def page(collected: Collected) -> str:
     """The page of what was collected."""
-    from targets import ABSENT, LEAVES_OUT, TARGETS  # noqa: PLC0415 - its folder is on the path once pytest has collected
+    from targets import ABSENT, REASONS, TARGETS  # noqa: PLC0415 - its folder is on the path once pytest has collected
 
     rows = [HEAD, "".join(f"\nNothing runs on {_listed(names)} yet: {reason}.\n" for reason, names in ABSENT.items())]
     rows += ["\n| guarantee | " + " | ".join(TARGETS) + " |\n", "|---" * (len(TARGETS) + 1) + "|\n"]
     for name, sentence in sorted(collected.sentences.items()):
         proofs = collected.proofs[name]
-        cells = _cells({target: proofs[target] for target in TARGETS}, LEAVES_OUT)
+        cells = _cells({target: proofs[target] for target in TARGETS}, REASONS)
         rows.append(f"| **{name}** {sentence} | " + " | ".join(cells) + " |\n")
     return "".join(rows)
 

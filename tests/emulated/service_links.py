@@ -1,7 +1,7 @@
 """What services of AWS do for one another, and what has to allow it: the emulator asks nobody.
 
-EventBridge and S3 put into a queue only if the queue's policy says so; API Gateway and Scheduler call a function only if
-its permissions or their role say so; Lambda reads a queue, writes a log and takes a role only as the role allows. Each
+EventBridge and S3 put into a queue only if its policy says so; API Gateway and Scheduler call a function only if its
+permissions or their role say so; Lambda reads a queue, writes a log and takes a role only as the role allows. Each
 such link that a stack declares is looked at here with the policies that it declares, and every use is recorded.
 """
 
