@@ -41,8 +41,7 @@ LAYER: Final = "encoding"  # the name of the layer
 
 _LAYER_ROOT: Final = "python/"  # of a layer, this is what Lambda puts on sys.path: /opt/python
 _LARGEST: Final = 5
-_GLIBC: Final = {"3.11": 17}  # Amazon Linux 2 has 2.26, where uv knows 2.17; all newer runtimes have 2.34
-_NEWER_GLIBC: Final = 34
+_GLIBC: Final = 34  # of Amazon Linux 2023, which all runtimes that a stack may have run on
 _AT_A_TIME: Final = 4
 
 
@@ -64,8 +63,7 @@ class _Contents(msgspec.Struct, frozen=True, kw_only=True):
 
 def lambda_target(settings: Settings) -> Target:
     """Where the functions of a stack run on AWS."""
-    python = settings.runtime.removeprefix("python")
-    return Target(python=python, architecture=settings.architecture, glibc=_GLIBC.get(python, _NEWER_GLIBC))
+    return Target(python=settings.runtime.removeprefix("python"), architecture=settings.architecture, glibc=_GLIBC)
 
 
 def host_target() -> Target:

@@ -35,7 +35,6 @@ _INSTEAD: Final = (
 )
 _SECRET_OF_ACTION: Final = re.compile(r"\bsecret:[A-Za-z_]")
 _TAKEN: Final = ("bus", "vectors", "alarms")  # what else has a queue, a role or a topic of the stack's
-_NO_SNAPSHOT: Final = "python3.11"
 
 
 def problems(settings: "Settings", names: Names) -> list[Problem]:
@@ -115,12 +114,6 @@ def _agents(settings: "Settings") -> Iterator[Problem]:
                 f"{key}.snapStart",
                 "is true beside warm: Lambda has one or the other for a function, so leave one out",
                 (f"{key}.warm",),
-            )
-        if agent.snap_start and settings.runtime == _NO_SNAPSHOT:
-            yield Problem(
-                f"{key}.snapStart",
-                f"is true, and Lambda has no snapshots of {_NO_SNAPSHOT}: use python3.12 or later",
-                ("runtime",),
             )
 
 

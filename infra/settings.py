@@ -237,7 +237,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         warm: How many environments stay ready of every agent between a question and its answer, and of each function
             that a caller or an answer waits for: `api`, `authorizer`, `socket`, `desk`, `pusher`.
         architecture: Which processors functions run on.
-        runtime: Which Python functions run on.
+        runtime: Which Python functions run on; the C library of Lambda's python3.11 is too old for what makes vectors.
         delivery: What the stack changes for every route.
         budget: What may be spent.
         log_retention_days: How long logs are kept.
@@ -268,7 +268,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     agents: Mapping[str, AgentSettings] = {}
     warm: Annotated[int, Meta(ge=0, le=100)] = 0
     architecture: Literal["arm64", "x86_64"] = "arm64"
-    runtime: Literal["python3.11", "python3.12", "python3.13"] = "python3.13"
+    runtime: Literal["python3.12", "python3.13"] = "python3.13"
     delivery: DeliverySettings = DeliverySettings()
     budget: BudgetSettings = BudgetSettings()
     log_retention_days: Retention = 30

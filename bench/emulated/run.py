@@ -1,64 +1,89 @@
-"""How long a question takes on the emulated stack, and how much of that the functions are at work themselves.
+"""How long a question takes on the emulated stack, and which part of that is the functions' and which the emulator's.
 
     .venv/bin/python bench/emulated/run.py [--questions 20]
 
-Outside the emulator is the time in which at least one agent of the request was at work and no call of theirs to AWS was
-under way. A delivery's `started` and `finished` say when it was at work, and the gate, which every call
-passes, when a call was. What is left is the emulator: its queues, its polling, its items, its own start of a function.
+A question takes from before its POST to the settlement that the request says. Each moment of that is counted once:
+
+- **calls**: some call of an agent of the request to AWS is under way: the gate, which every call passes, notes when
+- **agents**: none is, and some agent is at work: a delivery's `started` and `finished`, which the request says
+- **between**: neither: the API, the emulator's queues and polling, and what its runtime does around a delivery
+
+Questions come one after another, each in a conversation of its own, after one that starts every function.
 """
 
 import argparse
+import math
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 TESTS = Path(__file__).parents[2] / "tests"
 sys.path[:0] = [str(TESTS.parent), str(TESTS), str(TESTS / "stores")]
 
+from emulated.exercises import physical  # noqa: E402 - found by the line above
 from emulated.playing import DOCUMENTS, Played, played  # noqa: E402 - found by the line above
 from emulated.program import deploy_here  # noqa: E402
 
 Span = tuple[float, float]
+PARTS = ("agents", "calls", "between")
+
+
+class Asked(NamedTuple):
+    """Seconds of a question, and of its parts."""
+
+    whole: float
+    parts: tuple[float, ...]
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--questions", type=int, default=20)
     count = parser.parse_args().questions
     with tempfile.TemporaryDirectory() as folder, played(Path(folder), deploy_here) as stack:
         stack.send(DOCUMENTS)
-        for workflow in ("answer", "research"):
+        print(f"| workflow | questions | p50 | p95 | slowest | {' | '.join(PARTS)} |")
+        print("|---" * (5 + len(PARTS)) + "|")
+        for workflow in ("research", "answer"):
             stack.ask(workflow=workflow)  # every function has started once
-            asked = [_asked(stack, workflow, number) for number in range(count)]
-            whole = sorted(total for total, _ in asked)
-            outside = statistics.median(own / total for total, own in asked)
-            p95 = whole[min(round(0.95 * count), count - 1)]
-            print(
-                f"{workflow}: p50 {statistics.median(whole):.2f} s, p95 {p95:.2f} s, "
-                f"outside the emulator {outside:.0%}, {count} questions"
-            )
+            print(_row(workflow, [_asked(stack, workflow, number) for number in range(count)]), flush=True)
 
 
-def _asked(stack: Played, workflow: str, number: int) -> Span:
-    """Seconds from a question to its answer, and those outside the emulator."""
-    clock = time.time() - time.perf_counter()
-    before = len(stack.gate.seen())
-    began = time.time()
-    settled = stack.ask(workflow=workflow, conversation=f"{workflow} {number}")
-    whole = datetime.fromisoformat(settled["settled"]).timestamp() - began
-    agents = {f"troupe-emulated-{each['agent'].replace('_', '-')}" for each in settled["deliveries"]}
+def _row(workflow: str, asked: Sequence[Asked]) -> str:
+    whole = sorted(each.whole for each in asked)
+    p95 = whole[math.ceil(0.95 * len(whole)) - 1]
+    shares = [sum(part) / sum(whole) for part in zip(*(each.parts for each in asked), strict=True)]
+    seconds = " | ".join(f"{each:.2f} s" for each in (statistics.median(whole), p95, whole[-1]))
+    return f"| {workflow} | {len(whole)} | {seconds} | {' | '.join(f'{each:.0%}' for each in shares)} |"
+
+
+def _asked(stack: Played, workflow: str, number: int) -> Asked:
+    """Ask one question."""
+    before, began = len(stack.gate.seen()), time.time()
+    clock = began - time.perf_counter()
+    settled = stack.ask(workflow=workflow, conversation=f"{workflow}-{number}")
+    if settled["error"] or not settled["answer"]["citations"]:
+        raise SystemExit(f"no answer to measure: {settled}")
+    ended = _at(settled["settled"])
+    agents = {physical(each["agent"]) for each in settled["deliveries"]}
     calls = [(each.began + clock, each.ended + clock) for each in stack.gate.seen(before) if each.function in agents]
-    at_work = [
-        (datetime.fromisoformat(each["started"]).timestamp(), datetime.fromisoformat(each["finished"]).timestamp())
-        for each in settled["deliveries"]
-        if each["finished"]
-    ]
-    return whole, _length([*at_work, *calls]) - _length(calls)
+    at_work = [(_at(each["started"]), _at(each["finished"])) for each in settled["deliveries"] if each["finished"]]
+    calling, busy = (_length(_within(spans, began, ended)) for spans in (calls, [*calls, *at_work]))
+    return Asked(ended - began, (busy - calling, calling, ended - began - busy))
+
+
+def _at(said: str) -> float:
+    return datetime.fromisoformat(said).timestamp()
+
+
+def _within(spans: Iterable[Span], began: float, ended: float) -> list[Span]:
+    """What of them is between two moments: an agent still ends its delivery once the request is settled."""
+    return [(max(start, began), min(end, ended)) for start, end in spans if start < ended and end > began]
 
 
 def _length(spans: Iterable[Span]) -> float:

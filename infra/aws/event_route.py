@@ -65,9 +65,9 @@ class EventRoute(pulumi.ComponentResource):
             aws.sqs.QueuePolicy(
                 logical,
                 queue_url=each.url,
-                policy=pulumi.Output.all(each.arn, *[rule.arn for rule in rules]).apply(_policy)
-                if args.bucket is None
-                else pulumi.Output.all(each.arn, args.bucket, args.common.account).apply(_policy_of_bucket),
+                policy=pulumi.Output.all(each.arn, args.bucket, args.common.account).apply(_policy_of_bucket)
+                if args.bucket is not None and each is queue
+                else pulumi.Output.all(each.arn, *[rule.arn for rule in rules]).apply(_policy),
                 opts=child,
             )
         self.queue_url, self.queue_arn, self.queue_name = queue.url, queue.arn, queue.name
@@ -151,8 +151,7 @@ def _policy_of_bucket(known: list[str]) -> str:
 
 
 def _policy(arns: list[str]) -> str:
+    """Where no rule sends, as into the net below a queue that S3 fills, nobody may: SQS moves messages by itself."""
     queue, *rules = arns
-    return document(
-        service("Rules", EVENTS, ["sqs:SendMessage"], queue, {"ArnEquals": {"aws:SourceArn": rules}}),
-        without_tls("sqs:*", queue),
-    )
+    sends = service("Rules", EVENTS, ["sqs:SendMessage"], queue, {"ArnEquals": {"aws:SourceArn": rules}})
+    return document(*([sends] if rules else []), without_tls("sqs:*", queue))

@@ -2,6 +2,7 @@
 
 import sys
 from collections import defaultdict
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -60,21 +61,24 @@ def main() -> int:
 
 def page(collected: Collected) -> str:
     """The page of what was collected."""
-    from targets import ABSENT, TARGETS  # noqa: PLC0415 - its folder is on the path once pytest has collected
+    from targets import ABSENT, REASONS, TARGETS  # noqa: PLC0415 - its folder is on the path once pytest has collected
 
     rows = [HEAD, "".join(f"\nNothing runs on {_listed(names)} yet: {reason}.\n" for reason, names in ABSENT.items())]
     rows += ["\n| guarantee | " + " | ".join(TARGETS) + " |\n", "|---" * (len(TARGETS) + 1) + "|\n"]
     for name, sentence in sorted(collected.sentences.items()):
         proofs = collected.proofs[name]
-        cells = _cells([proofs[target] for target in TARGETS])
+        cells = _cells({target: proofs[target] for target in TARGETS}, REASONS)
         rows.append(f"| **{name}** {sentence} | " + " | ".join(cells) + " |\n")
     return "".join(rows)
 
 
-def _cells(proofs: list[list[str]]) -> list[str]:
+def _cells(proofs: Proofs, reasons: Mapping[str, str]) -> list[str]:
     """The tests by target; the same tests as on the target before are said to be the same."""
-    every = sorted({test for tests in proofs for test in tests})
-    cells = [_by_file(tests) + _left_out(sorted(set(every) - set(tests))) for tests in proofs]
+    every = {test for tests in proofs.values() for test in tests}
+    cells = [
+        "<br>".join(filter(None, (_by_file(tests), _left_out(sorted(every - set(tests)), reasons.get(target, "")))))
+        for target, tests in proofs.items()
+    ]
     return [cells[0], *("the same" if after == before else after for before, after in pairwise(cells))]
 
 
@@ -86,8 +90,8 @@ def _by_file(tests: list[str]) -> str:
     return "<br>".join(f"`{file}`: {', '.join(names)}" for file, names in files.items())
 
 
-def _left_out(tests: list[str]) -> str:
-    return f"<br>not run, since its clock cannot be set: {_by_file(tests)}" if tests else ""
+def _left_out(tests: list[str], reason: str) -> str:
+    return f"not run, since {reason}: {_by_file(tests)}" if tests else ""
 
 
 def _listed(names: tuple[str, ...]) -> str:

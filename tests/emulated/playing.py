@@ -2,7 +2,6 @@
 
 import json
 import platform
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -145,11 +144,10 @@ class Played:
 
 
 def settings(vectors: str) -> dict[str, Any]:
-    """The stack file of an emulated stack: this machine's processor and Python, vectors by URL."""
+    """The stack file of an emulated stack: this machine's processor, vectors by URL."""
     return {
         "region": REGION,
         "architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
-        "runtime": f"python3.{sys.version_info.minor}",
         "network": {"vpc": False},
         "vectors": {"kind": "url", "store": "qdrant", "url": vectors},
         "secrets": {"api-keys": KEYS_SECRET},

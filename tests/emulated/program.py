@@ -3,6 +3,7 @@
 import warnings
 
 import pulumi
+from msgspec import structs
 
 from functions.runtime.topology import topology
 from functions.workflows.catalog import WORKFLOWS
@@ -17,7 +18,8 @@ with warnings.catch_warnings():
 
 def deploy_here() -> None:
     """See `infra.program.deploy`; what is wrong comes out as it is."""
-    chosen = settings(pulumi.Config("troupe"))
+    here = host_target()
+    chosen = structs.replace(settings(pulumi.Config("troupe")), runtime=f"python{here.python}")
     plans = list(topology(*(WORKFLOWS[name] for name in chosen.workflows)).values())
     names = Names(project=pulumi.get_project(), stack=pulumi.get_stack())
-    declare(chosen, names, plans, dict(bundles(plans, chosen, host_target()).named()))
+    declare(chosen, names, plans, dict(bundles(plans, chosen, here).named()))

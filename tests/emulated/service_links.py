@@ -1,7 +1,7 @@
 """What services of AWS do for one another, and what has to allow it: the emulator asks nobody.
 
-EventBridge puts into a queue only if the queue's policy says so; API Gateway, S3 and Scheduler call a function only if
-its permissions or their role say so; Lambda reads a queue, writes a log and takes a role only as the role allows. Each
+EventBridge and S3 put into a queue only if its policy says so; API Gateway and Scheduler call a function only if its
+permissions or their role say so; Lambda reads a queue, writes a log and takes a role only as the role allows. Each
 such link that a stack declares is looked at here with the policies that it declares, and every use is recorded.
 """
 
@@ -54,6 +54,7 @@ class Links:
         self._allowed_redrives: dict[str, Mapping[str, Any]] = {}
         self._invoked: list[tuple[str, str, str]] = []
         self._scheduled: list[tuple[str, str, str]] = []
+        self._told: list[tuple[str, str]] = []
 
     # What is declared
 
@@ -124,15 +125,15 @@ class Links:
         self._invoked.append((API, _function_in(given["authorizerUri"]), f"{_execute_api(given['apiId'])}/authorizers"))
 
     def notification(self, given: Mapping[str, Any]) -> None:
-        """S3 tells a function what was put; it looks at the permission when that is set.
+        """S3 tells a queue what was put; it looks at the queue's policy when that is set.
 
         Raises:
-            RefusedError: No permission lets it.
+            RefusedError: The policy does not let it.
         """
-        bucket = f"arn:aws:s3:::{given['bucket']}"
-        for each in given["lambdaFunctions"]:
-            self._invoked.append((S3, each["lambdaFunctionArn"], bucket))
-            self._must(self._invocation(S3, each["lambdaFunctionArn"], bucket))
+        for each in given["queues"]:
+            told = (each["queueArn"], f"arn:aws:s3:::{given['bucket']}")
+            self._told.append(told)
+            self._must(self._notice(*told))
 
     def scheduled(self, given: Mapping[str, Any]) -> None:
         """Scheduler takes a role and calls a function with it; it looks at the trust when a schedule is made.
@@ -158,7 +159,7 @@ class Links:
 
     def used(self) -> list[Link]:
         """Every link that rests on the policy of a resource."""
-        return [*self._deliveries(), *self._calls()]
+        return [*self._deliveries(), *self._calls(), *(self._notice(*each) for each in self._told)]
 
     def unused(self) -> list[str]:
         """The statements of resources' policies that let somebody in who never comes."""
@@ -187,6 +188,10 @@ class Links:
     def _calls(self) -> Iterator[Link]:
         for service, function, source in self._invoked:
             yield self._invocation(service, function, f"{source}/*" if service == API else source)
+
+    def _notice(self, queue: str, bucket: str) -> Link:
+        context = SOURCE | {"aws:SourceArn": (bucket,), "aws:SecureTransport": ("true",)}
+        return self._link(S3, Asked(action="sqs:SendMessage", resource=queue, context=context))
 
     def _invocation(self, service: str, function: str, source: str) -> Link:
         context = SOURCE | {"aws:SourceArn": (source,)}

@@ -3,53 +3,47 @@
 No test makes a resource: what is there, the program registered.
 """
 
+import faulthandler
 import json
-from collections.abc import Iterator, Mapping
-from fnmatch import fnmatch
 from typing import Final
 
+import msgspec
 import pytest
 from emulated import exercises
 from emulated.aws_calls import Call
 from emulated.exercises import actions_of, cited, physical, poll
 from emulated.gate import Grant, Seen
+from emulated.granted import GIVEN, UNNEEDED, Unneeded
 from emulated.playing import DOCUMENTS, KEY, Played
 from emulated.program import deploy_here
 from websockets.exceptions import InvalidStatus
 
-from infra.aws.service_grants import SERVICES
-
 pytestmark = [pytest.mark.slow, pytest.mark.emulated, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
-AGENTS: Final = tuple(agent for agent, _ in exercises.agents())
-#: What no exercise needs, and why: by function, statement and action.
-UNNEEDED: Final[Mapping[tuple[str, str, str], str]] = {
-    ("*", "OwnItems", "dynamodb:BatchWriteItem"): "no request is erased just while an agent is at work on it",
-    ("*", "Requests", "dynamodb:*"): "which agent settles a failed request depends on where it failed",
-    ("*", "LargeData", "s3:*"): "data above 48 KB and outputs above 4 KB: some agents are given none here",
-    ("*", "OlderPlans", "s3:GetObject"): "for services, only a redrive of an older request needs it",
-    ("action", "Holds", "dynamodb:*"): "this stack declares no actions, so that nothing is remembered of them",
-    ("caller", "Effects", "dynamodb:*"): "this stack declares no actions",
-    ("response_builder", "Originals", "dynamodb:*"): "this stack keeps personal data where it is",
-    ("*", "Carries", "dynamodb:*"): "where a bundle carries no encoder it has nothing to say",
-    ("ingester", "DocumentDocuments", "dynamodb:BatchGetItem"): "several documents that were read before",
-    ("desk", "*", "*"): "redrives, which are begun by a person at a command",
-    ("sweeper", "*", "*"): "what a crash left half done, and erasures that were cut off",
-    ("keeper", "*", "*"): "a switch of versions, and texts of passages that expired",
-    ("pusher", "*", "*"): "what the message of a connection that watches has not told already",
-    ("socket", "*", "*"): "messages above 48 KB, and documents, which do not come this way",
-    ("uploads", "*", "*"): "documents above 48 KB, and a bucket that keeps versions",
-    ("api", "*", "*"): "redrives, and all that is held of them",
-}
+STATEMENTS: Final = tuple((function, sid) for function, sids in GIVEN.items() for sid in sids.split())
+
+
+class Exercised(msgspec.Struct, frozen=True):
+    """A stack that was asked everything.
+
+    Attributes:
+        calls: Of every function; of the refused ones, those of that time.
+        failed: What did not go as it should, by exercise.
+    """
+
+    calls: list[Seen]
+    failed: dict[str, str]
 
 
 @pytest.fixture(scope="session")
-def exercised(stack: Played) -> list[Seen]:
-    """Every call of every function, once a stack was asked everything; of the refused ones, those of that time."""
+def exercised(stack: Played) -> Exercised:
+    """Once for all tests; it takes minutes, and each wait in it has an end of its own."""
+    faulthandler.cancel_dump_traceback_later()
     before = len(stack.gate.seen())
     stack.deployment.links.broken()  # what Lambda does for each function, by its role
-    exercises.everything(stack)
-    return [*(each for each in stack.gate.seen() if each.grant is not None), *stack.gate.refused(before)]
+    failed = exercises.everything(stack)
+    allowed = [each for each in stack.gate.seen() if each.grant is not None]
+    return Exercised([*allowed, *stack.gate.refused(before)], failed)
 
 
 def test_a_question_over_http_is_answered_from_the_documents_that_were_sent(stack: Played) -> None:
@@ -96,47 +90,55 @@ def test_no_resource_lets_in_a_service_that_never_comes(stack: Played) -> None:
     assert stack.deployment.links.unused() == []
 
 
-def test_every_call_of_a_function_is_allowed_by_a_statement(stack: Played, exercised: list[Seen]) -> None:
+@pytest.mark.parametrize("exercise", [each.__name__ for each in exercises.EXERCISES])
+def test_a_stack_does_what_it_is_asked(exercised: Exercised, exercise: str) -> None:
+    assert exercise not in exercised.failed, exercised.failed[exercise]
+
+
+@pytest.mark.parametrize("function", GIVEN)
+def test_every_call_of_a_function_is_allowed_by_a_statement(exercised: Exercised, function: str) -> None:
+    assert [str(each.asked) for each in exercised.calls if each.function == physical(function) and not each.grant] == []
+
+
+def test_every_call_is_one_that_somebody_explained(stack: Played, exercised: Exercised) -> None:
+    assert exercised.calls
     assert stack.gate.strange == []
-    assert [f"{each.function}: {each.asked}" for each in exercised if each.grant is None] == []
 
 
-@pytest.mark.parametrize("function", [*AGENTS, *SERVICES])
-def test_every_permission_of_a_function_is_needed(stack: Played, exercised: list[Seen], function: str) -> None:
-    """Or says why nothing here needs it; and a reason that is not needed any more is none."""
-    needed = {(each.grant, each.asked.action) for each in exercised}
-    unneeded = {
-        (grant.sid, action)
-        for grant, statement in stack.gate.grants(physical(function))
-        for action in statement.actions
-        if (grant, action) not in needed
-    }
-    unexplained = {each for each in unneeded if not any(_matches(known, function, each) for known in UNNEEDED)}
-    assert unexplained == set()
+def test_a_function_is_given_the_statements_that_these_tests_know_and_no_others(stack: Played) -> None:
+    given = {function: {grant.sid for grant, _ in stack.gate.grants(physical(function))} for function in GIVEN}
+    assert given == {function: set(sids.split()) for function, sids in GIVEN.items()}
 
 
-def test_every_reason_why_a_permission_is_not_needed_here_is_still_one(stack: Played, exercised: list[Seen]) -> None:
-    needed = {(each.grant, each.asked.action) for each in exercised}
-    unneeded = [
-        (function, (grant.sid, action))
-        for function in (*AGENTS, *SERVICES)
-        for grant, statement in stack.gate.grants(physical(function))
-        for action in statement.actions
-        if (grant, action) not in needed
-    ]
-    idle = [known for known in UNNEEDED if not any(_matches(known, function, each) for function, each in unneeded)]
-    assert idle == []
-
-
-#: The sweeper may read requests twice over, by `Requests` and by `Held`: to let them go on, and to end an erasure.
-@pytest.mark.parametrize("function", [*AGENTS, *(name for name in SERVICES if name != "sweeper")])
-def test_without_any_one_of_its_statements_a_function_is_refused_something(
-    stack: Played, exercised: list[Seen], function: str
+@pytest.mark.parametrize(("function", "sid"), STATEMENTS)
+def test_without_this_statement_a_function_is_refused_what_it_needs_it_for(
+    stack: Played, request: pytest.FixtureRequest, function: str, sid: str
 ) -> None:
-    """The gate decides by the statements alone: what it let through with one, it is asked again without it."""
-    role = physical(function)
-    kept = [grant.sid for grant, calls in _by_grant(role, exercised) if not _refused_without(stack, grant, calls)]
-    assert kept == []
+    """The gate decides by statements alone: each call that this one let through is decided again without it.
+
+    An action that no call needed has a reason in `UNNEEDED`.
+    """
+    grant = Grant(physical(function), sid)
+    statement = dict(stack.gate.grants(grant.role)).get(grant)
+    assert statement is not None, f"the role of {function} has no statement {sid}"
+    calls = [each for each in request.getfixturevalue("exercised").calls if each.grant == grant]
+    explained = {action for each in UNNEEDED if each.covers(function, sid) for action in each.actions.split()}
+    assert {*statement.actions} - {each.asked.action for each in calls} <= explained
+    with stack.gate.without(grant):
+        assert not calls or any(stack.gate.decide(grant.role, each.asked) is None for each in calls)
+
+
+@pytest.mark.parametrize("known", UNNEEDED, ids=lambda known: f"{known.sid} {known.actions}")
+def test_every_reason_why_a_permission_is_not_needed_here_is_about_one_that_is_given(
+    stack: Played, exercised: Exercised, known: Unneeded
+) -> None:
+    """And, unless chance decides, about one that no call needed."""
+    needed = {(each.grant, each.asked.action) for each in exercised.calls}
+    for function in known.functions.split():
+        statement = dict(stack.gate.grants(physical(function)))[Grant(physical(function), known.sid)]
+        assert {*known.actions.split()} <= {*statement.actions}
+        grant = Grant(physical(function), known.sid)
+        assert known.by_chance or not [each for each in known.actions.split() if (grant, each) in needed]
 
 
 @pytest.mark.parametrize(
@@ -194,18 +196,3 @@ def test_a_body_that_is_too_large_is_refused_and_says_so(stack: Played) -> None:
     answered = stack.call("POST", "/collections/documents/documents", {"documents": sent})
     assert answered.status == 413
     assert "1 MiB" in answered.body["detail"]
-
-
-def _matches(known: tuple[str, str, str], function: str, statement: tuple[str, str]) -> bool:
-    return all(fnmatch(given, pattern) for given, pattern in zip((function, *statement), known, strict=True))
-
-
-def _by_grant(role: str, seen: list[Seen]) -> Iterator[tuple[Grant, list[Seen]]]:
-    grants = {each.grant for each in seen if each.grant is not None and each.grant.role == role}
-    for grant in sorted(grants, key=lambda grant: grant.sid):
-        yield grant, [each for each in seen if each.grant == grant]
-
-
-def _refused_without(stack: Played, grant: Grant, calls: list[Seen]) -> bool:
-    with stack.gate.without(grant):
-        return any(stack.gate.decide(grant.role, each.asked) is None for each in calls)

@@ -112,6 +112,8 @@ def test_an_object_is_told_to_a_queue_with_a_net_by_its_own_bucket_alone(stack: 
         "ArnEquals": {"aws:SourceArn": f"arn:aws:s3:::{bucket.inputs['bucket']}"},
         "StringEquals": {"aws:SourceAccount": ACCOUNT},
     }
+    net = json.loads(found.one("QueuePolicy", "uploads-dead").inputs["policy"])
+    assert [each["Effect"] for each in net["Statement"]] == ["Deny"]  # SQS fills it, and asks no policy
     (told,) = found.of("BucketNotification")
     (only,) = told.inputs["queues"]
     assert (only["queueArn"].rpartition("/")[2], only["filterPrefix"]) == (queue.inputs["name"], "documents/")

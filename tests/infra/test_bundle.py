@@ -303,8 +303,8 @@ def test_a_machine_without_the_functions_python_leaves_the_bytecode_out(
 
 def test_the_runtime_and_the_architecture_of_a_stack_decide_where_its_functions_run() -> None:
     assert lambda_target(Settings()) == Target(python="3.13", architecture="arm64", glibc=34)
-    old = lambda_target(Settings(runtime="python3.11", architecture="x86_64"))
-    assert old == Target(python="3.11", architecture="x86_64", glibc=17)
+    other = lambda_target(Settings(runtime="python3.12", architecture="x86_64"))
+    assert other == Target(python="3.12", architecture="x86_64", glibc=34)
 
 
 def test_what_lambda_counts_is_the_code_with_its_layers() -> None:

@@ -116,11 +116,7 @@ RULES: list[tuple[str, dict[str, object], str]] = [
         {"agents": {"planner": {"warm": 1, "snapStart": True}}},
         "agents.planner.snapStart is true beside warm",
     ),
-    (
-        "a snapshot of an older Python",
-        {"runtime": "python3.11", "agents": {"planner": {"snapStart": True}}},
-        "use python3.12 or later",
-    ),
+    ("a Python whose C library is too old", {"runtime": "python3.11"}, "runtime is 'python3.11'"),
     (
         "a wait that ends before it begins",
         {"delivery": {"backoffMinSeconds": 9, "backoffMaxSeconds": 3}},
