@@ -72,10 +72,20 @@ def _operator(place: Place) -> Iterator[Statement]:
         wildcard="keys are digests: the prefix is all that is known of them before",
     )
     yield Statement(
+        sid="Plans",
+        actions=("s3:GetObject",),
+        resources=(f"{place.bucket}/plans/*",),
+        because="`conversations`: which agents there were",
+        wildcard="a plan is named by its version, a digest, and its workflow may be gone",
+    )
+    yield Statement(
         sid="ListBlobs",
         actions=("s3:ListBucket",),
         resources=(place.bucket,),
-        conditions={"StringLike": {"s3:prefix": f"{DELIVERIES}*"}, "Null": {"s3:prefix": "false"}},
+        conditions={
+            "StringLike": {"s3:prefix": (f"{DELIVERIES}*", "plans/*")},
+            "Null": {"s3:prefix": "false"},
+        },
         because="`conversations`: what is held of each",
     )
     yield Statement(
