@@ -157,7 +157,7 @@ def _rest(settings: Settings, plans: Mapping[str, Plan]) -> Iterator[Line]:
     if settings.alarms:
         agents = {name for plan in plans.values() for name in plan.nodes}
         services = {*deployed_services(settings)}
-        routes = len(agents) + len(services & {"desk", "pusher"})
+        routes = len(agents) + len(services & {"desk", "pusher", "uploads"})
         of_bus = settings.encryption != "aws"
         alarms = _ALARMS_OF_ROUTE * routes + _ALARMS_OF_FUNCTION * len(agents | services) + of_bus
         yield Line(what=f"alarms: {alarms}", usd=ALARM.usd * alarms)

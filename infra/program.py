@@ -58,7 +58,8 @@ from infra.components.state_store import StateStoreArgs
 from infra.components.vector_collection import VectorCollectionArgs
 from infra.components.vector_server import VectorServerArgs
 from infra.naming import Names
-from infra.settings import AgentSettings, Settings, settings
+from infra.reading import settings
+from infra.settings import AgentSettings, Settings
 
 #: How often the keeper does what. A server that starts with the first deploy is not ready when that calls the keeper.
 KEPT: Final = {"ensure": "10 minutes", "erase": "10 minutes", "expire": "1 hour"}

@@ -1,23 +1,13 @@
-"""The settings of a stack, as its file `Pulumi.<stack>.yaml` gives them under `troupe:`; the only reader of them.
+"""What can be set of a stack, under `troupe:` in `Pulumi.<stack>.yaml`; the JSON Schema for editors is made of it."""
 
-The structs are the contract: the JSON Schema for editors is made of them, and every problem of a file is told at once.
-"""
-
-import json
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from functions.errors import TroupeError
-from infra import rules, shapes
-
-if TYPE_CHECKING:
-    import pulumi
-
-    from infra.naming import Names
 
 PURPOSES: Final = ("model", "vectors", "actions", "personal", "api-keys")
 # fmt: off
@@ -293,63 +283,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cost_centre: Annotated[str, Meta(pattern=_TAG, examples=["troupe"])] = "troupe"
 
 
-def settings(config: "pulumi.Config") -> Settings:
-    """What the stack file says that Pulumi runs this program with.
-
-    Raises:
-        SettingsError: With everything that is wrong.
-    """
-    import pulumi  # noqa: PLC0415 - slow, and the schema and the commands need none
-    from pulumi.runtime import config as given  # noqa: PLC0415
-
-    from infra.naming import Names  # noqa: PLC0415
-
-    every = {**(given.get_config_env() or {}), **given.CONFIG.get()}
-    begin = f"{config.name}:"
-    texts = {key.removeprefix(begin): text for key, text in every.items() if key.startswith(begin)}
-    encrypted = given.get_config_secret_keys_env()
-    hidden = {key for key in texts if given.is_config_secret(begin + key) or begin + key in encrypted}
-    values = {key: shapes.ENCRYPTED if key in hidden else _value(key, text) for key, text in texts.items()}
-    return read(values, Names(project=pulumi.get_project(), stack=pulumi.get_stack()))
-
-
-def read(given: Mapping[str, object], names: "Names") -> Settings:
-    """The settings that these values are, as the stack file has them, without the `troupe:` before each key.
-
-    Raises:
-        SettingsError: With everything that is wrong.
-    """
-    usable, found = shapes.checked(given, schema())
-    read = _kept_warm(msgspec.convert(usable, Settings), usable.get("agents", {}))
-    wrong = [each.key for each in found]
-    found += [each for each in rules.problems(read, names) if not each.follows(wrong)]
-    if found:
-        raise SettingsError([each.sentence for each in sorted(found)])
-    return read
-
-
-def _kept_warm(settings: Settings, given: Mapping[str, Mapping[str, object]]) -> Settings:
-    """With what the stack keeps warm of each agent, where the agent's own settings do not say."""
-    asked = [name for name in rules.answering(settings) if not given.get(name, {}).keys() & {"warm", "snapStart"}]
-    kept = {
-        name: msgspec.structs.replace(settings.agents.get(name, AgentSettings()), warm=settings.warm)
-        for name in sorted(asked)
-    }
-    return msgspec.structs.replace(settings, agents={**settings.agents, **kept}) if settings.warm else settings
-
-
 @cache
 def schema() -> dict[str, Any]:
     """The JSON Schema of the settings, each under its key without `troupe:`."""
     made = msgspec.json.schema(Settings, ref_template="#/$defs/{name}")
     return {**made["$defs"].pop("Settings"), "$defs": made["$defs"]}
-
-
-def _value(key: str, text: str) -> object:
-    """What the file had: Pulumi hands on a text as it is, and everything else as JSON."""
-    if schema()["properties"].get(key, {}).get("type") == "string":
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

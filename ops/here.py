@@ -16,7 +16,7 @@ from functions.adapters.local.stops import LocalStops
 from functions.errors import TroupeError
 from functions.runtime.topology import topology
 from functions.workflows.catalog import WORKFLOWS
-from ops.opened import Delivering, is_never_repeated
+from ops.delivering import Delivering, is_never_repeated
 
 if TYPE_CHECKING:
     from functions.adapters.local.store import Store

@@ -1,31 +1,18 @@
 """What the commands that look after a store stand on: the ports of this machine's, or those of a stack."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Protocol
 
-import msgspec
-
 from functions.ports.blobs import Blobs
 from functions.ports.conversations import Conversations
 from functions.ports.dead_letters import DeadLetters
-from functions.ports.effects import Effect, Effects
+from functions.ports.effects import Effects
 from functions.ports.rights import Rights
 from functions.ports.stops import Stops
 from functions.runtime.workflow import Plan
-
-
-class Delivering(msgspec.Struct, frozen=True, kw_only=True):
-    """Who delivers what is published.
-
-    Attributes:
-        at_work: Process ids, or the name of a stack; empty where nobody is at work.
-        says: The same as a sentence.
-    """
-
-    at_work: Sequence[int | str]
-    says: str
+from ops.delivering import Delivering
 
 
 class Opened(Protocol):
@@ -97,8 +84,3 @@ def opened(stack: str) -> Iterator[Opened]:
 
         with opened_store() as store:
             yield Here(store)
-
-
-def is_never_repeated(effects: Sequence[Effect]) -> bool:
-    """Whether a redrive would come to an effect in doubt that is not repeated: where a server honours keys, it is."""
-    return not all(effect.sent.key_header for effect in effects)

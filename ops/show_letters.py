@@ -13,7 +13,7 @@ from rich.text import Text
 from functions.documents.chunks import clean, one_line
 from functions.ports.dead_letters import LetterView, Redrive
 from functions.ports.state import DeadLetter
-from ops.opened import Delivering
+from ops.delivering import Delivering
 from ops.show import console
 
 __all__ = ["console", "show_dropped", "show_list", "show_one", "show_redrive", "show_redriven"]

@@ -26,7 +26,7 @@ from functions.ports.rights import Export, Holdings
 from functions.runtime.topology import topology
 from functions.workflows.catalog import WORKFLOWS
 from infra.naming import Names
-from ops.opened import Delivering, is_never_repeated
+from ops.delivering import Delivering, is_never_repeated
 from ops.usage import UsageError
 
 #: The vector stores that a stack may have: those of `infra.settings`, which a test holds this to.

@@ -9,7 +9,7 @@ from functions.runtime.topology import topology
 from functions.workflows.catalog import WORKFLOWS
 from infra.bundle import bundles, host_target
 from infra.naming import Names
-from infra.settings import settings
+from infra.reading import settings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of the provider's package about itself, as it is loaded

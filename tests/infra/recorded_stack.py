@@ -25,7 +25,8 @@ from functions.workflows.catalog import WORKFLOWS
 from infra.bundling.bundles import Bundle, Zip
 from infra.components.service_function import deployed_services
 from infra.naming import Names
-from infra.settings import Settings, read
+from infra.reading import read
+from infra.settings import Settings
 
 with warnings.catch_warnings():  # modules of the provider that it replaced by others say so whenever it is loaded
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -6,7 +6,8 @@ from recorded_stack import prod, stack_file
 from infra import prices, rules
 from infra.naming import Names
 from infra.prices import told, total, warm
-from infra.settings import Settings, read
+from infra.reading import read
+from infra.settings import Settings
 
 LEAST = {"secrets": {"api-keys": "troupe/dev/api-keys", "vectors": "troupe/dev/vectors"}, "network": {"vpc": True}}
 

@@ -11,8 +11,9 @@ from jsonschema import Draft7Validator
 
 from infra import prices, rules
 from infra.naming import Names
+from infra.reading import read
 from infra.schema import PAGE, SCHEMA, TABLE, rows, stack_schema, table, written
-from infra.settings import Settings, key_of, read, schema
+from infra.settings import Settings, key_of, schema
 
 ROOT = Path(__file__).parents[2]
 STACKS = ("dev", "prod")

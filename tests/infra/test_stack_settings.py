@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pulumi.runtime import Mocks, set_all_config, set_mocks
 
-import infra.settings
+import infra.reading
 from functions.errors import TroupeError
 from functions.runtime.topology import topology
 from functions.workflows.catalog import WORKFLOWS
 from infra import rules
 from infra.naming import Names
-from infra.settings import Settings, SettingsError, key_of, read, schema
+from infra.reading import read
+from infra.settings import Settings, SettingsError, key_of, schema
 
 NAMES = Names(project="troupe", stack="dev")
 SECRETS = {"api-keys": "troupe/dev/api-keys", "vectors": "troupe/dev/vectors"}
@@ -431,7 +432,7 @@ GIVEN = {
 @pytest.mark.usefixtures("pulumi_runs")
 def test_what_pulumi_hands_on_is_read_as_the_file_has_it() -> None:
     set_all_config(GIVEN, [])
-    found = infra.settings.settings(pulumi.Config("troupe"))
+    found = infra.reading.settings(pulumi.Config("troupe"))
     assert (found.region, found.protect, found.log_retention_days, found.cost_centre) == ("eu-west-1", True, 14, "4711")
 
 
@@ -439,7 +440,7 @@ def test_what_pulumi_hands_on_is_read_as_the_file_has_it() -> None:
 def test_every_problem_of_what_pulumi_hands_on_is_told_and_what_it_decrypted_is_not_read() -> None:
     set_all_config({**GIVEN, "troupe:secrets": f'{{"model":"{KEY}"}}', "troupe:reigon": "x"}, ["troupe:secrets"])
     with pytest.raises(SettingsError) as caught:
-        infra.settings.settings(pulumi.Config("troupe"))
+        infra.reading.settings(pulumi.Config("troupe"))
     reigon, secrets = caught.value.problems
     assert "troupe:reigon is unknown" in reigon
     assert "troupe:secrets holds a value that Pulumi encrypted" in secrets
@@ -451,7 +452,7 @@ def test_what_pulumi_hands_on_in_the_environment_is_read_too(monkeypatch: pytest
     monkeypatch.setenv("PULUMI_CONFIG", json.dumps({**GIVEN, "troupe:model": f'{{"kind":"openai","url":"{KEY}"}}'}))
     monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", '["troupe:model"]')
     with pytest.raises(SettingsError) as caught:
-        infra.settings.settings(pulumi.Config("troupe"))
+        infra.reading.settings(pulumi.Config("troupe"))
     assert ["troupe:model holds a value that Pulumi encrypted" in each for each in caught.value.problems] == [True]
     assert KEY not in str(caught.value)
 

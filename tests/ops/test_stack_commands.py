@@ -269,7 +269,7 @@ def test_what_is_in_collections_is_erased_by_the_stack_itself(troupe: Troupe, st
     upsert.upsert([Passage(id="f", name="remembered", source="memory", text="tea")])
     erased = troupe("conversations", "erase", "c1", "--yes")
     assert (erased.code, "1 memories" in erased.out) == (0, True), erased.err
-    assert f"the sweeper of {stack.name} removes" in erased.out
+    assert f"the keeper of {stack.name} removes" in erased.out
     assert troupe("conversations", "show", "c1").code == 1, "from now on it is not shown"
     assert memories.read(["f"], tenant="default")
 
