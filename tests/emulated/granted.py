@@ -38,7 +38,8 @@ GIVEN: Final[Mapping[str, str]] = {
     "citation": "Receive Emit OwnItems Requests LargeData OlderPlans Log",
     "synthesizer": "Receive Emit OwnItems Requests LargeData OlderPlans Log",
     "editor": (
-        "Receive Emit OwnItems Joins Requests LargeData OlderPlans Log VersionsDocuments Carries VersionsMemories Say PutOff"
+        "Receive Emit OwnItems Joins Requests LargeData OlderPlans Log "
+        "VersionsDocuments Carries VersionsMemories Say PutOff"
     ),
     "summarizer": "Receive Emit OwnItems Requests LargeData OlderPlans Log",
     "planner": "Receive Emit CloseLater OwnItems Requests LargeData OlderPlans Log",
@@ -67,6 +68,12 @@ GIVEN: Final[Mapping[str, str]] = {
 }
 
 UNNEEDED: Final = (
+    Unneeded(
+        functions="searcher collector editor retriever validator",
+        sid="Receive",
+        actions="sqs:ChangeMessageVisibility",
+        because="an event outside a scope is parked at once, and no event in one fails here",
+    ),
     Unneeded(
         functions=(
             "orchestrator response_builder caller researcher searcher collector citation synthesizer editor "
