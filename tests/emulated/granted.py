@@ -45,7 +45,8 @@ GIVEN: Final[Mapping[str, str]] = {
     "planner": "Receive Emit CloseLater OwnItems Requests LargeData OlderPlans Log",
     "retriever": "Receive Emit OwnItems Requests LargeData OlderPlans Log VersionsDocuments Carries VersionsMemories",
     "validator": (
-        "Receive Emit OwnItems Joins Requests LargeData OlderPlans Log VersionsDocuments Carries VersionsMemories PutOff"
+        "Receive Emit OwnItems Joins Requests LargeData OlderPlans Log "
+        "VersionsDocuments Carries VersionsMemories PutOff"
     ),
     "action": (
         "Receive Emit OwnItems Requests LargeData OlderPlans Log VersionsMemories Carries DropTexts Holds ListTexts"
