@@ -34,17 +34,19 @@ GIVEN: Final[Mapping[str, str]] = {
     "caller": "Receive Emit OwnItems Requests LargeData OlderPlans Log Effects",
     "researcher": "Receive Emit CloseLater OwnItems Requests LargeData OlderPlans Log",
     "searcher": "Receive Emit OwnItems Requests LargeData OlderPlans Log VersionsDocuments Carries VersionsMemories",
-    "collector": "Receive Emit CloseLater OwnItems Joins Requests LargeData OlderPlans Log",
+    "collector": "Receive Emit CloseLater OwnItems Joins Requests LargeData OlderPlans Log PutOff",
     "citation": "Receive Emit OwnItems Requests LargeData OlderPlans Log",
     "synthesizer": "Receive Emit OwnItems Requests LargeData OlderPlans Log",
     "editor": (
-        "Receive Emit OwnItems Joins Requests LargeData OlderPlans Log VersionsDocuments Carries VersionsMemories Say"
+        "Receive Emit OwnItems Joins Requests LargeData OlderPlans Log "
+        "VersionsDocuments Carries VersionsMemories Say PutOff"
     ),
     "summarizer": "Receive Emit OwnItems Requests LargeData OlderPlans Log",
     "planner": "Receive Emit CloseLater OwnItems Requests LargeData OlderPlans Log",
     "retriever": "Receive Emit OwnItems Requests LargeData OlderPlans Log VersionsDocuments Carries VersionsMemories",
     "validator": (
-        "Receive Emit OwnItems Joins Requests LargeData OlderPlans Log VersionsDocuments Carries VersionsMemories"
+        "Receive Emit OwnItems Joins Requests LargeData OlderPlans Log "
+        "VersionsDocuments Carries VersionsMemories PutOff"
     ),
     "action": (
         "Receive Emit OwnItems Requests LargeData OlderPlans Log VersionsMemories Carries DropTexts Holds ListTexts"
@@ -54,19 +56,25 @@ GIVEN: Final[Mapping[str, str]] = {
         "Receive Emit OwnItems Requests LargeData OlderPlans Log VersionsDocuments Carries DropTexts DocumentDocuments"
     ),
     "api": (
-        "EmitAnswer EmitResearch EmitIngest Requests Due LargeData OlderPlans Messages Versions Held "
-        "HeldBlobs ListBlobs Log"
+        "EmitAnswer EmitResearch EmitIngest Requests Due LargeData Messages Versions Held "
+        "HeldBlobs ListBlobs Log AllPlans"
     ),
     "socket": "EmitAnswer EmitResearch EmitIngest Requests Due LargeData Connections Deliveries Post Log",
     "authorizer": "SecretApiKeys Log",
     "desk": "Receive Emit CloseLater Requests Await OlderPlans Park LargeData Log",
     "pusher": "Receive Connections Deliveries Park Requests LargeData Post Log",
     "sweeper": "Nets Emit CloseLater Requests Due OlderPlans Letters Connections Post LargeData Log",
-    "keeper": "Versions Requests Due Held HeldBlobs ListBlobs Log",
+    "keeper": "Versions Requests Due Held HeldBlobs ListBlobs Log AllPlans",
     "uploads": "Receive Documents EmitIngest Requests Due LargeData Park Log",
 }
 
 UNNEEDED: Final = (
+    Unneeded(
+        functions="searcher collector editor retriever validator",
+        sid="Receive",
+        actions="sqs:ChangeMessageVisibility",
+        because="an event outside a scope is parked at once, and no event in one fails here",
+    ),
     Unneeded(
         functions=(
             "orchestrator response_builder caller researcher searcher collector citation synthesizer editor "
@@ -152,7 +160,7 @@ UNNEEDED: Final = (
         by_chance=True,
     ),
     Unneeded(
-        functions="api desk sweeper",
+        functions="desk sweeper",
         sid="OlderPlans",
         actions="s3:GetObject",
         because="only a redrive of an older request needs it, begun by a person at a command",
@@ -319,5 +327,18 @@ UNNEEDED: Final = (
         sid="Documents",
         actions="s3:GetObjectVersion",
         because="the emulated bucket keeps no versions",
+    ),
+    Unneeded(
+        functions="collector editor validator",
+        sid="PutOff",
+        actions="sqs:SendMessage",
+        because="no scope here stays open for longer than a message can wait",
+    ),
+    Unneeded(
+        functions="api keeper",
+        sid="AllPlans",
+        actions="s3:GetObject",
+        because="nothing here was begun under a plan that is gone",
+        by_chance=True,
     ),
 )
