@@ -44,7 +44,9 @@ aws-emulated:
 
 test: lint
 	@echo 'pytest: the tests, on every core, with coverage'
-	@$(BIN)/pytest --numprocesses=auto --dist=worksteal --cov --cov-report=term
+	@$(BIN)/pytest --numprocesses=auto --dist=worksteal --cov --cov-report= --ignore=tests/emulated
+	@echo 'pytest: the whole project on an emulator of AWS, deployed once'
+	@$(BIN)/pytest --cov --cov-append --cov-report=term tests/emulated
 
 SEEDS ?= 10000
 START ?= 0
