@@ -4,16 +4,18 @@ A timer that comes too early is sent anew: hidden, it would use up its receives,
 when SQS drops what is too old. It is acknowledged after that; what comes twice is known by its id.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from functions.adapters.aws.bus import DUE, send_later
-from functions.adapters.aws.client import SQS, Aws
+from functions.adapters.aws.client import SQS, Aws, AwsError
 from functions.runtime.delivery import Outcome
 
 #: SQS's 12 hours, which it counts from the receipt, less ten minutes: a function may have had a message for nine.
 LONGEST_HIDDEN_S: Final = 42_600
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 120.0  # after what a port raised; doubled at each receive
 
 
 def handled(
@@ -25,6 +27,8 @@ def handled(
     now: Callable[[], datetime],
 ) -> dict[str, Any]:
     """What Lambda is answered for a batch: the ids of the messages that are to be seen again.
+
+    What `deliver` raises comes out, once SQS was told to show its message soon.
 
     Args:
         event: With `Records`, as an event source mapping sends it.
@@ -39,7 +43,11 @@ def handled(
         if later is not None:
             send_later(aws, queue, record["body"], due=later, now=now())
             continue
-        due = deliver(record["body"].encode()).due
+        try:
+            due = deliver(record["body"].encode()).due
+        except Exception:
+            _come_again_soon(aws, queue, record, now())
+            raise
         if due is not None:
             _hide(aws, queue, record, due, now())
             failures.append({"itemIdentifier": record["messageId"]})
@@ -53,6 +61,14 @@ def _due_later(record: Mapping[str, Any], now: datetime) -> datetime | None:
         return None
     due = datetime.fromtimestamp(float(said["stringValue"]), now.tzinfo)
     return due if (due - now).total_seconds() > 1 else None
+
+
+def _come_again_soon(aws: Aws, queue: str, record: Mapping[str, Any], now: datetime) -> None:
+    """Show a message that could not be delivered before its visibility is over, which is longer than an attempt."""
+    tried = int(record["attributes"]["ApproximateReceiveCount"])
+    again = now + timedelta(seconds=min(FIRST_PAUSE_S * 2.0 ** min(tried - 1, 10), LONGEST_PAUSE_S))
+    with contextlib.suppress(AwsError):  # then SQS shows it once that is over
+        _hide(aws, queue, record, again, now)
 
 
 def _hide(aws: Aws, queue: str, record: Mapping[str, Any], until: datetime, now: datetime) -> None:

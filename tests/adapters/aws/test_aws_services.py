@@ -294,6 +294,31 @@ def test_a_message_is_hidden_until_it_is_due_and_never_longer_than_sqs_lets_it(s
     assert [json.loads(asked.body)["VisibilityTimeout"] for asked in server.asked] == [0, 90, 42_600]
 
 
+@pytest.mark.parametrize(("received", "hidden_s"), [(1, 5), (3, 20), (60, 120)])
+def test_what_a_port_raises_comes_out_and_its_message_comes_again_soon(
+    server: Server, scripted: Aws, received: int, hidden_s: int
+) -> None:
+    def deliver(_: bytes) -> Outcome:
+        raise ConnectionError("the table is away")
+
+    attributes = {"ApproximateReceiveCount": str(received)}
+    record = {"messageId": "m", "receiptHandle": "h", "body": "b", "attributes": attributes}
+    with pytest.raises(ConnectionError, match="away"):
+        handled({"Records": [record]}, aws=scripted, queue="q", deliver=deliver, now=lambda: NOW)
+    assert [json.loads(asked.body)["VisibilityTimeout"] for asked in server.asked] == [hidden_s]
+
+
+def test_where_sqs_is_away_too_what_a_port_raised_is_what_comes_out(server: Server, scripted: Aws) -> None:
+    server.script = lambda _: Answer(403, b'{"__type": "AccessDeniedException"}')
+
+    def deliver(_: bytes) -> Outcome:
+        raise ConnectionError("the table is away")
+
+    record = {"messageId": "m", "receiptHandle": "h", "body": "b", "attributes": {"ApproximateReceiveCount": "1"}}
+    with pytest.raises(ConnectionError, match="away"):
+        handled({"Records": [record]}, aws=scripted, queue="q", deliver=deliver, now=lambda: NOW)
+
+
 def test_a_message_that_comes_before_it_is_due_is_sent_anew_and_then_acknowledged(
     server: Server, scripted: Aws
 ) -> None:
