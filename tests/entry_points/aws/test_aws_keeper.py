@@ -61,8 +61,8 @@ def test_the_declared_version_is_part_of_the_physical_name(shelf: Shelf) -> None
 @pytest.mark.parametrize(
     ("declared", "says"),
     [
-        (Declared(version=1, encoder="minilm-2", dimension=384), "nothing gives a collection of a stack another version"),
-        (Declared(version=1, encoder="minilm-1", dimension=768), "nothing gives a collection of a stack another version"),
+        (Declared(version=1, encoder="minilm-2", dimension=384), "nothing gives a collection of a stack another"),
+        (Declared(version=1, encoder="minilm-1", dimension=768), "nothing gives a collection of a stack another"),
         (Declared(version=2, encoder="minilm-1", dimension=384), "nothing was changed: declare 1"),
         (Declared(version=1, encoder="minilm-1", dimension=384, ttl_s=60.0), "60 s"),
     ],
