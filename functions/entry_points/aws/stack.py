@@ -185,7 +185,8 @@ class Stack:
                 encoders=self.encoders,
                 blobs=S3Blobs(self.aws, self.deployed.bucket, TEXTS),
                 now=self.now,
-                tokenizer=self.tokenizer,
+                # a service stores no texts and asks none, and may not read the key
+                tokenizer=self.tokenizer if self.deployed.function in self.agents else None,
             )
         return self._collections[name]
 

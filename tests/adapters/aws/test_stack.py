@@ -13,6 +13,7 @@ import pytest
 from rest_server import Answer, serving
 
 from functions.adapters.aws.client import SQS, AwsError
+from functions.collections.entries import UnknownCollectionError
 from functions.entry_points.aws.agent import AgentFunction
 from functions.entry_points.aws.capabilities import Capabilities
 from functions.entry_points.aws.environment import DEPLOYED, ENCODER_FOLDER, Contract, Deployed, deployed, said
@@ -51,6 +52,23 @@ def environment(given: Deployed, **settings: str) -> Mapping[str, str]:
 
 def stack(given: Deployed, **settings: str) -> Stack:
     return Stack(environment(given, **settings), now=lambda: NOW, left_s=lambda: 10.0)
+
+
+def test_a_service_opens_a_collection_without_the_key_of_personal_data_and_an_agent_does_not() -> None:
+    settings = {
+        "TROUPE_VECTOR_STORE": "qdrant",
+        "TROUPE_VECTOR_URL": "http://127.0.0.1:9",
+        "TROUPE_PERSONAL_DATA": "vault",
+        "AWS_ACCESS_KEY_ID": "A",
+        "AWS_SECRET_ACCESS_KEY": "S",
+    }
+    with serving() as server:
+        server.script = lambda _: Answer(200, b"{}")  # the catalog has nothing
+        settings["AWS_ENDPOINT_URL"] = server.url
+        with pytest.raises(UnknownCollectionError):
+            stack(deployment(function="keeper"), **settings).collection("documents")
+        with pytest.raises(TroupeError, match="TROUPE_PERSONAL_DATA_KEY"):
+            stack(deployment(function="retriever"), **settings).collection("documents")
 
 
 def test_a_service_gives_up_a_call_while_its_error_can_still_be_told() -> None:
