@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -54,20 +55,26 @@ def stack(given: Deployed, **settings: str) -> Stack:
     return Stack(environment(given, **settings), now=lambda: NOW, left_s=lambda: 10.0)
 
 
-def test_a_service_opens_a_collection_without_the_key_of_personal_data_and_an_agent_does_not() -> None:
+def test_a_service_opens_a_collection_without_the_key_of_personal_data_and_an_agent_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def asked(_: Stack) -> None:
+        raise PermissionError("the key was asked for")
+
+    monkeypatch.setattr(Stack, "tokenizer", property(asked))
     settings = {
         "TROUPE_VECTOR_STORE": "qdrant",
         "TROUPE_VECTOR_URL": "http://127.0.0.1:9",
-        "TROUPE_PERSONAL_DATA": "vault",
         "AWS_ACCESS_KEY_ID": "A",
         "AWS_SECRET_ACCESS_KEY": "S",
     }
     with serving() as server:
-        server.script = lambda _: Answer(200, b"{}")  # the catalog has nothing
+        server.script = lambda _: Answer(200, b'{"Items": []}')  # the catalog has nothing
         settings["AWS_ENDPOINT_URL"] = server.url
-        with pytest.raises(UnknownCollectionError):
-            stack(deployment(function="keeper"), **settings).collection("documents")
-        with pytest.raises(TroupeError, match="TROUPE_PERSONAL_DATA_KEY"):
+        keeper = stack(deployment(function="keeper"), **settings)
+        with closing(keeper.aws), pytest.raises(UnknownCollectionError):
+            keeper.collection("documents")
+        with pytest.raises(PermissionError, match="asked for"):
             stack(deployment(function="retriever"), **settings).collection("documents")
 
 
