@@ -22,7 +22,9 @@ from functions.events.common import Passage
 from functions.ports.catalog import Entry
 from functions.ports.items import Due, Item, Place
 from functions.runtime.delivery import Binding
+from functions.runtime.plans import crew_of
 from functions.runtime.workflow import Budget
+from infra.aws.grants import Statement
 from infra.aws.service_grants import service
 
 Call = tuple[str, str]  # an action, and the partition that it is in
@@ -83,7 +85,7 @@ class Erasing:
             self.items,
             self.troupe.blobs,
             Points(stack),  # type: ignore[arg-type] - as much of a stack as it uses
-            ["work"],
+            lambda: {plan.workflow.name: crew_of(plan) for plan in self.troupe.plans.values()},
             self.troupe.clock,
         )
 
@@ -107,17 +109,20 @@ class Erasing:
     def refused(self, name: str) -> set[Call]:
         """What was asked for and the role of a service does not allow."""
         plans = list(self.troupe.plans.values())
-        allowed = [
-            (action.removeprefix("dynamodb:"), partition)
-            for each in service(name, plans, place())
-            for action in each.actions
-            for partition in each.conditions.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", ())
-        ]
+        allowed = [each for each in service(name, plans, place()) if "dynamodb:LeadingKeys" in str(each.conditions)]
         return {
             (action, partition)
             for action, partition in self.items.calls
-            if not any(action == may and fnmatchcase(partition, where) for may, where in allowed)
+            if not any(f"dynamodb:{action}" in each.actions and _reaches(each, partition) for each in allowed)
         }
+
+
+def _reaches(statement: Statement, partition: str) -> bool:
+    like = statement.conditions.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys")
+    if like is not None:
+        return any(fnmatchcase(partition, each) for each in like)
+    others = statement.conditions["ForAllValues:StringNotLike"]["dynamodb:LeadingKeys"]
+    return not any(fnmatchcase(partition, each) for each in others)
 
 
 def test_the_api_may_erase_a_conversation_that_stored_a_memory() -> None:

@@ -52,7 +52,10 @@ def emitted(name: str) -> Iterator[tuple[str, str]]:
 
 
 def partitions(statement: Statement) -> set[str]:
-    return set(statement.conditions["ForAllValues:StringLike"]["dynamodb:LeadingKeys"])
+    """Those that it reaches; with a `not ` before each where it reaches all others."""
+    excluded = statement.conditions.get("ForAllValues:StringNotLike", {}).get("dynamodb:LeadingKeys", ())
+    reached = statement.conditions.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", ())
+    return {*reached, *(f"not {each}" for each in excluded)}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -83,6 +86,7 @@ def test_no_service_reads_items_without_their_partition_but_the_index_of_what_is
             assert each.resources == (f"{place().table}/index/by_due",)
         elif actions:
             assert each.conditions["Null"] == {"dynamodb:LeadingKeys": "false"}
+            assert partitions(each)
             assert "*" not in partitions(each)
 
 
@@ -145,7 +149,7 @@ def test_items_are_removed_by_who_erases_and_connections_by_who_has_them() -> No
         if REMOVES in each.actions
     }
     assert removed.pop("socket") == removed.pop("pusher") == {"socket"}
-    held = {"request", "conversation", "effect", "vault", *AGENTS}
+    held = {"not collection", "not document", "not socket"}
     assert removed.pop("sweeper") == {
         *AGENTS,
         "bus",

@@ -84,7 +84,7 @@ def test_nothing_is_larger_than_it_was_expected_to_be(stack: str) -> None:
 
 def test_more_than_aws_takes_is_said_before_anything_is_made() -> None:
     with pytest.raises(
-        TooLargeError, match=r"the policy of api has 1\d,\d{3} characters, and AWS takes 10,240; .*sweeper"
+        TooLargeError, match=r"the policy of sweeper has 1\d,\d{3} characters, and AWS takes 10,240; .*socket"
     ):
         recorded(SETTINGS, workflows=[chain(400, called="long_named_agent")])
 

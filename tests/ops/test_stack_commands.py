@@ -36,6 +36,7 @@ from functions.events.envelope import Envelope, decode, encode, open_request
 from functions.ports.effects import Effect, Sent
 from functions.ports.state import Timer
 from functions.runtime.delivery import Binding, Lost, Ports, give_up
+from functions.runtime.plans import crew_of
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Budget
 from functions.workflows.catalog import WORKFLOWS
@@ -273,8 +274,8 @@ def test_what_is_in_collections_is_erased_by_the_stack_itself(troupe: Troupe, st
     assert troupe("conversations", "show", "c1").code == 1, "from now on it is not shown"
     assert memories.read(["f"], tenant="default")
 
-    agents = sorted({agent for plan in PLANS.values() for agent in plan.nodes})
-    assert ItemRights(stack.items, stack.blobs, Shelf(memories), agents, stack.now).unfinished() == 1
+    crews = {name: crew_of(plan) for name, plan in PLANS.items()}
+    assert ItemRights(stack.items, stack.blobs, Shelf(memories), lambda: crews, stack.now).unfinished() == 1
     assert not memories.read(["f"], tenant="default")
     again = troupe("conversations", "erase", "c1", "--yes")
     assert (again.code, again.out.startswith("c1 was erased before; ")) == (0, True)
