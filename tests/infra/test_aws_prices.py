@@ -55,7 +55,7 @@ def test_a_way_out_a_key_alarms_and_a_model_of_bedrock_cost_too() -> None:
         "NAT gateway and its address": pytest.approx(0.05 * 730),
         "endpoints in 2 zones: events, sqs, secretsmanager, bedrock-runtime": pytest.approx(2 * 4 * 7.3),
         "key of the stack": pytest.approx(1.0),
-        "alarms: 85": pytest.approx(8.5),
+        "alarms: 87": pytest.approx(8.7),
     }
 
 
