@@ -106,6 +106,11 @@ def first(tenant: str, name: str) -> Place:
     return joined(REQUEST, tenant, "request", name), "first"
 
 
+def begun(tenant: str, name: str) -> Place:
+    """The envelope that a request's first agents were sent, once it was its turn."""
+    return joined(REQUEST, tenant, "request", name), "begun"
+
+
 def settlement(tenant: str, name: str, envelope_id: str) -> Place:
     """An envelope that a request may have ended with; the request says which one it was."""
     return joined(REQUEST, tenant, "request", name), joined("settlement", envelope_id)

@@ -349,7 +349,7 @@ class ItemRequests:
             except NotRedrivableError as error:  # a deploy came between
                 return str(error)
             return ""
-        first = begun(first, self._current.get(first.workflow), self._now())
+        first = self._begun(first)
         plan = self._plans.of(first)
         if not first.target and (plan is None or first.name not in plan.routes):
             return "it began under an older deployment, which is not carried here: ask again"
@@ -357,6 +357,14 @@ class ItemRequests:
         if plan is not None and first.name in plan.forks:
             self._bus.publish_later(fork_timer(plan, first))
         return ""
+
+    def _begun(self, first: Envelope) -> Envelope:
+        """As it begins: stored before it is published, so that whoever publishes it again sends the same."""
+        place = keys.begun(first.tenant, first.request)
+        now_begun = begun(first, self._current.get(first.workflow), self._now())
+        if self._items.put(place, encoded(now_begun), revision=0, expires_at=first.deadline + 2 * STAYS):
+            return now_begun
+        return _envelope(self._items, place) or now_begun
 
     def _records(self, request: str, tenant: str) -> Iterator[Record]:
         agents = sorted({agent for plan in self._plans.by_version.values() for agent in plan.nodes})

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from aws_stack import make_table
 from memory_items import MemoryItems
-from rest_server import serving
+from rest_server import Answer, Asked, serving
 
 from functions.adapters.aws.client import Aws
 from functions.adapters.aws.items import DynamoItems
@@ -175,12 +175,32 @@ def test_an_expired_item_is_not_there_though_the_table_still_has_it(emulated: Aw
     assert items.get([(partition, "key")]) == [Item(key="key", value=b"new", revision=1)]
 
 
-def test_a_write_that_is_sent_twice_knows_itself_again(emulated: Aws, table: str, partition: str) -> None:
+def test_of_two_that_write_the_same_at_once_one_knows_that_it_is_not_its_own(
+    emulated: Aws, table: str, partition: str
+) -> None:
     items = DynamoItems(emulated, table, lambda: START)
-    place, due = (partition, "key"), Due("group", START)
-    for _ in range(2):
-        assert items.put(place, b"mine", revision=0, at=START, due=due, expires_at=START + 9000 * HOUR)
-    assert not items.put(place, b"another's", revision=0, at=START, due=due, expires_at=START + 9000 * HOUR)
+    written = [items.put((partition, "key"), b"the same", revision=0, at=START) for _ in range(2)]
+    assert written == [True, False]
+
+
+def test_a_write_whose_answer_was_lost_knows_itself_again(partition: str) -> None:
+    """It is sent once more, and refused: with what is there already, which is what was sent."""
+    sent = list[bytes]()
+
+    def refusing(asked: Asked) -> Answer:
+        sent.append(asked.body)
+        if len(sent) == 1:
+            return Answer(500, b"{}")
+        there = {"__type": "ConditionalCheckFailedException", "Item": json.loads(sent[0])["Item"]}
+        return Answer(400, json.dumps(there).encode())
+
+    with serving() as server:
+        server.script = refusing
+        aws = Aws({"AWS_REGION": "r", "AWS_ENDPOINT_URL": server.url, **KEYS})
+        assert DynamoItems(aws, "table", lambda: START).put((partition, "key"), b"mine", revision=0)
+        aws.close()
+    assert len(sent) == 2
+    assert sent[0] == sent[1]
 
 
 def test_numbers_are_written_as_dynamodb_gives_them_back(partition: str) -> None:
