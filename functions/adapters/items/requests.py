@@ -330,7 +330,7 @@ class ItemRequests:
         """Start what somebody asked; what redrives is for whoever may publish what agents make: desk and sweep."""
         return not head.origin and self._start(head, revision)
 
-    def _start(self, head: Opened, revision: int) -> bool:
+    def _start(self, head: Opened, _revision: int) -> bool:
         """Publish, then mark: between the two somebody may publish it again, and nobody forgets it."""
         first = self.first(head.request, tenant=head.tenant)
         if first is None:  # it was erased
@@ -338,8 +338,17 @@ class ItemRequests:
         if reason := self._publish_first(first):
             settle(self._items, ended(first, reason, self._now()), self._now())
             return True
-        self._write(msgspec.structs.replace(head, status="running"), revision)
+        self._mark_running(keys.request(head.tenant, head.request))
         return True
+
+    def _mark_running(self, place: Place) -> None:
+        """As it stands now: what was published may have changed it, e.g. what a redrive awaits."""
+        while True:
+            found, revision = self._read(place)
+            if found is None or found.status != "waiting":
+                return
+            if self._write(msgspec.structs.replace(found, status="running"), revision):
+                return
 
     def _publish_first(self, first: Envelope) -> str:
         """Why nothing was published; empty where something was."""
