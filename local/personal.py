@@ -8,10 +8,12 @@ import os
 import secrets
 import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from functions.adapters.files import sync_folder
 from functions.adapters.local.store import Store
 from functions.adapters.local.vault import LocalVault, keep_key, key_of, seals_in
 from functions.adapters.models.settings import ModelSettingsError
@@ -126,9 +128,8 @@ def _make(file: Path) -> None:
             opened.write(secrets.token_hex(32))
             opened.flush()
             os.fsync(opened.fileno())
-        try:
+        with suppress(FileExistsError):
             os.link(draft, file)
-        except FileExistsError:
-            return
+        sync_folder(file.parent)  # the tokens that are stored next are of this key
     finally:
         draft.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ def replace_file(file: Path, data: bytes) -> None:
     """Let a file hold this from now on: whoever reads it finds all of it, or all of what was there before.
 
     Raises:
-        OSError: It cannot be written; it is as it was.
+        OSError: It cannot be brought to disk; the file holds one or the other, whole.
     """
     draft = file.with_name(f"{file.name}.draft")
     with draft.open("wb") as opened:

@@ -1,3 +1,4 @@
+import os
 import stat
 from collections.abc import Callable
 from datetime import timedelta
@@ -50,6 +51,22 @@ def test_one_variable_switches_it_on_with_a_key_of_this_machine_for_its_owner_al
     texts = [each.tokenized(["a@example.com"], tenant="t", keep=True)[0] for each in (first, again)]
     assert texts[0] == texts[1] != "a@example.com"
     assert len(store.read("SELECT * FROM original")) == (mode == "vault")
+
+
+def test_a_key_and_its_name_are_on_disk_before_anything_is_of_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, synced, sync = store.folder.parent / "config", list[str](), os.fsync
+
+    def noted(descriptor: int) -> None:
+        is_there = any(config.rglob("*.key"))
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            synced.append("name" if is_there else "no name")
+        elif not is_there:
+            synced.append("key")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    opened_tokenizer(PersonalSettings(mode="vault"), store)
+    assert synced == ["key", "name"]
 
 
 def test_a_key_that_others_can_read_is_refused(store: Store) -> None:

@@ -386,11 +386,10 @@ def _first_residents(  # noqa: PLR0913, PLR0917 - a scroll's own
     resident: Callable[[str], bool],
 ) -> Sequence[Point]:
     kept: list[Point] = []
-    while page := shard.scroll(layout, where, after=after, limit=limit, vectors=vectors):
+    for page in pages(lambda last: shard.scroll(layout, where, after=last, limit=limit, vectors=vectors), after):
         kept += [point for point in page if resident(point.id)]
         if len(kept) >= limit or len(page) < limit:
             break
-        after = page[-1].id
     return kept[:limit]
 
 
