@@ -89,7 +89,7 @@ class Sockets(Protocol):
         ...
 
     def put_off(self, watch: Watch) -> None:
-        """It is overdue again only later: telling it failed, and others are to have their turn."""
+        """Telling it failed: whatever else is overdue by now comes before it."""
         ...
 
     def hold(self, watch: Watch) -> Watch | None:

@@ -328,9 +328,9 @@ def _cloud_queue_of_a_conversation(patch: Patch) -> None:
 
     def accept(self: ItemRequests, envelope: Envelope, **named: Any) -> bool:
         new = original(self, envelope, **named)
-        found, revision = self._read(keys.request(envelope.tenant, envelope.request))
+        found, _ = self._read(keys.request(envelope.tenant, envelope.request))
         if found is not None and found.status == "waiting":
-            self._start(found, revision)
+            self._start(found)
         return new
 
     patch.setattr(ItemRequests, "accept", accept)
@@ -339,10 +339,10 @@ def _cloud_queue_of_a_conversation(patch: Patch) -> None:
 def _cloud_started_before_published(patch: Patch) -> None:
     original = ItemRequests._start
 
-    def start(self: ItemRequests, head: Opened, revision: int) -> None:
+    def start(self: ItemRequests, head: Opened) -> None:
         running = msgspec.structs.replace(head, status="running")
-        if self._write(running, revision):
-            original(self, running, revision + 1)
+        if self._write(running, self._read(keys.request(head.tenant, head.request))[1]):
+            original(self, running)
 
     patch.setattr(ItemRequests, "_start", start)
 

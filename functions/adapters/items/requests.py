@@ -110,7 +110,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
         return Led(key=key, agent=agent, generation=generation, request=self.request)
 
 
-Start = Callable[["Opened", int], bool]  # starts a request of this revision; whether it may be looked at again
+Start = Callable[["Opened"], bool]  # starts a request; whether it may be looked at again
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -246,7 +246,7 @@ class ItemRequests:
     def sweep(self) -> int:
         """Settle what is past its deadline, and go on where nobody did after settling; how many there were."""
         places = self._items.due(keys.OPEN, self._now(), SWEPT)
-        each_alone(places, self._end, lambda place: put_off(self._items, place, keys.OPEN, self._now()))
+        each_alone(places, self._end, lambda place: put_off(self._items, place, keys.OPEN, self._now(), _is_open))
         return len(places)
 
     def _end(self, place: Place) -> None:
@@ -307,11 +307,11 @@ class ItemRequests:
             if not waiting.requests:
                 break
             place = keys.request(tenant, waiting.requests[0])
-            head, at = self._read(place)
+            head, _ = self._read(place)
             if head is not None and head.status != "settled":
                 if head.status == "running":
                     break
-                if not start(head, at):
+                if not start(head):
                     return False
                 begun.append(place)
                 continue
@@ -326,11 +326,11 @@ class ItemRequests:
         if found is not None and found.status == "settled" and not found.closed:
             self._write(msgspec.structs.replace(found, closed=True), revision)
 
-    def _start_asked(self, head: Opened, revision: int) -> bool:
+    def _start_asked(self, head: Opened) -> bool:
         """Start what somebody asked; what redrives is for whoever may publish what agents make: desk and sweep."""
-        return not head.origin and self._start(head, revision)
+        return not head.origin and self._start(head)
 
-    def _start(self, head: Opened, _revision: int) -> bool:
+    def _start(self, head: Opened) -> bool:
         """Publish, then mark: between the two somebody may publish it again, and nobody forgets it."""
         first = self.first(head.request, tenant=head.tenant)
         if first is None:  # it was erased
@@ -519,6 +519,10 @@ def _envelope(items: Items, place: Place) -> Envelope | None:
 def written(record: Record, now: datetime) -> datetime:
     """When the next change of a record is, by the clock of whoever makes it."""
     return max(now, record.changed + timedelta(microseconds=1))
+
+
+def _is_open(item: Item) -> bool:
+    return not decoder(Opened).decode(item.value).closed
 
 
 def _number(record: Record) -> int:

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 import msgspec
 
 from functions.adapters.items import keys
-from functions.adapters.items.sweeping import PUT_OFF
 from functions.adapters.items.writing import encoded
 from functions.events.decoding import decoder
 from functions.ports.items import Due, Items, Place
@@ -76,7 +75,7 @@ class ItemSockets:
         """See `Sockets.put_off`."""
         found, revision = self._read(watch)
         if found is not None:
-            self._put(found, revision, self._now() + PUT_OFF)
+            self._put(found, revision, self._now())
 
     def hold(self, watch: Watch) -> Watch | None:
         """See `Sockets.hold`."""

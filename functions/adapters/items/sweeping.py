@@ -1,13 +1,12 @@
-"""What a sweep does: each thing on its own, and what fails makes room for what comes after it."""
+"""What a sweep does: each thing on its own, and what fails goes behind all that waits with it."""
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from datetime import datetime
+from typing import TypeVar
 
 from functions.adapters.items.writing import STAYS
-from functions.ports.items import Due, Items, Place
+from functions.ports.items import Due, Item, Items, Place
 
-PUT_OFF: Final = timedelta(minutes=5)  # what failed: else it kept its place among the first of its group for ever
 Thing = TypeVar("Thing")
 
 
@@ -32,9 +31,14 @@ def each_alone(things: Iterable[Thing], do: Callable[[Thing], object], put_off: 
         raise failed[0]
 
 
-def put_off(items: Items, place: Place, group: str, now: datetime) -> None:
-    """List an item for later; a change that somebody made meanwhile says itself when."""
+def put_off(
+    items: Items, place: Place, group: str, now: datetime, waits: Callable[[Item], bool] = lambda _: True
+) -> None:
+    """List what failed as due now: the next round takes whatever was due before it first.
+
+    Else it kept its place among the first of its group for ever. A change that somebody made meanwhile says itself
+    when it is due, and what does not wait any more, though it failed, is not listed again.
+    """
     (item,) = items.get([place])
-    if item is not None:
-        due = Due(group, now + PUT_OFF)
-        items.put(place, item.value, revision=item.revision, expires_at=now + STAYS, due=due)
+    if item is not None and waits(item):
+        items.put(place, item.value, revision=item.revision, expires_at=now + STAYS, due=Due(group, now))
