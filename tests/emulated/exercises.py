@@ -22,8 +22,6 @@ PLANS = topology(*WORKFLOWS.values())
 #: Longer than an event may be and travel itself.
 LONG = " ".join(f"The river number {number} is {number} miles long." for number in range(3000))
 WAITS_S = 90.0
-#: They park an event that is in no scope, and do not try it again.
-IN_A_SCOPE = {"searcher", "collector", "editor", "retriever", "validator"}
 
 
 def everything(stack: Played) -> dict[str, str]:
@@ -90,7 +88,7 @@ def events_come_that_no_agent_can_handle(stack: Played) -> None:
         give(stack, agent, msgspec.structs.replace(first, id=f"{agent} plan", planversion="0123456789ab"))
         give(stack, agent, msgspec.structs.replace(first, id=f"{agent} none", dataref=missing))
         give(stack, agent, msgspec.structs.replace(first, id=f"{agent} type", data=msgspec.Raw(large)))
-    for agent in (agent for agent, _ in agents() if agent not in IN_A_SCOPE):
+    for agent, _ in agents():
         poll(lambda agent=agent: "sqs:ChangeMessageVisibility" in actions_of(stack, agent))  # type: ignore[misc]
         stack.deployment.client("sqs").purge_queue(QueueUrl=queue_of(stack, agent))
 

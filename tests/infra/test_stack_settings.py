@@ -11,7 +11,8 @@ import pulumi
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pulumi.runtime import Mocks, set_all_config, set_mocks
+from pulumi import runtime
+from pulumi.runtime import configure, set_all_config
 
 import infra.reading
 from functions.errors import TroupeError
@@ -401,19 +402,9 @@ def test_no_error_holds_a_secret(given: Mapping[str, object]) -> None:
 # ------------------------------------------------------------------------------------------- as Pulumi hands it on
 
 
-class Nothing(Mocks):
-    """Nothing is made."""
-
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, object]:
-        raise NotImplementedError(args.token)
-
-    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, object]]:
-        raise NotImplementedError(args.name)
-
-
 @pytest.fixture
 def pulumi_runs() -> Iterator[None]:
-    set_mocks(Nothing(), project="troupe", stack="dev")
+    configure(runtime.Settings(project="troupe", stack="dev"))
     yield
     set_all_config({}, [])
 
