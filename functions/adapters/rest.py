@@ -236,9 +236,9 @@ class Rest:
         content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         allowed_s = self._patience.call if within_s is None else min(within_s, self._patience.call)
         made = headers if callable(headers) else lambda: headers or {}
-        call = _Call(method, path, content, made, self._key_value(), self._clock() + allowed_s, allowed_s, again)
+        ends = self._clock() + allowed_s
         try:
-            return self._answered(call, read)
+            return self._answered(_Call(method, path, content, made, self._key_value(), ends, allowed_s, again), read)
         except RestError as error:
             raise self._raises(error) from None  # what it came from may hold the key
 

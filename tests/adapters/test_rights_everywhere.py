@@ -562,7 +562,6 @@ def test_an_erasure_that_fails_holds_up_no_other(tmp_path: Path) -> None:
     held.troupe.clock.advance(SETTLES.total_seconds())
     with pytest.raises(PermanentError):
         held.rights.unfinished()
-    assert held.rights.unfinished() == 0
     held.troupe.blobs.keys = remove  # type: ignore[method-assign]
     assert held.rights.erase("c2", tenant="default") is None
     held.finish()
