@@ -70,12 +70,6 @@ GIVEN: Final[Mapping[str, str]] = {
 
 UNNEEDED: Final = (
     Unneeded(
-        functions="searcher collector editor retriever validator",
-        sid="Receive",
-        actions="sqs:ChangeMessageVisibility",
-        because="an event outside a scope is parked at once, and no event in one fails here",
-    ),
-    Unneeded(
         functions=(
             "orchestrator response_builder caller researcher searcher collector citation synthesizer editor "
             "summarizer planner retriever validator action intake ingester"
