@@ -111,6 +111,13 @@ def test_the_latest_come_oldest_first(items: Items, partition: str) -> None:
     assert values(list(items.latest(partition, 9))) == [b"1", b"2", b"3", b"4"]
 
 
+def test_the_latest_that_fill_several_pages_are_all_there(items: Items, partition: str) -> None:
+    for number in range(8):
+        value = bytes([number]) * 300_000
+        items.put((partition, str(number)), value, revision=0, at=START + dt.timedelta(minutes=number))
+    assert [item.value[0] for item in items.latest(partition, 6)] == [2, 3, 4, 5, 6, 7]
+
+
 def test_a_counter_adds_and_starts_at_nothing(items: Items, partition: str) -> None:
     place = (partition, "count")
     assert items.counted([place]) == [{}]
