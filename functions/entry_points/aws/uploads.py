@@ -2,8 +2,8 @@
 
 An object's name below its tenant is the document's: the same name again takes the place of the one before. S3 tells a
 queue of an object at least once, so the request's id is made of the object's version; and in no order, so what is read
-is the object as it is now: whoever hears of an older version last reads the newest one, too. What cannot be taken now is
-seen again every ten minutes for hours, and then falls into the net.
+is the object as it is now: whoever hears of an older version last reads the newest one, too. What cannot be taken now
+is seen again every ten minutes for hours, and then falls into the net.
 """
 
 import base64
@@ -39,7 +39,8 @@ PREFIX: Final = "documents/"
 TEST: Final = "s3:TestEvent"  # S3's, when it is told where to tell of objects
 MOST_BYTES: Final = 20 * 1024**2
 DEADLINE: Final = timedelta(hours=12)  # nobody waits for it, and others may be before it
-LIMITS: Final = Limits(open=5_000, of_tenant=5_000, of_conversation=4_000)
+#: Less than messages may have open: of those somebody waits for the answer, and one folder may have more objects.
+LIMITS: Final = Limits(open=4_000, of_tenant=2_000, of_conversation=2_000)
 FORMATS: Final[Mapping[str, Format]] = {
     ".htm": "html",
     ".html": "html",

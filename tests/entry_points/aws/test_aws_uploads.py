@@ -9,7 +9,8 @@ from aws_events import event
 from aws_fakes import Json
 from memory_target import MemoryTarget
 
-from functions.entry_points.aws.uploads import DEADLINE, MOST_BYTES, Desk, heard, received
+from functions.entry_points.aws.services import LIMITS as MESSAGES
+from functions.entry_points.aws.uploads import DEADLINE, LIMITS, MOST_BYTES, Desk, heard, received
 from functions.events.ingest import DocumentsReceived, SentDocument
 from functions.ports.requests import Limits, QueueFullError
 from functions.runtime.arrival import claimed
@@ -154,6 +155,11 @@ def test_where_too_much_waits_s3_is_told_to_come_again(bucket: Bucket, monkeypat
     received(bucket.put(), bucket.desk)
     with pytest.raises(QueueFullError):
         received(bucket.put(versionId="another"), bucket.desk)
+
+
+def test_documents_that_wait_leave_room_for_messages() -> None:
+    assert LIMITS.open < MESSAGES.open
+    assert LIMITS.of_tenant < MESSAGES.of_tenant
 
 
 def messages(*bodies: bytes) -> Json:
