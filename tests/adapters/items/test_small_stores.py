@@ -120,6 +120,9 @@ def test_what_was_read_is_kept_by_source_for_its_corpus_alone(stack: Stack) -> N
     stack.ledger().put([changed])
     assert sorted(stack.ledger().entries(), key=lambda entry: entry.source) == [changed, two]
     assert stack.ledger("another corpus").entries() == []
+    found = [stack.ledger().find(source) for source in ("a/1", two.source, "nothing")]
+    assert found == [changed, two, None]
+    assert stack.ledger("another corpus").find("a/1") is None
     stack.ledger().remove(["a/1", "nothing"])
     assert stack.ledger().entries() == [two]
 
