@@ -101,6 +101,21 @@ def test_it_is_said_once_in_a_while_and_not_at_each_use() -> None:
     assert len([step for step in steps if step.startswith("before put")]) == 1
 
 
+def test_of_many_that_begin_at_once_each_says_it_once() -> None:
+    steps: list[str] = []
+
+    def step(step: str) -> None:
+        steps.append(step)
+        if others and step.startswith("before put"):
+            others.pop().read("docs")
+
+    cloud = ItemStack(MemoryItems(step), Clock())
+    others = [cloud.catalog(carries=["e.1"]) for _ in range(3)]
+    cloud.catalog(carries=["e.1"]).read("docs")
+    assert len([step for step in steps if step.startswith("before put")]) == 4
+    assert len(cloud.catalog().carriers()) == 1
+
+
 def test_a_name_without_an_entry_is_not_listed(cloud: ItemStack) -> None:
     """As a crash between the two writes leaves it."""
     cloud.items.put((keys.names("here"), "docs"), b"", revision=0)
