@@ -147,12 +147,8 @@ class DynamoItems:
         """See `Items.due`; the index follows the table within a moment."""
         condition = "due_group = :group AND due_at <= :before"
         values = {":group": {"S": group}, ":before": _number(before.timestamp())}
-        found: list[Place] = []
-        for row in self._queried(condition, values, IndexName=BY_DUE, ConsistentRead=False):
-            found.append((row["pk"]["S"], row["sk"]["S"]))
-            if len(found) == limit:
-                break
-        return found
+        rows = self._queried(condition, values, IndexName=BY_DUE, ConsistentRead=False, Limit=limit)
+        return [(row["pk"]["S"], row["sk"]["S"]) for row in islice(rows, limit)]
 
     def delete(self, places: Sequence[Place]) -> None:
         """See `Items.delete`."""

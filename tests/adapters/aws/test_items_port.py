@@ -152,6 +152,23 @@ def test_what_waits_is_listed_by_group_and_time_until_a_change_leaves_it_out(ite
     assert items.due(group, START + 4 * HOUR, 10) == [places[2], places[0]]
 
 
+def test_no_more_is_read_of_what_waits_than_is_listed(partition: str) -> None:
+    """Each call of the API counts what is open, and one of them needs no key."""
+    row = {"pk": {"S": partition}, "sk": {"S": "key"}}
+
+    def two_pages(asked: Asked) -> Answer:
+        following = {} if "ExclusiveStartKey" in json.loads(asked.body) else {"LastEvaluatedKey": row}
+        return Answer(200, json.dumps({"Items": [row], **following}).encode())
+
+    with serving() as server:
+        server.script = two_pages
+        aws = Aws({"AWS_REGION": "r", "AWS_ENDPOINT_URL": server.url, **KEYS})
+        items = DynamoItems(aws, "table", lambda: START)
+        assert [len(items.due("open", START, limit)) for limit in (1, 3)] == [1, 2]
+        aws.close()
+    assert [json.loads(asked.body)["Limit"] for asked in server.asked] == [1, 3, 3]
+
+
 def test_what_is_deleted_is_gone_and_may_be_deleted_again(items: Items, partition: str) -> None:
     places = [(partition, str(number)) for number in range(60)]
     for place in places:
