@@ -263,7 +263,7 @@ class ItemRequests:
         replace(self._items, (keys.conversations(tenant), conversation), b"", expires_at=expires_at)
         named = keys.of_conversation(tenant, conversation, request)  # before the request: what there is can be found
         self._items.put(named, b"", revision=0, expires_at=expires_at)
-        self._items.put(keys.first(tenant, request), encoded(envelope), revision=0, expires_at=expires_at)
+        self._keep_first(envelope, expires_at)
         opened = Opened(
             tenant=envelope.tenant,
             request=envelope.request,
@@ -274,6 +274,14 @@ class ItemRequests:
             accepted=self._now(),
         )
         return self._write(opened, 0)
+
+    def _keep_first(self, envelope: Envelope, expires_at: datetime) -> None:
+        """What is there of one that never opened, or that is gone, counts while that could still be answered."""
+        place = keys.first(envelope.tenant, envelope.request)
+        if not self._items.put(place, encoded(envelope), revision=0, expires_at=expires_at):
+            left = _envelope(self._items, place)
+            if left is not None and left.deadline <= self._now():
+                replace(self._items, place, encoded(envelope), expires_at=expires_at)
 
     def _expire(self, opened: Opened, start: Start) -> None:
         first = self.first(opened.request, tenant=opened.tenant)
@@ -372,9 +380,14 @@ class ItemRequests:
         """As it begins: stored before it is published, so that whoever publishes it again sends the same."""
         place = keys.begun(first.tenant, first.request)
         now_begun = begun(first, self._current.get(first.workflow), self._now())
-        if self._items.put(place, encoded(now_begun), revision=0, expires_at=first.deadline + 2 * STAYS):
+        expires_at = first.deadline + 2 * STAYS
+        if self._items.put(place, encoded(now_begun), revision=0, expires_at=expires_at):
             return now_begun
-        return _envelope(self._items, place) or now_begun
+        stored = _envelope(self._items, place)
+        if stored is not None and stored.deadline == first.deadline:
+            return stored
+        replace(self._items, place, encoded(now_begun), expires_at=expires_at)  # of one of its name that is gone
+        return now_begun
 
     def _records(self, request: str, tenant: str) -> Iterator[Record]:
         agents = sorted({agent for plan in self._plans.by_version.values() for agent in plan.nodes})
