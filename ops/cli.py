@@ -23,6 +23,7 @@ from functions.api.workflows import as_graph
 from functions.documents.chunks import clean
 from functions.errors import TroupeError
 from functions.events.answer import MAX_MESSAGE_CHARACTERS, ResponseReady
+from functions.events.envelope import MAX_NAME
 from functions.events.event import AgentFailed
 from functions.ports.requests import Limits
 from functions.runtime.topology import topology
@@ -100,7 +101,7 @@ def ask(  # noqa: PLR0913, PLR0917 - each is an option of the command
 ) -> None:
     """Ask a question, or have something remembered, through all the agents."""
     text = _checked_text(question)
-    conversation = _checked_text(conversation, of="the conversation's name")
+    conversation = _checked_text(conversation, of="the conversation's name", most=MAX_NAME)
     if url:
         asked = _ask_server(url, text, conversation, workflow)
     else:
@@ -325,11 +326,11 @@ def _plan(workflow: str) -> Plan:
     return topology(*WORKFLOWS.values())[workflow]
 
 
-def _checked_text(text: str, of: str = "the text") -> str:
+def _checked_text(text: str, of: str = "the text", most: int = MAX_MESSAGE_CHARACTERS) -> str:
     """Text that can be asked: some, not too much, and Unicode."""
     shown = text.strip()
-    if len(shown) > MAX_MESSAGE_CHARACTERS:
-        raise UsageError(f"{of} has {len(shown):,} characters, and {MAX_MESSAGE_CHARACTERS:,} are read: shorten it")
+    if len(shown) > most:
+        raise UsageError(f"{of} has {len(shown):,} characters, and {most:,} are read: shorten it")
     try:
         shown.encode()
     except UnicodeEncodeError as error:

@@ -1,4 +1,7 @@
-"""The `Items` port in memory; `step` is called before and after every write, and may raise there."""
+"""The `Items` port in memory; `step` is called before and after every write, and may raise there.
+
+What DynamoDB refuses is an error here, too: keys that are empty or too long, and items that are too large.
+"""
 
 import bisect
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +12,8 @@ import msgspec
 from functions.ports.items import Due, Item, Place
 
 Step = Callable[[str], None]
+MOST_OF_KEYS = (2048, 1024)  # bytes of a partition's name, and of a key in it
+MOST_OF_ITEM = 400 * 1024  # bytes, names and keys included
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,9 +116,13 @@ class MemoryItems:
                 del items[key]
 
     def _kept(self, place: Place) -> Kept:
+        sizes = [len(each.encode()) for each in place]
+        assert all(0 < size <= most for size, most in zip(sizes, MOST_OF_KEYS, strict=True)), f"keys of {sizes} bytes"
         return self.partitions.get(place[0], {}).get(place[1], Kept())
 
     def _write(self, place: Place, kept: Kept) -> None:
+        size = sum(len(each.encode()) for each in place) + len(kept.item.value if kept.item else b"")
+        assert size <= MOST_OF_ITEM, f"an item of {size} bytes"
         self.partitions.setdefault(place[0], {})[place[1]] = kept
 
 

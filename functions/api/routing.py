@@ -12,8 +12,8 @@ import msgspec
 from functions.api.http import HttpRequest, Reply
 from functions.api.problems import ProblemError, Wrong, not_allowed, not_found, wrong
 from functions.api.target import Target
+from functions.events.envelope import MAX_NAME
 
-MAX_NAME = 128
 VISIBLE = r"^[!-~]+$"  # ASCII without spaces and controls
 
 #: Names of conversations, collections, requests and passages.

@@ -138,8 +138,8 @@ class _Run:
         return self._report
 
     def add(self, document: Document) -> tuple[Report, Entry]:
-        before = [self._checked(entry) for entry in self._ledger.entries() if entry.source == document.source]
-        known = {entry.source: entry for entry in before}
+        before = self._ledger.find(document.source)
+        known = {document.source: self._checked(before)} if before else {}
         if self._is_current(document, known):
             return self._report, known[document.source]
         change = _read(document, known.get(document.source))

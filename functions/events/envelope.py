@@ -16,6 +16,7 @@ from functions.events.event import PRIORITIES, Event
 CLAIM_CHECK_BYTES = 48 * 1024  # above this, the data goes to the blob store; Service Bus allows 256 KB in all
 ID_CHARACTERS = 32
 MAX_ATTRIBUTE_BYTES = 16 * 1024  # with the data, 64 KB: what CloudEvents has every intermediary forward
+MAX_NAME = 128  # characters of what stores find things by: two names and their prefix fit DynamoDB's 2,048 bytes
 MAX_PARTS = 10_000  # of one fan-out: more would not fit in the 25,000 events that a Step Functions history holds
 MAX_COUNT = 1_000_000  # of hops, of generations: far above what any workflow allows, and fits every store
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)  # in any time zone, a timestamp
@@ -151,8 +152,10 @@ def _problems(envelope: Envelope) -> list[str]:
         "planversion": envelope.planversion,
         "tenant": envelope.tenant,
     }
-    if not all(required.values()):
+    if not all(0 < len(value) <= MAX_NAME for value in required.values()):
         problems += [f"{name} is empty" for name, value in required.items() if not value]
+        long = [name for name, value in required.items() if len(value) > MAX_NAME]
+        problems += [f"{name} has more than {MAX_NAME} characters" for name in long]
     if not (envelope.name and envelope.type.rpartition(".v")[2].isdecimal()):
         problems.append(f"type is {envelope.type!r}, not a name and a version such as 'PlanCreated.v1'")
     problems += _time_problems("time", envelope.time) + _time_problems("deadline", envelope.deadline)

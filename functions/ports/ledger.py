@@ -30,6 +30,10 @@ class Ledger(Protocol):
         """Every entry."""
         ...
 
+    def find(self, source: str) -> Entry | None:
+        """The entry of a source; None where there is none. Those of others cost nothing."""
+        ...
+
     def put(self, entries: Sequence[Entry]) -> None:
         """Store entries by source, durably. The same source again replaces its entry.
 

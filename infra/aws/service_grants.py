@@ -136,7 +136,7 @@ def _uploads(plans: Sequence[Plan], place: Place) -> Iterator[Statement]:
     ingests = [plan for plan in plans if plan.workflow.entry is DocumentsReceived]
     yield Statement(
         sid="Documents",
-        actions=("s3:GetObject", "s3:GetObjectVersion"),
+        actions=("s3:GetObject",),
         resources=(f"{place.bucket}/documents/*",),
         because="an object that was put there is read",
         wildcard="whoever puts an object names it",

@@ -20,7 +20,19 @@ LIAR = "globex"
 Json = Any  # whatever JSON can say
 Attributes = dict[str, Json]
 
-ODD_TEXTS = ("", " ", "\x00", "ü", "\u202e", "a#b", "a;b:c/d", "'; DROP TABLE request; --", "x" * 300, "x" * 70_000)
+ODD_TEXTS = (
+    "",
+    " ",
+    "\x00",
+    "ü",
+    "\u202e",
+    "a#b",
+    "a;b:c/d",
+    "'; DROP TABLE request; --",
+    "x" * 300,
+    "x" * 3000,
+    "x" * 70_000,
+)
 ODD_NUMBERS = (-1, 0, 1, 2**31, 2**53, 2**63, -(2**63), 10**30, 1e308, -0.0, 1.5)
 ODD_TIMES = (
     "1970-01-01T00:00:00Z",

@@ -97,6 +97,19 @@ def test_the_last_attempt_ends_as_a_dead_letter_and_an_error_for_the_caller(depl
     assert troupe.attempts("work") == [3]
 
 
+@PERMANENT
+def test_a_whole_document_in_an_error_does_not_keep_it_from_being_a_dead_letter(deploy: Deploys) -> None:
+    troupe = deploy(SINGLE)
+    troupe.script.failures["work a"] = [PermanentError("cannot be parsed: " + "x" * 500_000)]
+    troupe.start(Asked(text="a"))
+    troupe.run()
+    (letter,) = troupe.target.letters()
+    assert letter.error.startswith("cannot be parsed: xxx")
+    assert "in work\n" in letter.trace
+    assert len(letter.trace) <= 8_000
+    assert isinstance(troupe.settlement(), AgentFailed)
+
+
 @INDEX
 def test_whoever_looks_can_tell_a_delivery_that_was_retried_from_one_that_was_given_up(deploy: Deploys) -> None:
     troupe = deploy(SINGLE)

@@ -40,6 +40,17 @@ def test_bytes_that_are_no_envelope_are_parked(deploy: Deploys) -> None:
     assert troupe.queued() == []
 
 
+@UNREADABLE
+def test_a_large_event_that_is_no_envelope_is_parked_with_few_words(deploy: Deploys) -> None:
+    troupe = deploy(SINGLE)
+    envelope = troupe.start(Asked(text="a"))
+    raw = encode(msgspec.structs.replace(envelope, type="\x00" * 150_000))
+    assert troupe.deliver(troupe.take("work"), raw).action == "acknowledge"
+    (letter,) = troupe.target.letters()
+    assert letter.event == raw
+    assert len(letter.error) == 1000
+
+
 @WRONG_PLACE
 @pytest.mark.parametrize(
     ("change", "said"),

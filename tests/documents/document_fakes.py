@@ -96,6 +96,9 @@ class FakeLedger:
     def entries(self) -> Sequence[Entry]:
         return list(self.kept.values())
 
+    def find(self, source: str) -> Entry | None:
+        return self.kept.get(source)
+
     def put(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             self.fuse.burn()

@@ -69,6 +69,13 @@ def test_the_same_name_replaces_what_changed_and_keeps_the_rest(desk: Desk) -> N
     assert desk.texts() == ["upload:guide: Bring one.", "upload:guide: Open at ten.", "upload:other: Other."]
 
 
+def test_a_document_costs_no_look_at_all_that_were_sent_before(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(FakeLedger, "entries")
+    desk.send(markdown("One.", "a"), markdown("Two.", "b"))
+    assert desk.send(markdown("Two.", "b")) == [DocumentOutcome(name="b", passages=1)]
+    assert desk.send(markdown("Three.", "b")) == [DocumentOutcome(name="b", passages=1, written=1, deleted=1)]
+
+
 def test_an_empty_text_removes_the_document_and_says_why(desk: Desk) -> None:
     desk.send(markdown(GUIDE))
     assert desk.send(markdown("")) == [DocumentOutcome(name="guide", deleted=2, skipped="is empty")]

@@ -317,12 +317,6 @@ UNNEEDED: Final = (
         by_chance=True,
     ),
     Unneeded(
-        functions="uploads",
-        sid="Documents",
-        actions="s3:GetObjectVersion",
-        because="the emulated bucket keeps no versions",
-    ),
-    Unneeded(
         functions="collector editor validator",
         sid="PutOff",
         actions="sqs:SendMessage",

@@ -148,6 +148,7 @@ def test_the_topology_names_every_agent_and_event(troupe: Troupe) -> None:
         (["ask", "half of a pair: \ud800"], "not valid UTF-8"),
         (["ask", os.fsdecode(b"latin \xe9")], "not valid UTF-8"),
         (["search", os.fsdecode(b"\xff")], "not valid UTF-8"),
+        (["ask", OPENS, "--conversation", "c" * 129], "the conversation's name has 129 characters, and 128 are read"),
         (["ask", OPENS, "--conversation", " "], "the conversation's name is empty"),
         (["ask", OPENS, "--conversation", os.fsdecode(b"\xff")], "the conversation's name is not valid UTF-8"),
         (["ask", OPENS, "--workflow", "nope"], "there is no workflow 'nope': use one of answer"),

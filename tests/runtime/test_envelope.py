@@ -208,7 +208,9 @@ def test_bytes_nested_without_end_are_malformed() -> None:
         ({"time": "0001-01-01T00:00:00+14:00"}, "time is in the year 1, not from 1970"),
         ({"deadline": "9999-12-31T23:59:59-14:00"}, "deadline is in the year 9999, not from 1970"),
         ({"target": "runtime"}, "no event is meant for it"),
-        ({"conversation": "c" * 20_000}, "its attributes take more than 16384 bytes"),
+        ({"request": "r" * 129}, "request has more than 128 characters"),
+        ({"workflow": "w" * 129}, "workflow has more than 128 characters"),
+        ({"correlation": "c" * 20_000}, "its attributes take more than 16384 bytes"),
     ],
     ids=str,
 )

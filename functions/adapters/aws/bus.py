@@ -6,7 +6,7 @@ alone, so that a queue's message is the envelope.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from functions.adapters.aws.client import EVENTS, LATER, SQS, Aws
@@ -99,6 +99,14 @@ def send_later(aws: Aws, queue: str, body: str, *, due: datetime, now: datetime)
         "MessageAttributes": {DUE: {"DataType": "Number", "StringValue": str(due.timestamp())}},
     }
     aws.call(SQS, "SendMessage", message)
+
+
+def due_of(said: str) -> datetime | None:
+    """When a message is to be handled, as its attribute says; None where that is no time: then it is at once."""
+    try:
+        return datetime.fromtimestamp(float(said), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def text_of(envelope: Envelope) -> str:

@@ -9,6 +9,7 @@ import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 from functions.adapters.aws.client import DYNAMODB, Aws, AwsError
@@ -60,16 +61,9 @@ class DynamoItems:
 
     def latest(self, partition: str, limit: int) -> Sequence[Item]:
         """See `Items.latest`."""
-        asked = {
-            "IndexName": BY_TIME,
-            "KeyConditionExpression": "pk = :pk",
-            "ExpressionAttributeValues": {":pk": {"S": partition}},
-            "ConsistentRead": True,
-            "ScanIndexForward": False,
-            "Limit": limit,
-        }
-        found = self._call("Query", asked)
-        return [_item(row) for row in reversed(found["Items"]) if self._is_alive(row)]
+        options = {"IndexName": BY_TIME, "ScanIndexForward": False, "Limit": limit}
+        newest = islice(self._queried("pk = :pk", {":pk": {"S": partition}}, **options), limit)
+        return [_item(row) for row in reversed(list(newest))]
 
     def put(  # noqa: PLR0913 - the port's
         self,
@@ -153,12 +147,8 @@ class DynamoItems:
         """See `Items.due`; the index follows the table within a moment."""
         condition = "due_group = :group AND due_at <= :before"
         values = {":group": {"S": group}, ":before": _number(before.timestamp())}
-        found: list[Place] = []
-        for row in self._queried(condition, values, IndexName=BY_DUE, ConsistentRead=False):
-            found.append((row["pk"]["S"], row["sk"]["S"]))
-            if len(found) == limit:
-                break
-        return found
+        rows = self._queried(condition, values, IndexName=BY_DUE, ConsistentRead=False, Limit=limit)
+        return [(row["pk"]["S"], row["sk"]["S"]) for row in islice(rows, limit)]
 
     def delete(self, places: Sequence[Place]) -> None:
         """See `Items.delete`."""

@@ -5,12 +5,12 @@ the documentation does not say whether a target's `input_path` counts, so both a
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
-from functions.adapters.aws.bus import DUE
+from functions.adapters.aws.bus import DUE, due_of
 from functions.adapters.aws.client import SQS, Aws
 from functions.events.decoding import decoder
 
@@ -70,7 +70,7 @@ def _fallen(message: Mapping[str, Any]) -> Fallen:
         received=int((message.get("Attributes") or {}).get("ApproximateReceiveCount", 1)),
         rule=said.get(_RULE, ""),
         error=": ".join(filter(None, (said.get(_CODE), said.get(_MESSAGE)))),
-        due=datetime.fromtimestamp(float(said[DUE]), UTC) if DUE in said else None,
+        due=due_of(said.get(DUE, "")),
     )
 
 

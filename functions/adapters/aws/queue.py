@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from functions.adapters.aws.bus import DUE, send_later
+from functions.adapters.aws.bus import DUE, due_of, send_later
 from functions.adapters.aws.client import SQS, Aws, AwsError
 from functions.runtime.delivery import Outcome
 
@@ -56,11 +56,9 @@ def handled(
 
 def _due_later(record: Mapping[str, Any], now: datetime) -> datetime | None:
     """When a message is to be handled that came too early."""
-    said = record.get("messageAttributes", {}).get(DUE)
-    if said is None:
-        return None
-    due = datetime.fromtimestamp(float(said["stringValue"]), now.tzinfo)
-    return due if (due - now).total_seconds() > 1 else None
+    said = record.get("messageAttributes", {}).get(DUE) or {}
+    due = due_of(said.get("stringValue", ""))
+    return due if due is not None and (due - now).total_seconds() > 1 else None
 
 
 def _come_again_soon(aws: Aws, queue: str, record: Mapping[str, Any], now: datetime) -> None:

@@ -27,6 +27,10 @@ class SecretError(TroupeError):
     """A secret that a setting refers to could not be had."""
 
 
+class SecretAwayError(SecretError):
+    """Nobody can say for the moment what a secret is."""
+
+
 class SecretSettings(Mapping[str, str]):
     """The environment, with secrets in front of it. Safe to use from several threads.
 
@@ -50,6 +54,7 @@ class SecretSettings(Mapping[str, str]):
         self._elapsed = elapsed
         self._fetching = threading.Lock()
         self._fetched: dict[str, tuple[str, float]] = {}
+        self._refused: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<settings, and the secrets {', '.join(sorted(self._secrets)) or 'none'}>"
@@ -64,8 +69,9 @@ class SecretSettings(Mapping[str, str]):
         if name not in self._secrets:
             return self._environment[name]
         with self._fetching:
-            if name not in self._fetched:
-                self._fetched[name] = (self._value(name), self._elapsed())
+            if name not in self._fetched or name in self._refused:
+                self._fetched[name] = (self._newest(name), self._elapsed())
+                self._refused.discard(name)
             return self._fetched[name][0]
 
     def __contains__(self, name: object) -> bool:
@@ -81,7 +87,7 @@ class SecretSettings(Mapping[str, str]):
         """Somebody did not take the value of a setting: it is fetched again, where that was not just done."""
         with self._fetching:
             if name in self._fetched and self._elapsed() - self._fetched[name][1] >= AGAIN_S:
-                del self._fetched[name]
+                self._refused.add(name)
 
     def table(self, name: str) -> Mapping[str, str]:
         """A secret that is one JSON object of several; empty where it is not set.
@@ -95,13 +101,23 @@ class SecretSettings(Mapping[str, str]):
             pass  # what was wrong with it would be shown with a part of it
         raise SecretError(f"the secret of {name} is no JSON object of texts: give it one value for each name")
 
+    def _newest(self, name: str) -> str:
+        """As it is now, or as it was where nobody can say: one wrong key is not to shut out whoever has another."""
+        try:
+            return self._value(name)
+        except SecretAwayError:
+            if name not in self._fetched:
+                raise
+            return self._fetched[name][0]
+
     def _value(self, name: str) -> str:
         arn = self._secrets[name]
         try:
             found = self._aws.call(SECRETS, "GetSecretValue", {"SecretId": arn})
         except AwsError as error:
             why = _WHY.get(error.code, f"it could not be read ({error.code or error.said})")
-            raise SecretError(f"{name} refers to the secret {arn}: {why}") from None
+            kind = SecretError if error.code in _WHY else SecretAwayError
+            raise kind(f"{name} refers to the secret {arn}: {why}") from None
         value = found.get("SecretString")
         if not isinstance(value, str):
             raise SecretError(f"{name} refers to the secret {arn}, which holds bytes: expected text")

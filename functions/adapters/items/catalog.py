@@ -88,6 +88,8 @@ class ItemCatalog:
         now = self._now()
         if self._carrier is None or (self._said is not None and now < self._said + SAID_EVERY):
             return
-        said = Said(self._carrier, now + LISTED)
-        replace(self._items, (keys.carriers(), self._carrier.name), encoded(said), expires_at=said.until)
+        said, place = Said(self._carrier, now + LISTED), (keys.carriers(), self._carrier.name)
+        (found,) = self._items.get([place])
+        revision = found.revision if found else 0
+        self._items.put(place, encoded(said), revision=revision, expires_at=said.until)  # else another just said it
         self._said = now

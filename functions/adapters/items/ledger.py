@@ -27,6 +27,11 @@ class ItemLedger:
         """See `Ledger.entries`."""
         return [_entry(item) for item in self._items.query(self._partition, keys.joined(keys.SOURCE, ""))]
 
+    def find(self, source: str) -> Entry | None:
+        """See `Ledger.find`."""
+        (item,) = self._items.get([keys.document(self._partition, source)])
+        return _entry(item) if item else None
+
     def put(self, entries: Sequence[Entry]) -> None:
         """See `Ledger.put`.
 

@@ -4,6 +4,7 @@ Of a conversation there is one item with the requests that are open, oldest firs
 settles it says so on the bus; whoever hears that starts the next one (`go_on`), and a sweep does what was missed.
 """
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -262,7 +263,7 @@ class ItemRequests:
         replace(self._items, (keys.conversations(tenant), conversation), b"", expires_at=expires_at)
         named = keys.of_conversation(tenant, conversation, request)  # before the request: what there is can be found
         self._items.put(named, b"", revision=0, expires_at=expires_at)
-        self._items.put(keys.first(tenant, request), encoded(envelope), revision=0, expires_at=expires_at)
+        self._keep_first(envelope, expires_at)
         opened = Opened(
             tenant=envelope.tenant,
             request=envelope.request,
@@ -273,6 +274,14 @@ class ItemRequests:
             accepted=self._now(),
         )
         return self._write(opened, 0)
+
+    def _keep_first(self, envelope: Envelope, expires_at: datetime) -> None:
+        """What is there of one that never opened, or that is gone, counts while that could still be answered."""
+        place = keys.first(envelope.tenant, envelope.request)
+        if not self._items.put(place, encoded(envelope), revision=0, expires_at=expires_at):
+            left = _envelope(self._items, place)
+            if left is not None and left.deadline <= self._now():
+                replace(self._items, place, encoded(envelope), expires_at=expires_at)
 
     def _expire(self, opened: Opened, start: Start) -> None:
         first = self.first(opened.request, tenant=opened.tenant)
@@ -371,9 +380,14 @@ class ItemRequests:
         """As it begins: stored before it is published, so that whoever publishes it again sends the same."""
         place = keys.begun(first.tenant, first.request)
         now_begun = begun(first, self._current.get(first.workflow), self._now())
-        if self._items.put(place, encoded(now_begun), revision=0, expires_at=first.deadline + 2 * STAYS):
+        expires_at = first.deadline + 2 * STAYS
+        if self._items.put(place, encoded(now_begun), revision=0, expires_at=expires_at):
             return now_begun
-        return _envelope(self._items, place) or now_begun
+        stored = _envelope(self._items, place)
+        if stored is not None and stored.deadline == first.deadline:
+            return stored
+        replace(self._items, place, encoded(now_begun), expires_at=expires_at)  # of one of its name that is gone
+        return now_begun
 
     def _records(self, request: str, tenant: str) -> Iterator[Record]:
         agents = sorted({agent for plan in self._plans.by_version.values() for agent in plan.nodes})
@@ -453,7 +467,7 @@ class Erasing(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         at: When it was asked for.
         requests: That the conversation had.
-        left: Of these, what this pass has still to remove.
+        done: How many of these this pass has removed, from the first on.
         workflows: Of these: what their agents stored is found by them.
         removed: All of it was removed once; what was at work meanwhile may have left something.
     """
@@ -462,7 +476,7 @@ class Erasing(msgspec.Struct, frozen=True, kw_only=True):
     conversation: str
     at: datetime
     requests: tuple[str, ...]
-    left: tuple[str, ...]
+    done: int = 0
     workflows: tuple[str, ...]
     removed: bool = False
 
@@ -472,7 +486,7 @@ def unerase(items: Items, tenant: str, conversation: str, request: str, *, until
     place = keys.erasing(tenant, conversation)
     while is_erased(items, tenant, request):
         (item,) = items.get([place])
-        erasing = decoder(Erasing).decode(item.value) if item else None
+        erasing = erasing_in(item) if item else None
         if item is None or erasing is None or request not in erasing.requests:
             replace(items, keys.erased(tenant, request), AGAIN, expires_at=until)
             return
@@ -480,15 +494,24 @@ def unerase(items: Items, tenant: str, conversation: str, request: str, *, until
 
 
 def _without(erasing: Erasing, request: str) -> Erasing:
-    requests = tuple(each for each in erasing.requests if each != request)
-    left = tuple(each for each in erasing.left if each != request)
-    return msgspec.structs.replace(erasing, requests=requests, left=left)
+    at = erasing.requests.index(request)
+    requests = erasing.requests[:at] + erasing.requests[at + 1 :]
+    return msgspec.structs.replace(erasing, requests=requests, done=erasing.done - (at < erasing.done))
+
+
+def erasing_in(item: Item) -> Erasing:
+    """The erasure that an item holds."""
+    return decoder(Erasing).decode(zlib.decompress(item.value))
 
 
 def write_erasing(items: Items, erasing: Erasing, revision: int) -> bool:
-    """Write an erasure in the place of the one of this revision; a sweep finds it, once it has something to do."""
+    """Write an erasure in the place of the one of this revision; a sweep finds it, once it has something to do.
+
+    Ids are half of their length when they are packed: some 17,500 requests fit.
+    """
     due = Due(keys.ERASING, erasing.at + SETTLES if erasing.removed else erasing.at)
-    return items.put(keys.erasing(erasing.tenant, erasing.conversation), encoded(erasing), revision=revision, due=due)
+    place = keys.erasing(erasing.tenant, erasing.conversation)
+    return items.put(place, zlib.compress(encoded(erasing)), revision=revision, due=due)
 
 
 def spent(items: Items, tenant: str, request: str) -> Spent:

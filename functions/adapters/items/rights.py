@@ -18,7 +18,7 @@ from functions.adapters.items import keys
 from functions.adapters.items.conversations import KeptMessage
 from functions.adapters.items.effects import Kept
 from functions.adapters.items.holding import Held, held_by, marks
-from functions.adapters.items.requests import SETTLES, Erasing, Opened, write_erasing
+from functions.adapters.items.requests import SETTLES, Erasing, Opened, erasing_in, write_erasing
 from functions.adapters.items.state import Letter
 from functions.adapters.items.sweeping import each_alone, put_off
 from functions.adapters.items.writing import STAYS, replace
@@ -134,7 +134,7 @@ class ItemRights:
     def _go_on(self, place: Place) -> None:
         (item,) = self._items.get([place])
         if item is not None:
-            self._remove(decoder(Erasing).decode(item.value))
+            self._remove(erasing_in(item))
 
     # ------------------------------------------------------------------------------------- what is held
 
@@ -231,7 +231,7 @@ class ItemRights:
 
     def _erasing(self, tenant: str, conversation: str) -> tuple[Erasing | None, int]:
         (item,) = self._items.get([keys.erasing(tenant, conversation)])
-        return (decoder(Erasing).decode(item.value), item.revision) if item else (None, 0)
+        return (erasing_in(item), item.revision) if item else (None, 0)
 
     def _begun(self, tenant: str, conversation: str) -> tuple[Erasing, bool]:
         """Write down that a conversation is erased; whether that was so before."""
@@ -245,7 +245,6 @@ class ItemRights:
                 conversation=conversation,
                 at=self._now(),
                 requests=requests,
-                left=requests,
                 workflows=tuple(sorted(workflows)),
             )
             if write_erasing(self._items, begun, revision):
@@ -259,10 +258,10 @@ class ItemRights:
             found, revision = self._erasing(tenant, conversation)
             if found is None or found.at != erasing.at:
                 return counts  # somebody erased it again meanwhile, and removes it
-            if not found.left:
+            if found.done == len(found.requests):
                 break
-            counts += self._remove_request(tenant, conversation, found.left[0], crew)
-            write_erasing(self._items, msgspec.structs.replace(found, left=found.left[1:]), revision)
+            counts += self._remove_request(tenant, conversation, found.requests[found.done], crew)
+            write_erasing(self._items, msgspec.structs.replace(found, done=found.done + 1), revision)
         gone = [each for each in self._of_conversation(tenant, conversation) if _is_erased(each, found)]
         for each in gone:
             if isinstance(each.value, Held):
@@ -314,7 +313,7 @@ class ItemRights:
         if self._now() >= found.at + SETTLES:
             self._items.delete([keys.erasing(found.tenant, found.conversation)])
         elif not found.removed:
-            write_erasing(self._items, msgspec.structs.replace(found, left=found.requests, removed=True), revision)
+            write_erasing(self._items, msgspec.structs.replace(found, done=0, removed=True), revision)
 
 
 def _is_erased(found: Found, erasing: Erasing) -> bool:

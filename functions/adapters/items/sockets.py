@@ -67,9 +67,12 @@ class ItemSockets:
         return self._alive([decoder(Watch).decode(item.value) for item in self._items.query(partition)])
 
     def overdue(self, limit: int) -> Sequence[Watch]:
-        """See `Sockets.overdue`."""
-        found = self._items.get(self._items.due(keys.WATCHED, self._now(), limit))
-        return self._alive([decoder(Watch).decode(item.value) for item in found if item is not None])
+        """See `Sockets.overdue`; those whose connection is over are removed, or they stay the first ones for days."""
+        places = self._items.due(keys.WATCHED, self._now(), limit)
+        found = [decoder(Watch).decode(item.value) for item in self._items.get(places) if item is not None]
+        alive = {_places(watch)[1]: watch for watch in self._alive(found)}
+        self._items.delete([place for place in places if place not in alive])
+        return list(alive.values())
 
     def put_off(self, watch: Watch) -> None:
         """See `Sockets.put_off`."""

@@ -22,6 +22,11 @@ class LocalLedger:
         rows = self._store.read("SELECT entry FROM document WHERE corpus = ?", (self._corpus,))
         return [decoder(Entry).decode(row[0]) for row in rows]
 
+    def find(self, source: str) -> Entry | None:
+        """See `Ledger.find`."""
+        rows = self._store.read("SELECT entry FROM document WHERE corpus = ? AND source = ?", (self._corpus, source))
+        return next((decoder(Entry).decode(row[0]) for row in rows), None)
+
     def put(self, entries: Sequence[Entry]) -> None:
         """See `Ledger.put`."""
         rows = [(self._corpus, entry.source, msgspec.json.encode(entry)) for entry in entries]

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import msgspec
@@ -28,6 +28,7 @@ from functions.entry_points.aws.invocation import LambdaContext
 from functions.entry_points.aws.services import services
 from functions.errors import TroupeError
 from functions.events.decoding import decoder
+from functions.events.envelope import MAX_NAME
 from functions.ports.sockets import Connection, ConnectionGoneError, Sockets, TooManyWatchedError, Watch
 
 LONGEST: Final = timedelta(hours=2, minutes=5)  # API Gateway closes a connection after two hours
@@ -55,7 +56,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     message: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     conversation: str = ""
     key: str = ""
-    watch: str = ""
+    watch: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] = ""
     after: str = ""
     ping: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 

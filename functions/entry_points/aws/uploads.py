@@ -1,8 +1,9 @@
 """Uploads: an object that is put under `documents/<tenant>/` becomes a request of the workflow that reads documents.
 
 An object's name below its tenant is the document's: the same name again takes the place of the one before. S3 tells a
-queue of an object at least once, so the request's id is made of the object's version. What cannot be taken now is seen
-again every ten minutes for hours, and then falls into the net.
+queue of an object at least once, so the request's id is made of the object's version; and in no order, so what is read
+is the object as it is now: whoever hears of an older version last reads the newest one, too. What cannot be taken now
+is seen again every ten minutes for hours, and then falls into the net.
 """
 
 import base64
@@ -17,7 +18,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from functions.adapters.aws.objects import Objects
+from functions.adapters.aws.blobs import S3Blobs
 from functions.api.documents import conversation_of, filled_by_users
 from functions.entry_points.aws.batch import each
 from functions.entry_points.aws.invocation import LambdaContext
@@ -38,7 +39,8 @@ PREFIX: Final = "documents/"
 TEST: Final = "s3:TestEvent"  # S3's, when it is told where to tell of objects
 MOST_BYTES: Final = 20 * 1024**2
 DEADLINE: Final = timedelta(hours=12)  # nobody waits for it, and others may be before it
-LIMITS: Final = Limits(open=5_000, of_tenant=5_000, of_conversation=4_000)
+#: Less than messages may have open: of those somebody waits for the answer, and one folder may have more objects.
+LIMITS: Final = Limits(open=4_000, of_tenant=2_000, of_conversation=2_000)
 FORMATS: Final[Mapping[str, Format]] = {
     ".htm": "html",
     ".html": "html",
@@ -62,13 +64,11 @@ class Put(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         key: As S3 has it.
-        version: Of a bucket with versions; else empty.
         request: The id of the request that it becomes: another one for each time that it is put.
     """
 
     key: str
     size: int
-    version: str
     request: str
 
 
@@ -81,7 +81,7 @@ class Desk:
         plans: By the workflow's name.
         requests: Where they are accepted.
         blobs: For what is too large to travel.
-        fetch: The bytes of an object, by key and version.
+        fetch: The bytes of an object by its key; a `KeyError` where it is not there.
         park: Keeps a dead letter.
         now: The time, in UTC.
     """
@@ -90,7 +90,7 @@ class Desk:
     plans: Mapping[str, Plan]
     requests: Requests
     blobs: Blobs
-    fetch: Callable[[str, str], bytes]
+    fetch: Callable[[str], bytes]
     park: Callable[[DeadLetter], None]
     now: Callable[[], datetime]
 
@@ -133,9 +133,9 @@ def _put(record: Mapping[str, Any], bucket: str) -> Put:
     if record["s3"]["bucket"]["name"] != bucket:
         raise RefusedError(f"an object of {record['s3']['bucket']['name']} was announced, and the bucket is {bucket}")
     found = record["s3"]["object"]
-    key, version = unquote_plus(found["key"]), found.get("versionId", "")
-    again = version or f"{found.get('eTag', '')}#{found.get('sequencer', '')}"
-    return Put(key=key, size=found.get("size", 0), version=version, request=digest(bucket, key, again))
+    key = unquote_plus(found["key"])
+    again = found.get("versionId") or f"{found.get('eTag', '')}#{found.get('sequencer', '')}"
+    return Put(key=key, size=found.get("size", 0), request=digest(bucket, key, again))
 
 
 def _accept(put: Put, desk: Desk) -> None:
@@ -146,7 +146,7 @@ def _accept(put: Put, desk: Desk) -> None:
     plan, collection = found[0]
     now = desk.now()
     envelope = open_request(
-        DocumentsReceived(documents=(_document(name, kind, desk.fetch(put.key, put.version)),)),
+        DocumentsReceived(documents=(_document(name, kind, _fetched(put, desk)),)),
         workflow=plan.workflow.name,
         planversion=plan.version,
         conversation=conversation_of(collection),
@@ -171,9 +171,22 @@ def _said_by(put: Put) -> tuple[str, str, Format]:
     kind = FORMATS.get(PurePosixPath(name).suffix.lower())
     if kind is None:
         raise RefusedError(f"{put.key}: its format is not read: expected {', '.join(FORMATS)}")
-    if put.size > MOST_BYTES:
-        raise RefusedError(f"{put.key}: {put.size:,} bytes, and at most {MOST_BYTES:,} are read: split it")
+    _refuse_large(put.key, put.size)
     return key["tenant"], name, kind
+
+
+def _fetched(put: Put, desk: Desk) -> bytes:
+    try:
+        data = desk.fetch(put.key)
+    except KeyError as error:
+        raise RefusedError(f"{put.key}: it is not there any more: put it again, if it is to be read") from error
+    _refuse_large(put.key, len(data))  # it may be another one than S3 told of
+    return data
+
+
+def _refuse_large(key: str, size: int) -> None:
+    if size > MOST_BYTES:
+        raise RefusedError(f"{key}: {size:,} bytes, and at most {MOST_BYTES:,} are read: split it")
 
 
 def _document(name: str, kind: Format, data: bytes) -> SentDocument:
@@ -190,13 +203,12 @@ def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """What Lambda calls."""
     found = services().begun(context)
     stack = found.stack
-    objects = Objects(stack.aws, stack.deployed.bucket)
     desk = Desk(
         bucket=stack.deployed.bucket,
         plans=stack.current,
         requests=found.requests,
         blobs=stack.blobs,
-        fetch=objects.fetch,
+        fetch=S3Blobs(stack.aws, stack.deployed.bucket, "").get,
         park=found.state.park,
         now=stack.now,
     )

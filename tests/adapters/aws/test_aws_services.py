@@ -342,6 +342,19 @@ def test_a_message_that_comes_before_it_is_due_is_sent_anew_and_then_acknowledge
     assert float(sent["MessageAttributes"][DUE]["StringValue"]) == (NOW + dt.timedelta(hours=20)).timestamp()
 
 
+@pytest.mark.parametrize("said", [{"stringValue": "soon"}, {"stringValue": "1e300"}, {"stringValue": "nan"}, {}])
+def test_a_message_whose_time_cannot_be_read_is_handled_at_once(scripted: Aws, said: dict[str, str]) -> None:
+    record = {"messageId": "m", "receiptHandle": "h", "body": "b", "messageAttributes": {DUE: said}}
+    delivered: list[bytes] = []
+
+    def deliver(raw: bytes) -> Outcome:
+        delivered.append(raw)
+        return ACKNOWLEDGED
+
+    handled({"Records": [record]}, aws=scripted, queue="q", deliver=deliver, now=lambda: NOW)
+    assert delivered == [b"b"]
+
+
 def test_a_message_that_could_not_be_sent_anew_is_not_acknowledged(server: Server, scripted: Aws) -> None:
     server.script = lambda _: Answer(403, b'{"__type": "AccessDeniedException"}')
     attributes = {DUE: {"stringValue": str(NOW.timestamp() + 60), "dataType": "Number"}}

@@ -111,6 +111,13 @@ def test_the_latest_come_oldest_first(items: Items, partition: str) -> None:
     assert values(list(items.latest(partition, 9))) == [b"1", b"2", b"3", b"4"]
 
 
+def test_the_latest_that_fill_several_pages_are_all_there(items: Items, partition: str) -> None:
+    for number in range(8):
+        value = bytes([number]) * 300_000
+        items.put((partition, str(number)), value, revision=0, at=START + dt.timedelta(minutes=number))
+    assert [item.value[0] for item in items.latest(partition, 6)] == [2, 3, 4, 5, 6, 7]
+
+
 def test_a_counter_adds_and_starts_at_nothing(items: Items, partition: str) -> None:
     place = (partition, "count")
     assert items.counted([place]) == [{}]
@@ -143,6 +150,23 @@ def test_what_waits_is_listed_by_group_and_time_until_a_change_leaves_it_out(ite
     assert items.due(f"{group}x", START + 4 * HOUR, 10) == []
     assert items.put(places[1], b"done", revision=1)
     assert items.due(group, START + 4 * HOUR, 10) == [places[2], places[0]]
+
+
+def test_no_more_is_read_of_what_waits_than_is_listed(partition: str) -> None:
+    """Each call of the API counts what is open, and one of them needs no key."""
+    row = {"pk": {"S": partition}, "sk": {"S": "key"}}
+
+    def two_pages(asked: Asked) -> Answer:
+        following = {} if "ExclusiveStartKey" in json.loads(asked.body) else {"LastEvaluatedKey": row}
+        return Answer(200, json.dumps({"Items": [row], **following}).encode())
+
+    with serving() as server:
+        server.script = two_pages
+        aws = Aws({"AWS_REGION": "r", "AWS_ENDPOINT_URL": server.url, **KEYS})
+        items = DynamoItems(aws, "table", lambda: START)
+        assert [len(items.due("open", START, limit)) for limit in (1, 3)] == [1, 2]
+        aws.close()
+    assert [json.loads(asked.body)["Limit"] for asked in server.asked] == [1, 3, 3]
 
 
 def test_what_is_deleted_is_gone_and_may_be_deleted_again(items: Items, partition: str) -> None:

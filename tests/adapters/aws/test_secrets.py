@@ -76,6 +76,24 @@ def test_a_value_that_is_refused_is_fetched_again_but_not_at_every_call(keeper: 
     assert keeper.settings["KEY"] == "value-2"
 
 
+@pytest.mark.parametrize(("code", "stays"), [("InternalFailure", True), ("ResourceNotFoundException", False)])
+def test_a_value_that_is_refused_stays_while_nobody_can_say_whether_it_changed(
+    keeper: Keeper, code: str, *, stays: bool
+) -> None:
+    assert keeper.settings["KEY"] == "value-1"
+    keeper.now += AGAIN_S
+    keeper.settings.refused("KEY")
+    keeper.server.script = lambda _: Answer(400, json.dumps({"__type": code}).encode())
+    if stays:
+        assert keeper.settings["KEY"] == "value-1"
+        assert len(keeper.server.asked) == 2
+        assert keeper.settings["KEY"] == "value-1"
+        assert len(keeper.server.asked) == 2, "asked at every use"
+    else:
+        with pytest.raises(SecretError):
+            keeper.settings["KEY"]
+
+
 def test_a_service_that_refuses_a_key_is_asked_once_more_with_the_new_one(keeper: Keeper) -> None:
     with serving() as service:
         service.script = lambda asked: Answer(200 if asked.headers["authorization"] == "Bearer value-2" else 401)

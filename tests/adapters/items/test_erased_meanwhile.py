@@ -4,15 +4,20 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 import pytest
+from harness import START
 from memory_collection import MemoryCollection
+from memory_items import MemoryItems
 from memory_target import MemoryTarget
 from sample_workflows import SINGLE, Asked
 
+from functions.adapters.items import keys
 from functions.adapters.items.effects import ItemEffects
 from functions.adapters.items.holding import ItemUpsert
+from functions.adapters.items.requests import Erasing, erasing_in, write_erasing
 from functions.adapters.vectors.bound import TenantUpsert, Time
 from functions.errors import PermanentError
 from functions.events.common import Passage
+from functions.events.envelope import digest
 from functions.ports.effects import Effect, Sent
 from functions.runtime.delivery import Binding
 from functions.runtime.workflow import Budget
@@ -112,3 +117,11 @@ def test_what_is_erased_after_a_write_is_not_there(write: Write) -> None:
     write(world)
     assert world.rights.erase("c1", tenant="default") is not None
     assert PRIVATE not in world.at_rest()
+
+
+def test_an_erasure_of_seventeen_thousand_requests_is_written_down() -> None:
+    items = MemoryItems()
+    requests = tuple(digest(number) for number in range(17_000))
+    erasing = Erasing(tenant="t", conversation="c1", at=START, requests=requests, workflows=("single",))
+    assert write_erasing(items, erasing, 0)
+    assert [erasing_in(item) for item in items.query(*keys.erasing("t", "c1"))] == [erasing]

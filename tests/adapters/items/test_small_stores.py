@@ -101,6 +101,21 @@ def test_it_is_said_once_in_a_while_and_not_at_each_use() -> None:
     assert len([step for step in steps if step.startswith("before put")]) == 1
 
 
+def test_of_many_that_begin_at_once_each_says_it_once() -> None:
+    steps: list[str] = []
+
+    def step(step: str) -> None:
+        steps.append(step)
+        if others and step.startswith("before put"):
+            others.pop().read("docs")
+
+    cloud = ItemStack(MemoryItems(step), Clock())
+    others = [cloud.catalog(carries=["e.1"]) for _ in range(3)]
+    cloud.catalog(carries=["e.1"]).read("docs")
+    assert len([step for step in steps if step.startswith("before put")]) == 4
+    assert len(cloud.catalog().carriers()) == 1
+
+
 def test_a_name_without_an_entry_is_not_listed(cloud: ItemStack) -> None:
     """As a crash between the two writes leaves it."""
     cloud.items.put((keys.names("here"), "docs"), b"", revision=0)
@@ -120,6 +135,9 @@ def test_what_was_read_is_kept_by_source_for_its_corpus_alone(stack: Stack) -> N
     stack.ledger().put([changed])
     assert sorted(stack.ledger().entries(), key=lambda entry: entry.source) == [changed, two]
     assert stack.ledger("another corpus").entries() == []
+    found = [stack.ledger().find(source) for source in ("a/1", two.source, "nothing")]
+    assert found == [changed, two, None]
+    assert stack.ledger("another corpus").find("a/1") is None
     stack.ledger().remove(["a/1", "nothing"])
     assert stack.ledger().entries() == [two]
 

@@ -105,6 +105,18 @@ def test_a_connection_that_cannot_be_told_makes_room_for_the_next_one_and_comes_
     assert [watch.request for watch in sockets.overdue(10)] == ["good", "bad"]
 
 
+def test_connections_that_are_over_keep_no_open_one_from_being_told() -> None:
+    clock = Clock()
+    sockets = ItemSockets(MemoryItems(), clock)
+    for name, hours in (("over 1", 1), ("over 2", 1), ("open", 9)):
+        connection = Connection(name=name, tenant="default", until=clock() + timedelta(hours=hours))
+        sockets.watch(Watch(connection=connection, request=name, deadline=clock() + timedelta(hours=2)))
+        clock.advance(1.0)
+    clock.advance(timedelta(hours=3).total_seconds())  # and the store removes what is over some day later
+    assert sockets.overdue(2) == []
+    assert [watch.request for watch in sockets.overdue(2)] == ["open"]
+
+
 def test_what_cannot_even_be_put_off_ends_no_round_either() -> None:
     done: list[int] = []
 

@@ -165,6 +165,7 @@ def test_a_connection_that_nobody_opened_is_told_to_connect(stack: Stack) -> Non
         ({"message": {"text": "a"}, "conversation": "c1", "key": "two words"}, 400),
         ({"ping": 1, "id": "x" * 200}, 422),
         ({"watch": "nobody"}, 404),
+        ({"watch": "x" * 3000}, 400),
     ],
 )
 def test_what_is_malformed_is_answered_with_a_problem(stack: Stack, body: object, status: int) -> None:

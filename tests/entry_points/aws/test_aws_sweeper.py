@@ -191,6 +191,13 @@ def test_a_timer_that_is_not_due_stays_until_it_is(sweeper: Sweeper) -> None:
     assert (sweeper.queues.left(), sweeper.stack.letters()) == (0, [])
 
 
+def test_a_message_whose_time_cannot_be_read_holds_up_no_other_one(sweeper: Sweeper) -> None:
+    sweeper.queues.put("work", b"{", due="1e300")
+    sweeper.queues.put("work", b"[")
+    assert sweeper.sweep()["net of work"] == 2
+    assert (len(sweeper.stack.letters()), sweeper.queues.left()) == (2, 0)
+
+
 @pytest.mark.parametrize("body", [b"{", b"{}", b'{"detail": 1, "detail-type": "x"}'])
 def test_bytes_that_are_no_envelope_become_a_dead_letter(sweeper: Sweeper, body: bytes) -> None:
     sweeper.queues.put("work", body)

@@ -9,7 +9,8 @@ from aws_events import event
 from aws_fakes import Json
 from memory_target import MemoryTarget
 
-from functions.entry_points.aws.uploads import DEADLINE, MOST_BYTES, Desk, heard, received
+from functions.entry_points.aws.services import LIMITS as MESSAGES
+from functions.entry_points.aws.uploads import DEADLINE, LIMITS, MOST_BYTES, Desk, heard, received
 from functions.events.ingest import DocumentsReceived, SentDocument
 from functions.ports.requests import Limits, QueueFullError
 from functions.runtime.arrival import claimed
@@ -23,13 +24,13 @@ class Bucket:
 
     def __init__(self) -> None:
         self.memory = MemoryTarget(ingest)
-        self.objects: dict[tuple[str, str], bytes] = {}
+        self.objects: dict[str, bytes] = {}
         self.desk = Desk(
             bucket="troupe-dev-000000000000",
             plans=self.memory.plans,
             requests=self.memory.requests,
             blobs=self.memory.blobs,
-            fetch=lambda key, version: self.objects[key, version],
+            fetch=lambda key: self.objects[key],
             park=self.memory.state().park,
             now=self.memory.clock,
         )
@@ -39,7 +40,7 @@ class Bucket:
         told = event("s3")
         found = told["Records"][0]["s3"]["object"]
         found |= {"size": len(data), **changed}
-        self.objects[found["key"].replace("+", " "), found.get("versionId", "")] = data
+        self.objects[found["key"].replace("+", " ")] = data
         return told
 
     def sent(self) -> list[tuple[str, SentDocument]]:
@@ -81,6 +82,27 @@ def test_an_object_that_is_put_again_is_another_request(bucket: Bucket, change: 
     received(bucket.put(**without), bucket.desk)
     received(bucket.put(**without | change), bucket.desk)
     assert bucket.memory.requests.depth("collection:documents", tenant="default").of_conversation == 2
+
+
+def test_an_older_version_that_s3_tells_of_late_takes_the_place_of_no_newer_one(bucket: Bucket) -> None:
+    older = bucket.put(b"old", versionId="1")
+    bucket.put(b"new", versionId="2")
+    received(older, bucket.desk)
+    assert [document.text for _, document in bucket.sent()] == ["new"]
+
+
+@pytest.mark.parametrize(("now", "says"), [(None, "not there any more"), (b"x" * (MOST_BYTES + 1), "split it")])
+def test_an_object_that_was_removed_or_grew_since_is_a_dead_letter(
+    bucket: Bucket, now: bytes | None, says: str
+) -> None:
+    told = bucket.put()
+    (key,) = bucket.objects
+    if now is None:
+        del bucket.objects[key]
+    else:
+        bucket.objects[key] = now
+    assert received(told, bucket.desk) == {"accepted": 0, "refused": 1}
+    assert says in bucket.memory.dead_letters()[0].error
 
 
 def test_bytes_travel_as_they_are_where_they_are_no_utf_8(bucket: Bucket) -> None:
@@ -133,6 +155,11 @@ def test_where_too_much_waits_s3_is_told_to_come_again(bucket: Bucket, monkeypat
     received(bucket.put(), bucket.desk)
     with pytest.raises(QueueFullError):
         received(bucket.put(versionId="another"), bucket.desk)
+
+
+def test_documents_that_wait_leave_room_for_messages() -> None:
+    assert LIMITS.open < MESSAGES.open
+    assert LIMITS.of_tenant < MESSAGES.of_tenant
 
 
 def messages(*bodies: bytes) -> Json:
