@@ -14,7 +14,7 @@ import pytest
 from bundle_shop import make_encoder, make_project
 
 import infra.bundle
-from functions.adapters.encoders.minilm_artefact import VERSION
+from functions.adapters.encoders.minilm_artefact import FP32, VERSION, W8
 from functions.errors import TroupeError
 from functions.ports.capability import CAPABILITIES
 from functions.runtime.topology import topology
@@ -24,7 +24,7 @@ from infra.bundle import bundles, lambda_target
 from infra.bundling import needs, sources, trees
 from infra.bundling.bundles import Bundle, Bundles, Zip
 from infra.bundling.lock import Architecture, Target
-from infra.settings import ApiSettings, ModelSettings, Settings
+from infra.settings import ApiSettings, CollectionSettings, ModelSettings, Settings
 
 PLANS: list[Plan] = list(topology(*WORKFLOWS.values()).values())
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -160,6 +160,18 @@ def test_what_a_stack_leaves_out_is_not_bundled(project: Path) -> None:
     personal = {"cryptography", "phonenumbers", "python-stdnum"}
     assert not personal & found.agents["response_builder"].code.parts.keys()
     assert personal < made(project, Settings(personal_data="vault")).agents["response_builder"].code.parts.keys()
+
+
+def test_beside_tokens_the_function_that_knows_the_keys_of_the_websocket_is_bundled(project: Path) -> None:
+    assert "authorizer" in made(project, Settings(api=ApiSettings(auth="jwt"))).services
+    assert "authorizer" not in made(project, Settings(api=ApiSettings(auth="iam"))).services
+
+
+def test_a_collection_that_no_stack_file_names_has_its_encoder_beside_those_that_one_names() -> None:
+    named = Settings(collections={"memories": CollectionSettings(encoder="minilm-8bit")})
+    assert needs.agents(PLANS, named)["retriever"].encoders == (FP32.version, W8.version)
+    every = {name: CollectionSettings(encoder="minilm-8bit") for name in ("documents", "memories")}
+    assert needs.agents(PLANS, Settings(collections=every))["retriever"].encoders == (W8.version,)
 
 
 def test_agents_share_an_entry_point_and_each_service_has_its_own(project: Path) -> None:
