@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
 from ipaddress import ip_network
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -358,8 +358,10 @@ def _actions(settings: "Settings") -> Iterator[Problem]:
             "actions", f"is {shown(settings.actions)}, which is no TOML file of this project ({type(error).__name__})"
         )
         return
-    if not file.resolve().is_relative_to(ROOT):
-        yield Problem("actions", "is outside the project: keep the file in it, where everyone deploys the same")
+    path = PurePath(settings.actions)
+    if path.is_absolute() or ".." in path.parts or not file.resolve().is_relative_to(ROOT.resolve()):
+        what = "is outside the project, or not named from its root: functions carry the file, so give e.g. actions.toml"
+        yield Problem("actions", what)
     if _SECRET_OF_ACTION.search(text) and "actions" not in settings.secrets:
         yield Problem(
             "secrets.actions", f"is not set, and {settings.actions} refers to secrets: name the one that holds them"

@@ -174,6 +174,18 @@ def test_a_collection_that_no_stack_file_names_has_its_encoder_beside_those_that
     assert needs.agents(PLANS, Settings(collections=every))["retriever"].encoders == (W8.version,)
 
 
+def test_functions_carry_the_file_of_actions_where_their_settings_name_it(project: Path) -> None:
+    file = project / "configured" / "actions.toml"
+    file.parent.mkdir()
+    file.write_text("[actions.note]\n")
+    first = made(project, Settings(actions="./configured/actions.toml")).agents["caller"].code
+    assert content(first, "configured/actions.toml") == b"[actions.note]\n"
+    file.write_text("[actions.other]\n")
+    second = made(project, Settings(actions="./configured/actions.toml")).agents["caller"].code
+    assert content(second, "configured/actions.toml") == b"[actions.other]\n"
+    assert "configured/actions.toml" not in names(made(project).agents["caller"].code)
+
+
 def test_agents_share_an_entry_point_and_each_service_has_its_own(project: Path) -> None:
     found = made(project)
     assert found.agents["intake"].handler == "functions.entry_points.aws.agent.handler"

@@ -287,6 +287,21 @@ def test_actions_outside_the_project_are_refused(root: Path) -> None:
     assert "actions is outside the project" in only_refused(actions=f"../{outside.name}")
 
 
+def test_actions_are_named_from_the_root_of_the_project_as_functions_find_them(root: Path) -> None:
+    inside = root / "actions.toml"
+    inside.write_text('[actions.note]\nurl = "http://10.0.0.5/notes"\n')
+    assert "not named from its root" in only_refused(actions=str(inside))
+    assert "not named from its root" in only_refused(actions=f"../{root.name}/actions.toml")
+
+
+def test_actions_of_a_project_behind_a_link_are_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "actions.toml").write_text('[actions.note]\nurl = "http://10.0.0.5/notes"\n')
+    (tmp_path / "link").symlink_to(tmp_path / "project")
+    monkeypatch.setattr("infra.rules.ROOT", tmp_path / "link")
+    assert reading(actions="actions.toml").actions == "actions.toml"
+
+
 # ------------------------------------------------------------------------------------------- all at once
 
 
