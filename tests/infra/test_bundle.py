@@ -234,6 +234,26 @@ def test_entries_have_one_time_and_one_mode_and_the_order_of_their_names(project
     assert [entry.filename for entry in entries] == sorted(entry.filename for entry in entries)
 
 
+def test_a_machine_whose_uv_compiles_what_it_installs_makes_the_same(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.bundling.bytecode.interpreter", lambda _python: None)
+    offline(monkeypatch, project, tmp_path / "uv")
+    found = []
+    for compiles in ("0", "1"):
+        monkeypatch.setenv("UV_COMPILE_BYTECODE", compiles)
+        shutil.rmtree(project / ".troupe" / "wheels")
+        shutil.rmtree(project / ".troupe" / "bundles", ignore_errors=True)
+        found.append(digests(made(project)))
+    assert found[0] == found[1]
+
+
+def test_a_link_that_an_editor_leaves_beside_an_open_file_is_no_part_of_the_code(project: Path) -> None:
+    first = made(project)
+    (project / "functions/agents/.#planner.py").symlink_to("somebody@example.1")
+    assert made(project) == first
+
+
 def test_a_second_run_makes_nothing_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = made(project)
 
