@@ -13,6 +13,7 @@ _SECRET: Final = re.compile(
     r"|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     re.IGNORECASE,
 )
+_ITEM: Final = re.compile(r"\.\d+$")  # of a list, which is left out whole
 _RANDOM: Final = re.compile(r"(?=[A-Za-z+]*\d)(?=[\d+]*[A-Za-z])[A-Za-z0-9+]{16,}={0,2}|[A-Za-z0-9+]{40,}={0,2}")
 
 
@@ -38,7 +39,7 @@ class Problem(msgspec.Struct, frozen=True, order=True):
         """Whether it is about a setting that could not be read, so that it may hold once that is mended."""
         return any(
             _holds(each, self.key) or any(_holds(each, other) or _holds(other, each) for other in self.others)
-            for each in wrong
+            for each in (_ITEM.sub("", key) for key in wrong)
         )
 
 
@@ -53,7 +54,7 @@ def shown(value: object) -> str:
         return repr(value[:_LONGEST]) if fit else "a text that is not shown here"
     if isinstance(value, list | tuple):
         return "a list"
-    return "a mapping" if isinstance(value, dict) else json.dumps(value)
+    return "a mapping" if isinstance(value, dict) else json.dumps(value)[:_LONGEST]
 
 
 def may_be_secret(text: str) -> bool:

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
-from ipaddress import ip_network
+from ipaddress import IPv4Network
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
@@ -34,6 +34,8 @@ _INSTEAD: Final = (
     "put the secret into AWS Secrets Manager (aws secretsmanager create-secret --name …), and its name or ARN here"
 )
 _SECRET_OF_ACTION: Final = re.compile(r"\bsecret:[A-Za-z_]")
+_PRIVATE: Final = tuple(IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+_ORIGIN: Final = re.compile(r"(https://[a-z0-9.-]+|http://localhost)(:\d{1,5})?")  # as browsers write it
 _TAKEN: Final = ("bus", "vectors", "alarms")  # what else has a queue, a role or a topic of the stack's
 
 
@@ -202,7 +204,7 @@ def _callers(settings: "Settings") -> Iterator[Problem]:
             ("api.auth",),
         )
     for origin in settings.api.origins:
-        if not _is_origin(origin):
+        if not _ORIGIN.fullmatch(origin):
             yield Problem(
                 "api.origins",
                 f"has {shown(origin)}, which is no page's origin: give scheme and host only, e.g. "
@@ -222,8 +224,9 @@ def _tokens(settings: "Settings") -> Iterator[Problem]:
         yield Problem("api.audience", "is not set, and api.auth is jwt: give what tokens for this API name there")
     if not api.issuer:
         yield Problem("api.issuer", "is not set, and api.auth is jwt: give the https URL of whoever issues tokens")
-    elif _parts(api.issuer).scheme != "https" or not _parts(api.issuer).hostname:
-        yield Problem("api.issuer", "is no https URL: give one, e.g. https://login.example.com/")
+    elif not _is_issuer(api.issuer):
+        what = "is no https URL of host and path alone: give one, e.g. https://login.example.com/"
+        yield Problem("api.issuer", what)
     if api.websocket and "api-keys" not in settings.secrets:
         yield Problem(
             "api.websocket",
@@ -233,14 +236,11 @@ def _tokens(settings: "Settings") -> Iterator[Problem]:
         )
 
 
-def _is_origin(origin: str) -> bool:
-    parts = _parts(origin)
-    bare = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc or "*" in origin)
-    return (
-        bare
-        and bool(parts.hostname)
-        and (parts.scheme == "https" or (parts.scheme, parts.hostname) == ("http", "localhost"))
-    )
+def _is_issuer(url: str) -> bool:
+    """A user, a password or a query would be in the state of the stack, and in no token's `iss`."""
+    parts = _parts(url)
+    more = "@" in parts.netloc or parts.query or parts.fragment or " " in url
+    return parts.scheme == "https" and bool(parts.hostname) and not more
 
 
 # --------------------------------------------------------------------------------------------- who reaches whom
@@ -249,11 +249,11 @@ def _is_origin(origin: str) -> bool:
 def _network(settings: "Settings") -> Iterator[Problem]:
     network = settings.network
     try:
-        addresses = ip_network(network.cidr)
+        addresses = IPv4Network(network.cidr)
     except ValueError:
         yield Problem("network.cidr", f"is {network.cidr}, which is no network: give e.g. 10.20.0.0/16")
     else:
-        if not addresses.is_private:
+        if not any(addresses.subnet_of(each) for each in _PRIVATE):
             yield Problem("network.cidr", f"is {network.cidr}, which is not private: give e.g. 10.20.0.0/16")
     if network.nat and not network.vpc:
         yield Problem(
