@@ -388,7 +388,11 @@ def _names(settings: "Settings", names: Names) -> Iterator[Problem]:
     for name in agents:
         if name in (*limits.SERVICES, *_TAKEN):
             yield Problem("workflows", f"have an agent {name}, as a part of every stack is called: rename the agent")
-    for said in dict.fromkeys(naming.problems(limits.names(names, agents))):
+    tag = " ".join(settings.workflows)
+    if len(tag) > limits.TAG:
+        what = f"have {len(tag)} characters together, and the tag that lists them takes {limits.TAG}"
+        yield Problem("workflows", f"{what}: deploy some as a stack of their own")
+    for said in naming.problems(limits.names(names, agents)):
         yield Problem("workflows", f"and the stack's name make a name that AWS refuses: {said}")
 
 

@@ -271,6 +271,13 @@ def test_names_that_aws_would_refuse_are_told_before_anything_is_made() -> None:
     assert any("is no name for a bucket" in each for each in refused(Names(project="troupe", stack="Dev_1")))
 
 
+def test_workflows_whose_names_are_longer_than_their_tag_are_refused() -> None:
+    many = Settings(workflows=tuple(f"a_workflow_number_{number:02}" for number in range(13)))
+    assert any("the tag that lists them takes 256" in each.what for each in rules.problems(many, NAMES))
+    few = Settings(workflows=many.workflows[:12])
+    assert not any("the tag that lists them" in each.what for each in rules.problems(few, NAMES))
+
+
 @pytest.mark.parametrize("names", ["infra.aws.limits.SERVICES", "infra.rules._TAKEN"])
 def test_an_agent_called_like_a_part_of_every_stack_is_refused(names: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names, ("planner",))
