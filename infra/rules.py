@@ -10,6 +10,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
+import msgspec
+
 from functions.adapters.models.prices import UnknownPriceError, listed_price
 from functions.adapters.models.settings import is_near, url_problems
 from functions.events.answer import UserMessage
@@ -21,7 +23,7 @@ from functions.workflows.catalog import WORKFLOWS
 from infra import naming
 from infra.aws import limits
 from infra.naming import Names
-from infra.problem import Problem, may_be_secret, shown
+from infra.problem import Problem, holds_key, may_be_secret, shown
 
 if TYPE_CHECKING:
     from functions.events.event import Event
@@ -185,6 +187,24 @@ def _secrets(settings: "Settings") -> Iterator[Problem]:
             )
         elif not _NAME.fullmatch(given):
             yield Problem(key, f"is no name of a secret: {_INSTEAD}")
+
+
+def _keys_elsewhere(settings: "Settings") -> Iterator[Problem]:
+    """Every other setting is in the state of the stack, or in the environment of functions, for all to see."""
+    for path, text in _texts(msgspec.to_builtins(settings)):
+        if path[0] != "secrets" and holds_key(text):
+            yield Problem(
+                ".".join(path), "holds what looks like a key: put it into AWS Secrets Manager, and make a new one"
+            )
+
+
+def _texts(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(value, str):
+        yield path, value
+    for key, each in value.items() if isinstance(value, Mapping) else ():
+        yield from _texts(each, (*path, key))
+    for each in value if isinstance(value, list | tuple) else ():
+        yield from _texts(each, path)
 
 
 def _personal_data(settings: "Settings") -> Iterator[Problem]:
@@ -414,7 +434,7 @@ def _choice(given: str, known: Iterable[str]) -> str:
 
 _RULES: Final[tuple[Callable[["Settings"], Iterator[Problem]], ...]] = (
     *(_region, _workflows, _agents, _delivery, _collections),
-    *(_encryption, _secrets, _personal_data, _callers, _tokens),
+    *(_encryption, _secrets, _keys_elsewhere, _personal_data, _callers, _tokens),
     *(_network, _vectors, _model, _actions),
     _budget,
 )

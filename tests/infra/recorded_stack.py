@@ -101,11 +101,15 @@ def _plain(value: object) -> object:
 class _RefusedError(grpc.RpcError):  # type: ignore[misc]
     """What the engine answers where its provider raises."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
     def code(self) -> grpc.StatusCode:
         return grpc.StatusCode.UNKNOWN
 
     def details(self) -> str:
-        return "couldn't find resource"
+        return f"reading Secrets Manager Secret ({self._name}): couldn't find resource"
 
 
 class _Answers(Mocks):
@@ -149,7 +153,7 @@ class _Answers(Mocks):
 
     def _secret(self, asked: dict[str, Any]) -> dict[str, Any]:
         if asked.get("name") in self.missing:
-            raise _RefusedError
+            raise _RefusedError(asked["name"])
         return {"arn": asked.get("arn") or f"{ARN}secret:{asked['name']}-AbCdEf"}
 
 

@@ -294,6 +294,13 @@ def test_references_to_nothing_are_told_at_once() -> None:
     assert "troupe:secrets.vectors" in str(error.value)
 
 
+def test_a_reference_that_leads_nowhere_is_not_shown_since_it_may_be_a_password() -> None:
+    password = msgspec.structs.replace(SMALL, secrets={**SMALL.secrets, "vectors": "hunter2-hunter2"})
+    with pytest.raises(SecretError, match="couldn't find resource") as error:
+        recorded(password, missing=frozenset({"hunter2-hunter2"}))
+    assert "hunter2" not in str(error.value)
+
+
 # ------------------------------------------------------------------------------------------ another workflow
 
 

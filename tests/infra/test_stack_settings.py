@@ -139,6 +139,13 @@ RULES: list[tuple[str, dict[str, object], str]] = [
     ),
     ("a secret of no purpose", {"secrets": {**SECRETS, "modle": "troupe/dev/model"}}, "did you mean model?"),
     ("a secret in plain text", {"secrets": {**SECRETS, "model": KEY}}, "secrets.model looks like the secret itself"),
+    ("a key as a tag", {"costCentre": KEY}, "costCentre holds what looks like a key"),
+    ("a key as an audience", {"api": {**TOKENS, "audience": [KEY]}}, "api.audience holds what looks like a key"),
+    (
+        "a key in the path of a URL",
+        {"vectors": {"kind": "url", "url": f"http://10.0.0.7/{KEY}/v1"}},
+        "vectors.url holds what looks like a key",
+    ),
     ("a UUID as a secret", {"secrets": {**SECRETS, "model": "0d6e4079-e367-4a2c-9e6c-7d51b0a3f1aa"}}, "looks like"),
     ("a password as a secret", {"secrets": {**SECRETS, "model": "correct horse battery"}}, "is no name of a secret"),
     ("a secret of another region", {"secrets": {**SECRETS, "model": OTHER_ARN}}, "model is of another region"),
@@ -253,6 +260,17 @@ def test_what_only_looks_wrong_is_taken() -> None:
         delivery={"backoffMaxSeconds": 2},
         api={"origins": ["http://localhost:5173", "https://app.example.com"]},
         personalData="forget",
+    )
+
+
+def test_what_is_random_and_no_key_is_taken_where_ids_are_usual() -> None:
+    tenant = "0d6e4079-e367-4a2c-9e6c-7d51b0a3f1aa"
+    issuer = f"https://login.microsoftonline.com/{tenant}/v2.0"
+    reading(
+        api={**TOKENS, "issuer": issuer, "audience": ["3n4b5urk1ft4fl3mg5e62d9ado", tenant]},
+        vectors={"kind": "url", "url": f"http://{tenant}.internal:6333"},
+        encryption=f"arn:aws:kms:eu-central-1:123456789012:key/{tenant}",
+        costCentre="sk-marketing",
     )
 
 
