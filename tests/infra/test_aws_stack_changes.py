@@ -121,6 +121,13 @@ def test_an_alarm_waits_as_long_as_a_stack_lets_a_retry_wait() -> None:
     assert found.one("MetricAlarm", "ingester-oldest").inputs["threshold"] == slowest
 
 
+def test_an_object_that_waits_for_others_is_no_alarm_before_it_was_tried_again() -> None:
+    found = with_(alarms=AlarmSettings())
+    queue, function = found.one("Queue", "uploads").inputs, found.one("Function", "uploads").inputs
+    again = queue["visibilityTimeoutSeconds"] + function["timeout"]
+    assert found.one("MetricAlarm", "uploads-oldest").inputs["threshold"] == again
+
+
 def test_a_boundary_bounds_every_role() -> None:
     found = with_(**IN_NETWORK, protect=True, permissions_boundary="arn:aws:iam::123456789012:policy/bound")
     assert found.one("Role", "vectors-snapshots")
