@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[1]
 _NAME: Final = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")  # of a secret, as Secrets Manager takes them
 _ARN: Final = re.compile(r"arn:aws:secretsmanager:([a-z0-9-]+):\d{12}:secret:[A-Za-z0-9/_+=.@-]{1,519}")
+_BEDROCK: Final = re.compile(
+    r"[A-Za-z0-9._:-]+|arn:aws:bedrock:([a-z0-9-]+):(?:\d{12})?:(?!application-)[a-z-]+/[A-Za-z0-9._:/-]+"
+)
 _INSTEAD: Final = (
     "put the secret into AWS Secrets Manager (aws secretsmanager create-secret --name …), and its name or ARN here"
 )
@@ -324,6 +327,7 @@ def _model(settings: "Settings") -> Iterator[Problem]:
     if model.kind == "bedrock":
         if model.url:
             yield Problem("model.url", "is set, and Bedrock is found without one: leave it out", ("model.kind",))
+        yield from _of_bedrock(model.id, settings.region)
     else:
         yield from _service(settings, "model", model.url, "model")
         if "model" not in settings.secrets and not is_near(_parts(model.url).hostname or "localhost"):
@@ -342,6 +346,20 @@ def _model(settings: "Settings") -> Iterator[Problem]:
                 "million tokens read, and written, e.g. [0.15, 0.60], or [0, 0] where it costs nothing",
                 ("model.id",),
             )
+
+
+def _of_bedrock(name: str, region: str) -> Iterator[Problem]:
+    """A role is allowed the models that a profile asks, which an application's profile does not tell."""
+    found = _BEDROCK.fullmatch(name)
+    if found is None:
+        yield Problem(
+            "model.id",
+            f"is {shown(name)}: give the id or the ARN of one model of Bedrock or of one of Bedrock's profiles, not of "
+            "an application's",
+            ("model.kind",),
+        )
+    elif found[1] and found[1] != region:
+        yield Problem("model.id", f"is of another region than {region}: name one of it", ("model.kind", "region"))
 
 
 def _service(settings: "Settings", section: str, url: str, secret: str) -> Iterator[Problem]:

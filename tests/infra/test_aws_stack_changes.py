@@ -243,6 +243,14 @@ def test_a_model_of_bedrock_may_be_asked_by_those_who_ask_one() -> None:
     assert "foundation-model/some.model" in asks[0].inputs["policy"]
 
 
+def test_a_profile_of_bedrock_that_is_named_by_its_arn_may_ask_its_models_too() -> None:
+    research = msgspec.structs.replace(SMALL, workflows=("research",), ingest=False)
+    arn = "arn:aws:bedrock:eu-central-1:123456789012:inference-profile/eu.some.model"
+    policy = with_(research, model=ModelSettings(kind="bedrock", id=arn)).one("RolePolicy", "synthesizer")
+    allowed = next(each for each in json.loads(policy.inputs["policy"])["Statement"] if each["Sid"] == "AskModel")
+    assert allowed["Resource"] == [arn, "arn:aws:bedrock:*::foundation-model/some.model"]
+
+
 def test_without_the_workflow_that_reads_documents_nobody_waits_for_any() -> None:
     assert not with_(ingest=False).of("BucketNotification")
 

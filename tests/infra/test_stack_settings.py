@@ -88,6 +88,8 @@ def test_keys_are_written_in_one_style() -> None:
 # ------------------------------------------------------------------------------------------- every rule
 
 OTHER_ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:keys-AbCdEf"
+PROFILES = "arn:aws:bedrock:eu-central-1:123456789012"
+ELSEWHERE = PROFILES.replace("eu-central-1", "us-east-1")
 RULES: list[tuple[str, dict[str, object], str]] = [
     ("a key that is none", {"reigon": "eu-west-1"}, "troupe:reigon is unknown: did you mean region?"),
     ("a number out of its range", {"agents": {"planner": {"memoryMb": 64}}}, "is 64: give a whole number from 128"),
@@ -216,6 +218,17 @@ RULES: list[tuple[str, dict[str, object], str]] = [
         "Pinecone needs a key",
     ),
     ("a model of no kind", {"model": {"id": "gpt-5-mini"}}, "model.kind is not set: give one of bedrock, openai"),
+    ("any model", {"model": {"kind": "bedrock", "id": "*", "usdPerMillion": [1, 1]}}, "model.id is '*': give the id"),
+    (
+        "an application's profile",
+        {"model": {"kind": "bedrock", "id": f"{PROFILES}:application-inference-profile/a1", "usdPerMillion": [1, 1]}},
+        "not of an application's",
+    ),
+    (
+        "a profile of another region",
+        {"model": {"kind": "bedrock", "id": f"{ELSEWHERE}:inference-profile/us.some", "usdPerMillion": [1, 1]}},
+        "model.id is of another region than eu-central-1",
+    ),
     (
         "a price that functions would not read",
         {"model": {"kind": "bedrock", "id": "some-model", "usdPerMillion": [1_000_000, 0]}},
@@ -277,6 +290,17 @@ def test_what_is_random_and_no_key_is_taken_where_ids_are_usual() -> None:
 def test_beside_tokens_a_stack_names_the_keys_of_its_websocket() -> None:
     assert reading(api=TOKENS).api.websocket
     assert not reading(api={**TOKENS, "websocket": False}, secrets={"vectors": "v"}).api.websocket
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("amazon.nova-micro-v1:0", "eu.amazon.nova-micro-v1:0", f"{PROFILES}:inference-profile/eu.amazon.nova-v1:0"),
+        *("arn:aws:bedrock:eu-central-1::foundation-model/amazon.nova-v1:0", f"{PROFILES}:imported-model/a1b2"),
+    ],
+)
+def test_a_model_of_bedrock_has_an_id_or_an_arn(name: str) -> None:
+    reading(model={"kind": "bedrock", "id": name, "usdPerMillion": [1, 1]})
 
 
 def test_a_model_near_by_needs_no_key() -> None:
