@@ -14,6 +14,7 @@ from sample_workflows import SINGLE, Asked
 from functions.entry_points.aws.environment import DEPLOYED
 from functions.runtime.agent import agent
 from infra.aws.secret_reference import SecretError
+from infra.aws.vector_server import InstanceError
 from infra.settings import (
     AgentSettings,
     AlarmSettings,
@@ -300,6 +301,13 @@ def test_the_role_of_a_preview_may_look_up_what_the_program_looks_up() -> None:
     page = (Path(__file__).parents[2] / "docs" / "aws-pull-requests.md").read_text("utf-8")
     looks_up = page.partition('"Sid": "LookUp"')[2].partition("}")[0]
     assert set(re.findall(r'"(\w+:\w+)"', looks_up)) == set().union(*LOOKS_UP.values())
+
+
+@pytest.mark.parametrize("instance", ["t2.small", "mac2.metal"])
+def test_an_instance_whose_start_would_wait_for_its_volume_for_ever_is_refused(instance: str) -> None:
+    with pytest.raises(InstanceError, match=rf"vectors\.instance is {instance}, .* e\.g\. t4g\.small"):
+        with_(**{**IN_NETWORK, "vectors": VectorSettings(instance=instance)})
+    with_(**{**IN_NETWORK, "vectors": VectorSettings(instance="c7i.metal-24xl")})
 
 
 def test_references_to_nothing_are_told_at_once() -> None:
