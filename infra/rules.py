@@ -1,7 +1,6 @@
 """What must hold between the settings of a stack, and between them and the workflows: what a shape cannot say."""
 
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -12,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from functions.adapters.actions.settings import ActionSettingsError
 from functions.adapters.models.prices import UnknownPriceError, listed_price
 from functions.adapters.models.settings import is_near, url_problems
 from functions.events.answer import UserMessage
@@ -20,7 +20,7 @@ from functions.runtime.agent import AgentSpec
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Node, Plan
 from functions.workflows.catalog import WORKFLOWS
-from infra import naming
+from infra import called, naming
 from infra.aws import limits
 from infra.naming import Names
 from infra.problem import Problem, holds_key, may_be_secret, shown
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from functions.events.event import Event
     from infra.settings import Settings
 
-ROOT: Final = Path(__file__).parents[1]
 _NAME: Final = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")  # of a secret, as Secrets Manager takes them
 _ARN: Final = re.compile(r"arn:aws:secretsmanager:([a-z0-9-]+):\d{12}:secret:[A-Za-z0-9/_+=.@-]{1,519}")
 _BEDROCK: Final = re.compile(
@@ -38,7 +37,6 @@ _BEDROCK: Final = re.compile(
 _INSTEAD: Final = (
     "put the secret into AWS Secrets Manager (aws secretsmanager create-secret --name …), and its name or ARN here"
 )
-_SECRET_OF_ACTION: Final = re.compile(r"\bsecret:[A-Za-z_]")
 _PRIVATE: Final = tuple(IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 _ORIGIN: Final = re.compile(r"(https://[a-z0-9.-]+|http://localhost)(:\d{1,5})?")  # as browsers write it
 _TAKEN: Final = ("bus", "vectors", "alarms")  # what else has a queue, a role or a topic of the stack's
@@ -387,26 +385,36 @@ def _outside(settings: "Settings", key: str, what: str) -> Iterator[Problem]:
 def _actions(settings: "Settings") -> Iterator[Problem]:
     if not settings.actions:
         return
-    file = ROOT / settings.actions
+    path = PurePath(settings.actions)
+    if path.is_absolute() or ".." in path.parts or not _is_inside(called.ROOT / path):
+        what = "is outside the project, or not named from its root: functions carry the file, so give e.g. actions.toml"
+        yield Problem("actions", what)
+        return
     try:
-        text = file.read_text("utf-8")
-        declared = tomllib.loads(text).get("actions", {})
+        declared = called.actions(settings)
+    except ActionSettingsError as error:
+        yield Problem("actions", f"is not what functions take: {error}")
+        return
     except (OSError, ValueError) as error:
         yield Problem(
             "actions", f"is {shown(settings.actions)}, which is no TOML file of this project ({type(error).__name__})"
         )
         return
-    path = PurePath(settings.actions)
-    if path.is_absolute() or ".." in path.parts or not file.resolve().is_relative_to(ROOT.resolve()):
-        what = "is outside the project, or not named from its root: functions carry the file, so give e.g. actions.toml"
-        yield Problem("actions", what)
-    if _SECRET_OF_ACTION.search(text) and "actions" not in settings.secrets:
+    if "actions" not in settings.secrets and any(
+        header.secret for action in declared.values() for header in action.headers.values()
+    ):
         yield Problem(
             "secrets.actions", f"is not set, and {settings.actions} refers to secrets: name the one that holds them"
         )
-    urls = [str(each.get("url", "")) for each in declared.values() if isinstance(each, Mapping)]
-    if any(not is_near(_parts(url).hostname or "") for url in urls):
+    if not all(is_near(action.target.host) for action in declared.values()):
         yield from _outside(settings, "actions", "calls servers outside the stack's network")
+
+
+def _is_inside(file: Path) -> bool:
+    try:
+        return file.resolve().is_relative_to(called.ROOT.resolve())
+    except OSError:
+        return False
 
 
 # --------------------------------------------------------------------------------------------- what it costs, and names

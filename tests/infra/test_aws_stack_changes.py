@@ -139,7 +139,9 @@ def test_a_boundary_bounds_every_role() -> None:
 
 def test_protection_changes_what_holds_data() -> None:
     found = changed(with_(protect=True))
-    assert {kind for kind, _ in found} == {"Table", "Bucket", "BucketVersioning", "Queue"}
+    closes = {kind for kind, name in found if kind.startswith("Bucket") and name == "blobs"}
+    assert {kind for kind, _ in found} - closes == {"Table", "Queue"}
+    assert closes > {"Bucket", "BucketVersioning", "BucketPublicAccessBlock", "BucketPolicy"}
 
 
 def test_a_network_takes_in_the_functions_that_reach_the_vector_store() -> None:
@@ -154,6 +156,27 @@ def test_a_network_takes_in_the_functions_that_reach_the_vector_store() -> None:
     for endpoint in found.of("VpcEndpoint"):
         (said,) = json.loads(endpoint.inputs["policy"])["Statement"]
         assert said["Condition"] == {"StringEquals": {"aws:PrincipalAccount": "123456789012"}}
+
+
+def test_a_service_by_a_private_url_is_let_out_to_at_its_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "actions.toml").write_text('[actions.note]\nurl = "http://10.20.9.9:8080/"\nallow = ["10.20.9.9"]\n')
+    monkeypatch.setattr("infra.called.ROOT", tmp_path)
+    near: dict[str, Any] = {
+        "vectors": VectorSettings(kind="url", url="http://10.20.0.7:6333"),
+        "model": ModelSettings(kind="openai", id="m", url="http://models.internal/v1"),
+        "actions": "actions.toml",
+    }
+    assert let_out(with_(**IN_NETWORK | near)) == {(443, 443), (80, 80), (6333, 6333), (8080, 8080)}
+    assert let_out(with_(**IN_NETWORK | near | {"network": NetworkSettings(vpc=True, nat=True)})) == {(1, 65_535)}
+    assert let_out(with_(**IN_NETWORK | {"vectors": VectorSettings(kind="url", url="https://q.internal")})) == {
+        (443, 443)
+    }
+
+
+def let_out(found: Recorded) -> set[tuple[int, int]]:
+    """The ports at which functions may call what is outside their group."""
+    rules = [each.inputs for each in found.of("SecurityGroupEgressRule") if each.name.startswith("network-functions")]
+    return {(each["fromPort"], each["toPort"]) for each in rules}
 
 
 @pytest.mark.parametrize("model", [None, ModelSettings(kind="bedrock", id="amazon.nova-micro-v1:0")])

@@ -77,7 +77,7 @@ def test_what_is_kept_warm_is_what_somebody_waits_for_unless_an_agent_says_other
 
 
 def test_what_calls_actions_is_kept_warm_where_there_are_any(root: Path) -> None:
-    (root / "actions.toml").write_text('[actions.note]\nurl = "http://10.0.0.5/notes"\n')
+    (root / "actions.toml").write_text(NOTE)
     assert reading(warm=1, actions="actions.toml").agents["caller"].warm == 1
 
 
@@ -90,6 +90,7 @@ def test_keys_are_written_in_one_style() -> None:
 OTHER_ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:keys-AbCdEf"
 PROFILES = "arn:aws:bedrock:eu-central-1:123456789012"
 ELSEWHERE = PROFILES.replace("eu-central-1", "us-east-1")
+NOTE = '[actions.note]\nurl = "http://10.0.0.5/notes"\nallow = ["10.0.0.5"]\nprivate = ["10.0.0.5"]\n'
 RULES: list[tuple[str, dict[str, object], str]] = [
     ("a key that is none", {"reigon": "eu-west-1"}, "troupe:reigon is unknown: did you mean region?"),
     ("a number out of its range", {"agents": {"planner": {"memoryMb": 64}}}, "is 64: give a whole number from 128"),
@@ -338,7 +339,7 @@ def test_the_sha256_of_a_release_has_64_digits(wrong: str) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("infra.rules.ROOT", tmp_path)
+    monkeypatch.setattr("infra.called.ROOT", tmp_path)
     return tmp_path
 
 
@@ -353,24 +354,39 @@ def test_actions_that_need_secrets_or_the_internet_are_refused_without(root: Pat
     reading(actions="actions.toml", network=network, secrets={**SECRETS, "actions": "troupe/dev/actions"})
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[actions.note]\nurl = "https://x.example.org"\nheaders = { Authorization = "Bearer abc" }\n', "plain sight"),
+        ('[actions.note]\nurl = "https://x.example.org:99999"\n', "actions.note.url is no URL"),
+        ("actions = 3\n", "actions is no table of actions"),
+    ],
+)
+def test_a_file_of_actions_that_functions_would_refuse_is_refused(root: Path, text: str, said: str) -> None:
+    (root / "actions.toml").write_text(text)
+    problem = only_refused(actions="actions.toml")
+    assert said in problem
+    assert "Bearer" not in problem
+
+
 def test_actions_outside_the_project_are_refused(root: Path) -> None:
     outside = root.parent / f"{root.name}.toml"
-    outside.write_text('[actions.note]\nurl = "http://10.0.0.5/notes"\n')
+    outside.write_text(NOTE)
     assert "actions is outside the project" in only_refused(actions=f"../{outside.name}")
 
 
 def test_actions_are_named_from_the_root_of_the_project_as_functions_find_them(root: Path) -> None:
     inside = root / "actions.toml"
-    inside.write_text('[actions.note]\nurl = "http://10.0.0.5/notes"\n')
+    inside.write_text(NOTE)
     assert "not named from its root" in only_refused(actions=str(inside))
     assert "not named from its root" in only_refused(actions=f"../{root.name}/actions.toml")
 
 
 def test_actions_of_a_project_behind_a_link_are_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "project").mkdir()
-    (tmp_path / "project" / "actions.toml").write_text('[actions.note]\nurl = "http://10.0.0.5/notes"\n')
+    (tmp_path / "project" / "actions.toml").write_text(NOTE)
     (tmp_path / "link").symlink_to(tmp_path / "project")
-    monkeypatch.setattr("infra.rules.ROOT", tmp_path / "link")
+    monkeypatch.setattr("infra.called.ROOT", tmp_path / "link")
     assert reading(actions="actions.toml").actions == "actions.toml"
 
 
