@@ -39,6 +39,7 @@ _INSTEAD: Final = (
 )
 _PRIVATE: Final = tuple(IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 _ORIGIN: Final = re.compile(r"(https://[a-z0-9.-]+|http://localhost)(:\d{1,5})?")  # as browsers write it
+_LOOPBACK: Final = re.compile(r"localhost$|127\.|::1$")  # where an emulator runs functions
 _TAKEN: Final = ("bus", "vectors", "alarms")  # what else has a queue, a role or a topic of the stack's
 
 
@@ -371,8 +372,11 @@ def _service(settings: "Settings", section: str, url: str, secret: str) -> Itera
         expected="the service's URL, e.g. https://api.example.com/v1",
     )
     yield from (Problem(key, each.removeprefix(f"troupe:{key} "), (f"{section}.kind",)) for each in wrong)
-    if not wrong and not is_near(_parts(url).hostname or ""):
+    host = _parts(url).hostname or ""
+    if not wrong and not is_near(host):
         yield from _outside(settings, key, "is outside the stack's network")
+    elif not wrong and not settings.network.vpc and not _LOOPBACK.match(host):
+        yield Problem(key, "is of a private network, and functions stand in none: give network.vpc", ("network.vpc",))
 
 
 def _outside(settings: "Settings", key: str, what: str) -> Iterator[Problem]:

@@ -208,6 +208,11 @@ RULES: list[tuple[str, dict[str, object], str]] = [
     ),
     ("a key in the clear", {"vectors": {"kind": "url", "url": "http://q.example.com"}}, "use https"),
     (
+        "a store in a network of nobody's",
+        {"network": {}, "vectors": {"kind": "url", "url": "http://10.20.0.7:6333"}},
+        "vectors.url is of a private network, and functions stand in none: give network.vpc",
+    ),
+    (
         "a store that is not reached",
         {"vectors": {"kind": "url", "url": "https://q.example.com"}},
         "vectors.url is outside the stack's network, and functions do not reach it from there: give network.nat",
@@ -302,6 +307,10 @@ def test_beside_tokens_a_stack_names_the_keys_of_its_websocket() -> None:
 )
 def test_a_model_of_bedrock_has_an_id_or_an_arn(name: str) -> None:
     reading(model={"kind": "bedrock", "id": name, "usdPerMillion": [1, 1]})
+
+
+def test_a_store_on_the_machine_of_an_emulator_needs_no_network() -> None:
+    reading(network={}, vectors={"kind": "url", "url": "http://127.0.0.1:6333"})
 
 
 def test_a_model_near_by_needs_no_key() -> None:
