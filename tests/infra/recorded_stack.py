@@ -116,7 +116,7 @@ class _RefusedError(grpc.RpcError):  # type: ignore[misc]
         return grpc.StatusCode.UNKNOWN
 
     def details(self) -> str:
-        return f"reading Secrets Manager Secret ({self._name}): couldn't find resource"
+        return f"reading {self._name}: couldn't find resource"
 
 
 class _Answers(Mocks):
@@ -154,9 +154,14 @@ class _Answers(Mocks):
             "getInstanceType": lambda asked: INSTANCES[asked["instanceType"].partition(".")[0]],
             "getParameter": lambda _: {"value": "ami-1"},
             "getFunctions": lambda _: {"functionNames": sorted(self.versions)},
-            "getAlias": lambda asked: {"functionVersion": self.versions[asked["functionName"]]},
+            "getAlias": self._alias,
         }
         return answers[args.token.rpartition(":")[2]](args.args), []
+
+    def _alias(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["functionName"] in self.missing:
+            raise _RefusedError(asked["functionName"])
+        return {"functionVersion": self.versions[asked["functionName"]]}
 
     def _secret(self, asked: dict[str, Any]) -> dict[str, Any]:
         if asked.get("name") in self.missing:
@@ -238,7 +243,7 @@ def recorded(  # noqa: PLR0913 - what a test may change of a stack
         stack: Its name.
         workflows: Where the test has its own.
         versions: Which version the alias of each function points at that was deployed before.
-        missing: Names of secrets that are not there.
+        missing: Names of secrets that are not there, and of functions that are there without their alias.
         before: Called once Pulumi is there.
     """
     answers = _Answers(versions or {}, missing)

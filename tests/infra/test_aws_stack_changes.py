@@ -288,6 +288,17 @@ def test_a_first_deploy_has_no_version_before_it() -> None:
     assert "routingConfig" not in alias.inputs
 
 
+def test_a_function_whose_first_deploy_ended_before_its_alias_has_no_version_before_it() -> None:
+    name = "troupe-dev-ingester"
+    found = with_(canary=CanarySettings(percent=10))
+    again = recorded(
+        msgspec.structs.replace(SMALL, canary=CanarySettings(percent=10)),
+        versions={name: "6"},
+        missing=frozenset({name}),
+    )
+    assert again.one("Alias", "ingester").inputs == found.one("Alias", "ingester").inputs
+
+
 def test_a_canary_leaves_the_version_before_in_place_and_gives_the_new_one_its_share() -> None:
     settings = msgspec.structs.replace(SMALL, canary=CanarySettings(percent=10))
     alias = recorded(settings, versions={"troupe-dev-ingester": "6"}).one("Alias", "ingester")
