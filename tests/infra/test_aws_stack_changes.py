@@ -4,9 +4,11 @@ import json
 import re
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import pulumi
 import pytest
 from recorded_stack import Recorded, dev, prod, recorded
 from sample_workflows import SINGLE, Asked
@@ -14,7 +16,7 @@ from sample_workflows import SINGLE, Asked
 from functions.entry_points.aws.environment import DEPLOYED
 from functions.runtime.agent import agent
 from infra.aws.secret_reference import SecretError
-from infra.aws.vector_server import InstanceError
+from infra.aws.vector_server import ARCHITECTURES, InstanceError, _architecture
 from infra.settings import (
     AgentSettings,
     AlarmSettings,
@@ -337,11 +339,23 @@ def test_the_role_of_a_preview_may_look_up_what_the_program_looks_up() -> None:
     assert set(re.findall(r'"(\w+:\w+)"', looks_up)) == set().union(*LOOKS_UP.values())
 
 
-@pytest.mark.parametrize("instance", ["t2.small", "mac2.metal"])
-def test_an_instance_whose_start_would_wait_for_its_volume_for_ever_is_refused(instance: str) -> None:
-    with pytest.raises(InstanceError, match=rf"vectors\.instance is {instance}, .* e\.g\. t4g\.small"):
-        with_(**{**IN_NETWORK, "vectors": VectorSettings(instance=instance)})
-    with_(**{**IN_NETWORK, "vectors": VectorSettings(instance="c7i.metal-24xl")})
+def test_an_instance_whose_start_would_wait_for_its_volume_for_ever_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {
+        "t4g.small": (["arm64"], "nitro"),
+        "c7i.metal-24xl": (["x86_64"], ""),
+        "t2.small": (["i386", "x86_64"], "xen"),
+        "mac2.metal": (["arm64_mac"], ""),
+    }
+
+    def told(instance_type: str, opts: pulumi.InvokeOptions) -> SimpleNamespace:  # noqa: ARG001 - as it is called
+        processors, hypervisor = known[instance_type]
+        return SimpleNamespace(supported_architectures=processors, hypervisor=hypervisor)
+
+    monkeypatch.setattr("pulumi_aws.ec2.get_instance_type", told)
+    assert [_architecture(each, pulumi.InvokeOptions()) for each in ("t4g.small", "c7i.metal-24xl")] == [*ARCHITECTURES]
+    for refused in ("t2.small", "mac2.metal"):
+        with pytest.raises(InstanceError, match=rf"vectors\.instance is {refused}, .* e\.g\. t4g\.small"):
+            _architecture(refused, pulumi.InvokeOptions())
 
 
 def test_references_to_nothing_are_told_at_once() -> None:
