@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 import msgspec
@@ -51,6 +51,7 @@ class _Contents(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         what: How its name begins.
         code: The key of `functions/` as it is; empty where it is not in it.
+        actions: The name of the file of declared actions, and its SHA-256; empty where there is none in it.
         under: What every name in the zip begins with.
     """
 
@@ -58,6 +59,7 @@ class _Contents(msgspec.Struct, frozen=True, kw_only=True):
     packages: tuple[str, ...]
     encoders: tuple[str, ...] = ()
     code: str = ""
+    actions: tuple[str, ...] = ()
     under: str = ""
 
 
@@ -88,7 +90,7 @@ def bundles(
         TroupeError: Some are larger than Lambda takes: all of them, with what is large in them. Or a wheel is not to
             be had.
     """
-    making = _Making(target, root, kept or root / ".troupe")
+    making = _Making(target, root, kept or root / ".troupe", settings.actions)
     found = Bundles(
         agents={name: making.bundle(needed) for name, needed in needs.agents(plans, settings).items()},
         services={name: making.bundle(needed) for name, needed in needs.services(settings).items()},
@@ -118,10 +120,11 @@ def _known(record: Path, zipped: Path) -> Zip | None:
 class _Making:
     """Bundles for one target. What is made is kept under the digest of what it is made of."""
 
-    def __init__(self, target: Target, root: Path, kept: Path) -> None:
+    def __init__(self, target: Target, root: Path, kept: Path, actions: str) -> None:
         self._target = target
         self._root = root
         self._kept = kept
+        self._actions = (actions, hashlib.sha256((root / actions).read_bytes()).hexdigest()) if actions else ()
         self._made_of = [
             hashlib.sha256((root / "uv.lock").read_bytes()).hexdigest(),
             *(hashlib.sha256(file.read_bytes()).hexdigest() for file in _MADE_BY),
@@ -132,7 +135,7 @@ class _Making:
     def bundle(self, needed: Needs) -> Bundle:
         """Of one function: what makes vectors is a layer, since it is large and the same for all that have it."""
         own = tuple(name for name in needed.packages if name not in ENCODING)
-        code = self._zip(_Contents(what="code", packages=own, code=self._sources))
+        code = self._zip(_Contents(what="code", packages=own, code=self._sources, actions=self._actions))
         if not needed.encoders:
             return Bundle(handler=needed.handler, code=code)
         layer = self._zip(_Contents(what=LAYER, packages=ENCODING, encoders=needed.encoders, under=_LAYER_ROOT))
@@ -167,6 +170,8 @@ class _Making:
             parts[version] = files_of(self._encoder(version), f"{contents.under}{ENCODERS}/{version}/")
         if contents.code:
             parts["functions"] = files_of(sources.tree(self._root, self._target.python, self._kept / "sources"))
+        for name in contents.actions[:1]:
+            parts["actions"] = {PurePath(name).as_posix(): self._root / name}
         return parts
 
     @cached_property

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
+from functions.adapters.aws import models as bedrock
 from functions.adapters.encoders.minilm_artefact import DIMENSION, FP32, W8
 from functions.adapters.models import settings as model
 from functions.adapters.vectors import settings as vectors
@@ -21,7 +22,7 @@ def told(chosen: Settings) -> dict[str, str]:
     named = {
         vectors.STORE: chosen.vectors.store,
         vectors.URL: chosen.vectors.url,
-        model.URL: chosen.model.url if chosen.model else "",
+        model.URL: _model_url(chosen),
         model.MODEL: chosen.model.id if chosen.model else "",
         model.PRICE: _price(chosen),
         "TROUPE_ACTIONS": chosen.actions,
@@ -59,6 +60,12 @@ def _declared(given: CollectionSettings) -> Declared:
         dimension=DIMENSION,
         ttl_s=None if given.ttl_days is None else given.ttl_days * DAY_S,
     )
+
+
+def _model_url(chosen: Settings) -> str:
+    if chosen.model is None:
+        return ""
+    return chosen.model.url if chosen.model.kind == "openai" else bedrock.NAME
 
 
 def _price(chosen: Settings) -> str:

@@ -1,6 +1,7 @@
 """The one convention of names: project, stack, what it is. Limits are looked at before anything is made."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
@@ -31,14 +32,14 @@ class Names(msgspec.Struct, frozen=True):
 
 
 def problems(names: Iterable[tuple[Limit, str]]) -> list[str]:
-    """What is wrong with these names, a sentence each."""
-    found = []
-    for limit, name in names:
+    """What is wrong with these names: the longest of each kind that does not fit, and what is there twice."""
+    counted = Counter(names)
+    wrong: dict[Limit, str] = {}
+    for limit, name in sorted(counted, key=lambda each: (-len(each[1]), each[1])):
         if len(name) > limit.longest:
-            found.append(
-                f"{name} is {len(name)} characters long, and {limit.what} takes {limit.longest}: "
-                "shorten the stack's name or the agent's"
-            )
+            said = f"{name} is {len(name)} characters long, and {limit.what} takes {limit.longest}: "
+            wrong.setdefault(limit, f"{said}shorten the stack's name or the agent's")
         elif not re.fullmatch(limit.pattern, name):
-            found.append(f"{name} is no name for {limit.what}: it takes {limit.pattern}")
-    return found
+            wrong.setdefault(limit, f"{name} is no name for {limit.what}: it takes {limit.pattern}")
+    twice = [f"{name} would be the name of two: rename the agent" for (_, name), times in counted.items() if times > 1]
+    return [*wrong.values(), *sorted(twice)]

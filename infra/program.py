@@ -13,7 +13,7 @@ from functions.errors import TroupeError
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Plan
 from functions.workflows.catalog import WORKFLOWS
-from infra import environment, prices
+from infra import called, environment, prices
 from infra.aws.agent_function import AgentFunction
 from infra.aws.alarms import Alarms
 from infra.aws.api import Api, SocketAddress
@@ -275,7 +275,9 @@ def _key(chosen: Settings, common: Common, inside: pulumi.ResourceOptions) -> pu
 def _network(chosen: Settings, common: Common, inside: pulumi.ResourceOptions) -> Network | None:
     if not chosen.network.vpc:
         return None
-    args = NetworkArgs(common=common, settings=chosen.network, services=interface_endpoints(chosen))
+    args = NetworkArgs(
+        common=common, settings=chosen.network, services=interface_endpoints(chosen), ports=called.ports(chosen)
+    )
     return Network("network", args, inside)
 
 

@@ -1,15 +1,17 @@
 """What must hold between the settings of a stack, and between them and the workflows: what a shape cannot say."""
 
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
-from ipaddress import ip_network
-from pathlib import Path
+from ipaddress import IPv4Network
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
+import msgspec
+
+from functions.adapters.actions.settings import ActionSettingsError
 from functions.adapters.models.prices import UnknownPriceError, listed_price
 from functions.adapters.models.settings import is_near, url_problems
 from functions.events.answer import UserMessage
@@ -18,22 +20,26 @@ from functions.runtime.agent import AgentSpec
 from functions.runtime.topology import topology
 from functions.runtime.workflow import Node, Plan
 from functions.workflows.catalog import WORKFLOWS
-from infra import naming
+from infra import called, naming
 from infra.aws import limits
 from infra.naming import Names
-from infra.problem import Problem, may_be_secret, shown
+from infra.problem import Problem, holds_key, may_be_secret, shown
 
 if TYPE_CHECKING:
     from functions.events.event import Event
     from infra.settings import Settings
 
-ROOT: Final = Path(__file__).parents[1]
 _NAME: Final = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")  # of a secret, as Secrets Manager takes them
 _ARN: Final = re.compile(r"arn:aws:secretsmanager:([a-z0-9-]+):\d{12}:secret:[A-Za-z0-9/_+=.@-]{1,519}")
+_BEDROCK: Final = re.compile(
+    r"[A-Za-z0-9._:-]+|arn:aws:bedrock:([a-z0-9-]+):(?:\d{12})?:(?!application-)[a-z-]+/[A-Za-z0-9._:/-]+"
+)
 _INSTEAD: Final = (
     "put the secret into AWS Secrets Manager (aws secretsmanager create-secret --name …), and its name or ARN here"
 )
-_SECRET_OF_ACTION: Final = re.compile(r"\bsecret:[A-Za-z_]")
+_PRIVATE: Final = tuple(IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+_ORIGIN: Final = re.compile(r"(https://[a-z0-9.-]+|http://localhost)(:\d{1,5})?")  # as browsers write it
+_LOOPBACK: Final = re.compile(r"localhost$|127\.|::1$")  # where an emulator runs functions
 _TAKEN: Final = ("bus", "vectors", "alarms")  # what else has a queue, a role or a topic of the stack's
 
 
@@ -185,6 +191,24 @@ def _secrets(settings: "Settings") -> Iterator[Problem]:
             yield Problem(key, f"is no name of a secret: {_INSTEAD}")
 
 
+def _keys_elsewhere(settings: "Settings") -> Iterator[Problem]:
+    """Every other setting is in the state of the stack, or in the environment of functions, for all to see."""
+    for path, text in _texts(msgspec.to_builtins(settings)):
+        if path[0] != "secrets" and holds_key(text):
+            yield Problem(
+                ".".join(path), "holds what looks like a key: put it into AWS Secrets Manager, and make a new one"
+            )
+
+
+def _texts(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(value, str):
+        yield path, value
+    for key, each in value.items() if isinstance(value, Mapping) else ():
+        yield from _texts(each, (*path, key))
+    for each in value if isinstance(value, list | tuple) else ():
+        yield from _texts(each, path)
+
+
 def _personal_data(settings: "Settings") -> Iterator[Problem]:
     if settings.personal_data != "keep" and "personal" not in settings.secrets:
         yield Problem(
@@ -202,7 +226,7 @@ def _callers(settings: "Settings") -> Iterator[Problem]:
             ("api.auth",),
         )
     for origin in settings.api.origins:
-        if not _is_origin(origin):
+        if not _ORIGIN.fullmatch(origin):
             yield Problem(
                 "api.origins",
                 f"has {shown(origin)}, which is no page's origin: give scheme and host only, e.g. "
@@ -222,8 +246,9 @@ def _tokens(settings: "Settings") -> Iterator[Problem]:
         yield Problem("api.audience", "is not set, and api.auth is jwt: give what tokens for this API name there")
     if not api.issuer:
         yield Problem("api.issuer", "is not set, and api.auth is jwt: give the https URL of whoever issues tokens")
-    elif _parts(api.issuer).scheme != "https" or not _parts(api.issuer).hostname:
-        yield Problem("api.issuer", "is no https URL: give one, e.g. https://login.example.com/")
+    elif not _is_issuer(api.issuer):
+        what = "is no https URL of host and path alone: give one, e.g. https://login.example.com/"
+        yield Problem("api.issuer", what)
     if api.websocket and "api-keys" not in settings.secrets:
         yield Problem(
             "api.websocket",
@@ -233,14 +258,11 @@ def _tokens(settings: "Settings") -> Iterator[Problem]:
         )
 
 
-def _is_origin(origin: str) -> bool:
-    parts = _parts(origin)
-    bare = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc or "*" in origin)
-    return (
-        bare
-        and bool(parts.hostname)
-        and (parts.scheme == "https" or (parts.scheme, parts.hostname) == ("http", "localhost"))
-    )
+def _is_issuer(url: str) -> bool:
+    """A user, a password or a query would be in the state of the stack, and in no token's `iss`."""
+    parts = _parts(url)
+    more = "@" in parts.netloc or parts.query or parts.fragment or " " in url
+    return parts.scheme == "https" and bool(parts.hostname) and not more
 
 
 # --------------------------------------------------------------------------------------------- who reaches whom
@@ -249,11 +271,11 @@ def _is_origin(origin: str) -> bool:
 def _network(settings: "Settings") -> Iterator[Problem]:
     network = settings.network
     try:
-        addresses = ip_network(network.cidr)
+        addresses = IPv4Network(network.cidr)
     except ValueError:
         yield Problem("network.cidr", f"is {network.cidr}, which is no network: give e.g. 10.20.0.0/16")
     else:
-        if not addresses.is_private:
+        if not any(addresses.subnet_of(each) for each in _PRIVATE):
             yield Problem("network.cidr", f"is {network.cidr}, which is not private: give e.g. 10.20.0.0/16")
     if network.nat and not network.vpc:
         yield Problem(
@@ -304,6 +326,7 @@ def _model(settings: "Settings") -> Iterator[Problem]:
     if model.kind == "bedrock":
         if model.url:
             yield Problem("model.url", "is set, and Bedrock is found without one: leave it out", ("model.kind",))
+        yield from _of_bedrock(model.id, settings.region)
     else:
         yield from _service(settings, "model", model.url, "model")
         if "model" not in settings.secrets and not is_near(_parts(model.url).hostname or "localhost"):
@@ -324,6 +347,20 @@ def _model(settings: "Settings") -> Iterator[Problem]:
             )
 
 
+def _of_bedrock(name: str, region: str) -> Iterator[Problem]:
+    """A role is allowed the models that a profile asks, which an application's profile does not tell."""
+    found = _BEDROCK.fullmatch(name)
+    if found is None:
+        yield Problem(
+            "model.id",
+            f"is {shown(name)}: give the id or the ARN of one model of Bedrock or of one of Bedrock's profiles, not of "
+            "an application's",
+            ("model.kind",),
+        )
+    elif found[1] and found[1] != region:
+        yield Problem("model.id", f"is of another region than {region}: name one of it", ("model.kind", "region"))
+
+
 def _service(settings: "Settings", section: str, url: str, secret: str) -> Iterator[Problem]:
     """A service by URL: one that can be called, with its key out of sight, and that functions reach."""
     key = f"{section}.url"
@@ -335,8 +372,11 @@ def _service(settings: "Settings", section: str, url: str, secret: str) -> Itera
         expected="the service's URL, e.g. https://api.example.com/v1",
     )
     yield from (Problem(key, each.removeprefix(f"troupe:{key} "), (f"{section}.kind",)) for each in wrong)
-    if not wrong and not is_near(_parts(url).hostname or ""):
+    host = _parts(url).hostname or ""
+    if not wrong and not is_near(host):
         yield from _outside(settings, key, "is outside the stack's network")
+    elif not wrong and not settings.network.vpc and not _LOOPBACK.match(host):
+        yield Problem(key, "is of a private network, and functions stand in none: give network.vpc", ("network.vpc",))
 
 
 def _outside(settings: "Settings", key: str, what: str) -> Iterator[Problem]:
@@ -349,24 +389,36 @@ def _outside(settings: "Settings", key: str, what: str) -> Iterator[Problem]:
 def _actions(settings: "Settings") -> Iterator[Problem]:
     if not settings.actions:
         return
-    file = ROOT / settings.actions
+    path = PurePath(settings.actions)
+    if path.is_absolute() or ".." in path.parts or not _is_inside(called.ROOT / path):
+        what = "is outside the project, or not named from its root: functions carry the file, so give e.g. actions.toml"
+        yield Problem("actions", what)
+        return
     try:
-        text = file.read_text("utf-8")
-        declared = tomllib.loads(text).get("actions", {})
+        declared = called.actions(settings)
+    except ActionSettingsError as error:
+        yield Problem("actions", f"is not what functions take: {error}")
+        return
     except (OSError, ValueError) as error:
         yield Problem(
             "actions", f"is {shown(settings.actions)}, which is no TOML file of this project ({type(error).__name__})"
         )
         return
-    if not file.resolve().is_relative_to(ROOT):
-        yield Problem("actions", "is outside the project: keep the file in it, where everyone deploys the same")
-    if _SECRET_OF_ACTION.search(text) and "actions" not in settings.secrets:
+    if "actions" not in settings.secrets and any(
+        header.secret for action in declared.values() for header in action.headers.values()
+    ):
         yield Problem(
             "secrets.actions", f"is not set, and {settings.actions} refers to secrets: name the one that holds them"
         )
-    urls = [str(each.get("url", "")) for each in declared.values() if isinstance(each, Mapping)]
-    if any(not is_near(_parts(url).hostname or "") for url in urls):
+    if not all(is_near(action.target.host) for action in declared.values()):
         yield from _outside(settings, "actions", "calls servers outside the stack's network")
+
+
+def _is_inside(file: Path) -> bool:
+    try:
+        return file.resolve().is_relative_to(called.ROOT.resolve())
+    except OSError:
+        return False
 
 
 # --------------------------------------------------------------------------------------------- what it costs, and names
@@ -386,7 +438,11 @@ def _names(settings: "Settings", names: Names) -> Iterator[Problem]:
     for name in agents:
         if name in (*limits.SERVICES, *_TAKEN):
             yield Problem("workflows", f"have an agent {name}, as a part of every stack is called: rename the agent")
-    for said in dict.fromkeys(naming.problems(limits.names(names, agents))):
+    tag = " ".join(settings.workflows)
+    if len(tag) > limits.TAG:
+        what = f"have {len(tag)} characters together, and the tag that lists them takes {limits.TAG}"
+        yield Problem("workflows", f"{what}: deploy some as a stack of their own")
+    for said in naming.problems(limits.names(names, agents)):
         yield Problem("workflows", f"and the stack's name make a name that AWS refuses: {said}")
 
 
@@ -408,7 +464,7 @@ def _choice(given: str, known: Iterable[str]) -> str:
 
 _RULES: Final[tuple[Callable[["Settings"], Iterator[Problem]], ...]] = (
     *(_region, _workflows, _agents, _delivery, _collections),
-    *(_encryption, _secrets, _personal_data, _callers, _tokens),
+    *(_encryption, _secrets, _keys_elsewhere, _personal_data, _callers, _tokens),
     *(_network, _vectors, _model, _actions),
     _budget,
 )

@@ -18,6 +18,7 @@ Retention = Literal[
 
 _KEY = r"^(aws|stack|arn:aws:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+)$"
 _POLICY = r"^(arn:aws:iam::(\d{12}|aws):policy/[\w+=,.@/-]+)?$"
+_Price = Annotated[float, Meta(ge=0, le=999_999)]
 _TAG = r"^[\w .:/=+@-]{1,256}$"  # of a tag's value; letters beyond ASCII are left out
 
 
@@ -124,7 +125,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     kind: Literal["bedrock", "openai"]
     id: Annotated[str, Meta(min_length=1, max_length=256, examples=["gpt-5-mini"])]
     url: str = ""
-    usd_per_million: tuple[Annotated[float, Meta(ge=0)], Annotated[float, Meta(ge=0)]] | None = None
+    usd_per_million: tuple[_Price, _Price] | None = None
 
 
 class VectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=key_of):
@@ -132,7 +133,7 @@ class VectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     Attributes:
         kind: A Qdrant server of the stack's own, on a volume in its network; or a store by URL.
-        store: Which product the URL is of.
+        store: Which product the URL is of; what speaks to Milvus is larger than functions have room for.
         url: The URL of the store; Pinecone is found without one.
         instance: The type of the server.
         volume_gb: The size of the server's volume.
@@ -141,7 +142,7 @@ class VectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """
 
     kind: Literal["self-hosted", "url"] = "self-hosted"
-    store: Literal["qdrant", "pinecone", "weaviate", "milvus"] = "qdrant"
+    store: Literal["qdrant", "pinecone", "weaviate"] = "qdrant"
     url: str = ""
     instance: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$", examples=["t4g.small"])] = "t4g.small"
     volume_gb: Annotated[int, Meta(ge=8, le=16_384)] = 20
@@ -178,8 +179,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     auth: Literal["api-key", "jwt", "iam"] = "api-key"
     issuer: str = ""
-    audience: tuple[str, ...] = ()
-    tenant_claim: str = "tenant"
+    audience: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
+    tenant_claim: Annotated[str, Meta(min_length=1)] = "tenant"
     origins: tuple[str, ...] = ()
     websocket: bool = True
     requests_per_second: Annotated[float, Meta(gt=0)] = 50.0

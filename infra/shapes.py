@@ -1,6 +1,6 @@
 """Whether values have the shape that a JSON Schema says: each problem in words, and what can be used of the values."""
 
-import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -31,20 +31,21 @@ def checked(given: Mapping[str, object], schema: Mapping[str, Any]) -> tuple[dic
 
 @cache
 def _validator() -> Any:  # noqa: ANN401 - jsonschema has no types
-    """JSON Schema's, but for numbers, which are as msgspec takes them."""
+    """JSON Schema's, but for numbers, which are as msgspec takes them, and for texts, which are one line."""
     from jsonschema import Draft202012Validator, validators  # noqa: PLC0415 - slow, and for stack files only
 
     types = Draft202012Validator.TYPE_CHECKER.redefine_many(
         {
             "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
             "number": lambda _, value: _is_number(value),
+            "string": lambda _, value: isinstance(value, str) and value.isprintable(),
         }
     )
     return validators.extend(Draft202012Validator, type_checker=types)
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - whatever a YAML file can hold
@@ -115,6 +116,10 @@ def _instead(path: Path, value: object, schema: Mapping[str, Any]) -> str:
     """What to give instead of a value."""
     if path == ("orchestration",) and value == "state-machine":
         return "events: the state machine is not there yet, and the same workflows run on the bus"
+    if path[:1] == (_SECRETS,):
+        return "the name or ARN that the secret has in AWS Secrets Manager"
+    if isinstance(value, str) and not value.isprintable():
+        return f"{expected(schema)}, in one line and of characters that can be seen"
     return expected(schema)
 
 
@@ -129,7 +134,9 @@ def expected(schema: Mapping[str, Any]) -> str:
         return f"a list of {len(schema['prefixItems'])} numbers"
     if "examples" in schema:
         return "e.g. " + " or ".join(schema["examples"])
-    return _TYPES.get(str(kind), "a mapping") + (" with something in it" if "minItems" in schema else "")
+    return _TYPES.get(str(kind), "a mapping") + (
+        " with something in it" if schema.keys() & {"minItems", "minLength"} else ""
+    )
 
 
 def _range(schema: Mapping[str, Any]) -> str:

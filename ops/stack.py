@@ -30,7 +30,7 @@ from ops.delivering import Delivering, is_never_repeated
 from ops.usage import UsageError
 
 #: The vector stores that a stack may have: those of `infra.settings`, which a test holds this to.
-PRODUCTS: Final = ("qdrant", "pinecone", "weaviate", "milvus")
+PRODUCTS: Final = ("qdrant", "pinecone", "weaviate")
 _NOT_THERE: Final = frozenset({"ResourceNotFoundException", "NoSuchBucket"})
 _REFUSED: Final = frozenset({"AccessDenied", "AccessDeniedException"})
 

@@ -19,8 +19,8 @@ class BlobStore(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: BlobStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("troupe:aws:BlobStore", name, {}, opts)
-        child = pulumi.ResourceOptions(parent=self)
         common = args.common
+        child = pulumi.ResourceOptions(parent=self, retain_on_delete=common.protect)  # what closes it stays with it
         bucket = aws.s3.Bucket(
             name,
             bucket=common.names.of(common.account),

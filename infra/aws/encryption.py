@@ -29,7 +29,7 @@ class Encryption(pulumi.ComponentResource):
             enable_key_rotation=True,
             deletion_window_in_days=DAYS_TO_THINK,
             policy=document(*_policy(common)),
-            opts=pulumi.ResourceOptions(parent=self, protect=common.protect),
+            opts=pulumi.ResourceOptions(parent=self, protect=common.protect, retain_on_delete=common.protect),
         )
         alias = f"alias/{common.names.prefix}"
         aws.kms.Alias(name, name=alias, target_key_id=key.key_id, opts=pulumi.ResourceOptions(parent=self))

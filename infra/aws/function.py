@@ -16,6 +16,7 @@ from infra.components.common import Common, Platform
 from infra.components.function import FunctionArgs
 
 LIVE: Final = "live"
+NOT_THERE: Final = ("ResourceNotFoundException", "couldn't find resource")  # what AWS says, and what its provider does
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,14 +124,19 @@ def _alias(args: FunctionArgs, made: aws.lambda_.Function, parent: pulumi.Resour
 
 
 def version_before(name: str, parent: pulumi.Resource) -> str | None:
-    """The version that the alias points at now; None where there is no such function yet.
+    """The version that the alias points at now; None where there is no such function yet, or a deploy ended before it.
 
     The function is looked for in a list, since asking for one that is not there is an error.
     """
     opts = pulumi.InvokeOptions(parent=parent)
     if name not in aws.lambda_.get_functions(opts=opts).function_names:
         return None
-    return aws.lambda_.get_alias(function_name=name, name=LIVE, opts=opts).function_version
+    try:
+        return aws.lambda_.get_alias(function_name=name, name=LIVE, opts=opts).function_version
+    except Exception as error:  # what an invoke raises has no type of its own
+        if any(said in str(error) for said in NOT_THERE):
+            return None
+        raise
 
 
 def _most(concurrency: int | None) -> aws.lambda_.EventSourceMappingScalingConfigArgs | None:

@@ -34,19 +34,28 @@ BUCKET: Final = Limit("a bucket of S3", 63, r"[a-z0-9][a-z0-9.-]+[a-z0-9]")
 
 #: Functions of every stack beside its agents.
 SERVICES: Final = ("api", "socket", "authorizer", "desk", "pusher", "sweeper", "keeper", "uploads")
+#: What is called again and again, each under a role of its own.
+SCHEDULES: Final = ("sweeper", "keeper-ensure", "keeper-erase", "keeper-expire")
+TAG: Final = 256  # characters of a tag's value
 _ACCOUNT: Final = "123456789012"  # as long as every account's number
 _DIGEST: Final = "01234567"  # as long as that of what a rule matches
 
 
 def names(of: Names, agents: Iterable[str]) -> Iterator[tuple[Limit, str]]:
-    """What follows from the project's, the stack's and an agent's name, with its limit; the longest of each kind."""
+    """What follows from the project's, the stack's and an agent's name, with its limit; no name is there twice."""
     yield BUS, of.prefix
     yield TABLE, of.of()
     yield BUCKET, f"{of.prefix}-{_ACCOUNT}"
-    for each in (*agents, *SERVICES):
-        yield FUNCTION, of.of(each)
+    yield QUEUE, of.of("bus", "dead")
+    for each in ("vectors", "vectors-snapshots"):
+        yield ROLE, of.of(each)
+    for each in SCHEDULES:
         yield ROLE, of.of(each, "schedule")
+        yield SCHEDULE, of.of(each)
+    for each in {*agents, *SERVICES}:
+        yield FUNCTION, of.of(each)
+        yield ROLE, of.of(each)
+        yield QUEUE, of.of(each)
         yield QUEUE, of.of(each, "dead")
         yield RULE, of.of(each, _DIGEST)
         yield LOG_GROUP, f"/aws/lambda/{of.of(each)}"
-        yield SCHEDULE, of.of(each)

@@ -11,11 +11,12 @@ def model_arns(model: ModelSettings | None, common: Common) -> tuple[str, ...]:
     """None where a model has a URL; a profile that spreads calls needs the model in each of its regions, too."""
     if model is None or model.kind != "bedrock":
         return ()
-    if model.id.startswith("arn:"):
-        return (model.id,)
-    if model.id.startswith(SPREAD):
+    is_arn, profile = model.id.startswith("arn:"), model.id.rpartition(":inference-profile/")[2]
+    if profile.startswith(SPREAD):
         return (
-            f"arn:aws:bedrock:{common.region}:{common.account}:inference-profile/{model.id}",
-            f"arn:aws:bedrock:*::foundation-model/{model.id.partition('.')[2]}",
+            model.id if is_arn else f"arn:aws:bedrock:{common.region}:{common.account}:inference-profile/{model.id}",
+            f"arn:aws:bedrock:*::foundation-model/{profile.partition('.')[2]}",
         )
+    if is_arn:
+        return (model.id,)
     return (f"arn:aws:bedrock:{common.region}::foundation-model/{model.id}",)

@@ -99,18 +99,25 @@ class Network(pulumi.ComponentResource):
     def _functions(self) -> pulumi.Output[str]:
         """What functions are members of: nobody gets in, and out there is only where a route leads."""
         group = self._group("functions", "Functions of the stack")
-        outside = self._args.settings.nat
+        if self._args.settings.nat:
+            self._out(group, "functions", "Anything outside", 1, 65_535)
+        else:
+            self._out(group, "functions", "Services of AWS", HTTPS, HTTPS)
+            for port in self._args.ports:
+                self._out(group, f"functions-{port}", "A service by URL", port, port)
+        return group
+
+    def _out(self, group: pulumi.Output[str], name: str, description: str, first: int, last: int) -> None:
         aws.vpc.SecurityGroupEgressRule(
-            f"{self._name}-functions",
+            f"{self._name}-{name}",
             security_group_id=group,
-            description="Anything outside" if outside else "Services of AWS",
+            description=description,
             ip_protocol="tcp",
-            from_port=1 if outside else HTTPS,
-            to_port=65_535 if outside else HTTPS,
+            from_port=first,
+            to_port=last,
             cidr_ipv4="0.0.0.0/0",  # gateway endpoints have public addresses; without a route there is nothing else
             opts=self._child,
         )
-        return group
 
     def _interfaces(self) -> None:
         group = self._group("endpoints", "Services of AWS, from inside the network")

@@ -12,7 +12,7 @@ class SecretError(TroupeError):
 
 
 def secret_references(args: SecretReferencesArgs, opts: pulumi.InvokeOptions) -> dict[str, str]:
-    """The ARN of each secret, by what it is for.
+    """The ARN of each secret, by what it is for. A reference that leads nowhere is not shown: it may be a password.
 
     Raises:
         SecretError: Some are not there.
@@ -26,8 +26,9 @@ def secret_references(args: SecretReferencesArgs, opts: pulumi.InvokeOptions) ->
             ).arn
         except Exception as error:  # noqa: BLE001 - what an invoke raises has no type of its own
             problems.append(
-                f"troupe:secrets.{purpose}: no secret {reference} can be read about in {args.common.region}: make it "
-                f"(aws secretsmanager create-secret --name …) or correct the reference. AWS says: {error}"
+                f"troupe:secrets.{purpose}: no secret of that name can be read about in {args.common.region}: make it "
+                "(aws secretsmanager create-secret --name …) or correct the reference. AWS says: "
+                f"{str(error).replace(reference, '…')}"
             )
     if problems:
         raise SecretError("\n".join(problems))

@@ -13,6 +13,7 @@ from typing import Final
 import pulumi
 import pulumi_aws as aws
 
+from functions.errors import TroupeError
 from infra.aws.grants import Statement, policy
 from infra.aws.policies import trust
 from infra.components.common import Common
@@ -83,6 +84,10 @@ systemctl enable --now qdrant
 """)
 
 
+class InstanceError(TroupeError):
+    """The server does not run on this type of instance."""
+
+
 class VectorServer(pulumi.ComponentResource):
     """See `infra.components.vector_server`."""
 
@@ -90,8 +95,7 @@ class VectorServer(pulumi.ComponentResource):
         super().__init__("troupe:aws:VectorServer", name, {}, opts)
         self._child = pulumi.ResourceOptions(parent=self)
         common, lookup = args.common, pulumi.InvokeOptions(parent=self)
-        kind = aws.ec2.get_instance_type(instance_type=args.settings.instance, opts=lookup)
-        architecture = next(each for each in ARCHITECTURES if each in kind.supported_architectures)
+        architecture = _architecture(args.settings.instance, lookup)
         release = self._release(name, args, architecture)
         if common.protect and not args.settings.release_sha256:
             pulumi.warn(UNCHECKED.format(architecture=architecture), self)
@@ -278,6 +282,18 @@ class VectorServer(pulumi.ComponentResource):
         return aws.iam.InstanceProfile(
             name, name=args.common.names.of("vectors"), role=role.name, opts=self._child
         ).name
+
+
+def _architecture(instance: str, opts: pulumi.InvokeOptions) -> str:
+    """Of its processors. Where the hypervisor is Xen, a volume is not found by the name that the start waits for."""
+    kind = aws.ec2.get_instance_type(instance_type=instance, opts=opts)
+    found = [each for each in ARCHITECTURES if each in kind.supported_architectures]
+    if not found or kind.hypervisor == "xen":
+        raise InstanceError(
+            f"troupe:vectors.instance is {instance}, which the vector server does not run on: choose a type of the "
+            f"Nitro system with processors of {' or '.join(ARCHITECTURES)}, e.g. t4g.small"
+        )
+    return found[0]
 
 
 def _allowed(bucket: str, release: str, key: str, secret: str, *, makes_key: bool) -> list[Statement]:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import msgspec
 
-from functions.adapters.encoders.minilm_artefact import FP32, W8
 from functions.ports.actions import ActionNames, Invoke
 from functions.ports.conversations import Append, History
 from functions.ports.documents import Ingest
@@ -16,6 +15,8 @@ from functions.ports.models import LanguageModel
 from functions.ports.personal import Reveal
 from functions.ports.vectors import Lookup, Remove, Search, Upsert
 from functions.runtime.workflow import Plan
+from infra.components.service_function import deployed_services
+from infra.environment import declared
 from infra.settings import Settings
 
 Packages = tuple[str, ...]
@@ -24,7 +25,6 @@ _EVERY: Final = ("msgspec", "pystemmer")  # events, and the words that agents co
 ENCODING: Final = ("numpy", "onnxruntime", "tokenizers")
 _READING: Final = ("beautifulsoup4", "charset-normalizer", "markdown-it-py", "pypdf")
 _PERSONAL: Final = ("cryptography", "phonenumbers", "python-stdnum")
-_ENCODERS: Final = {"minilm": FP32.version, "minilm-8bit": W8.version}
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,45 +49,25 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 def agents(plans: Sequence[Plan], settings: Settings) -> dict[str, Needs]:
     """What the function of each agent needs, by the agent's name."""
     specs = {name: node.spec for plan in plans for name, node in plan.nodes.items()}
+    encoders = tuple(sorted({each.encoder for each in declared(settings, plans).values()}))
     return {
-        name: _needs("agent", (_PACKAGES[grant.capability](settings) for grant in spec.grants), settings)
+        name: _needs("agent", (_PACKAGES[grant.capability](settings) for grant in spec.grants), encoders)
         for name, spec in sorted(specs.items())
     }
 
 
 def services(settings: Settings) -> dict[str, Needs]:
     """What each function needs that is no agent's, by its name."""
-    return {
-        name: _needs(name, (packages(settings),), settings)
-        for name, packages in _SERVICES.items()
-        if _is_there(name, settings)
-    }
+    return {name: _needs(name, (_SERVICES[name](settings),)) for name in sorted(deployed_services(settings))}
 
 
-def _needs(entry_point: str, asked: Iterable[Packages], settings: Settings) -> Needs:
+def _needs(entry_point: str, asked: Iterable[Packages], encoders: tuple[str, ...] = ()) -> Needs:
     packages = {*_EVERY, *(name for names in asked for name in names)}
     return Needs(
         entry_point=entry_point,
         packages=tuple(sorted(packages)),
-        encoders=_encoders(settings) if packages.issuperset(ENCODING) else (),
+        encoders=encoders if packages.issuperset(ENCODING) else (),
     )
-
-
-def _encoders(settings: Settings) -> tuple[str, ...]:
-    """Those of the declared collections; the default one for those that are not declared."""
-    named = {each.encoder for each in settings.collections.values()} or {"minilm"}
-    return tuple(sorted(_ENCODERS[name] for name in named))
-
-
-def _is_there(service: str, settings: Settings) -> bool:
-    match service:
-        case "socket" | "pusher":
-            return settings.api.websocket
-        case "authorizer":
-            return settings.api.auth == "api-key"
-        case "uploads":
-            return settings.ingest
-    return True
 
 
 def _nothing(_settings: Settings) -> Packages:

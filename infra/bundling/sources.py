@@ -42,5 +42,5 @@ def tree(root: Path, python: str, kept: Path) -> Path:
 def _files(root: Path) -> Iterator[tuple[str, Path]]:
     for file in sorted((root / "functions").rglob("*")):
         name = file.relative_to(root).as_posix()
-        if file.suffix in _SUFFIXES and not name.startswith(tuple(f"{each}/" for each in _LEFT_OUT)):
+        if file.suffix in _SUFFIXES and file.is_file() and not name.startswith(tuple(f"{each}/" for each in _LEFT_OUT)):
             yield name, file

@@ -22,8 +22,8 @@ from infra.bundling.lock import Target, Wheel
 _ROOT: Final = Path(__file__).parents[2]
 _MADE_BY: Final = (Path(__file__), Path(bytecode.__file__))
 
-#: What an installer leaves, and what a wheel holds for compilers, type checkers and its own tests. METADATA stays:
-#: a scanner for known weaknesses reads it.
+#: What an installer leaves (bytecode too, where this machine's uv makes it), and what a wheel holds for compilers, type
+#: checkers and its own tests. METADATA stays: a scanner for known weaknesses reads it.
 _NEVER_LOADED: Final = (
     ".lock",
     "bin/*",
@@ -38,6 +38,7 @@ _NEVER_LOADED: Final = (
     "*.c",
     "*.h",
     "*.pxd",
+    "*.pyc",
     "*.pyi",
     "*.pyx",
 )

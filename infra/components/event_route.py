@@ -17,7 +17,9 @@ from infra.settings import AgentSettings, DeliverySettings, Settings
 
 SERVICE_TIMEOUT_S = 30
 #: Of an object: every ten minutes, for five hours in which too many others may wait.
-UPLOADS, UPLOADS_AGAIN_S = Delivery(attempts=30, max_age_s=6 * 3600), 570
+UPLOADS_AGAIN_S = 570
+UPLOADS_WAIT = Backoff(minimum_s=SERVICE_TIMEOUT_S + UPLOADS_AGAIN_S, maximum_s=SERVICE_TIMEOUT_S + UPLOADS_AGAIN_S)
+UPLOADS = Delivery(attempts=30, backoff=UPLOADS_WAIT, max_age_s=6 * 3600)
 ANYBODY = ""  # the target of an event that is meant for whoever subscribes
 
 

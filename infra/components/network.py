@@ -17,11 +17,13 @@ class NetworkArgs:
     Attributes:
         settings: Its addresses, and whether what is outside can be reached.
         services: What is called in it by endpoints that cost, as the cloud calls it.
+        ports: At which functions call services by URL, beside that of HTTPS.
     """
 
     common: Common
     settings: NetworkSettings
     services: Sequence[str]
+    ports: Sequence[int] = ()
 
 
 class Network(Protocol):

@@ -101,11 +101,15 @@ def _plain(value: object) -> object:
 class _RefusedError(grpc.RpcError):  # type: ignore[misc]
     """What the engine answers where its provider raises."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
     def code(self) -> grpc.StatusCode:
         return grpc.StatusCode.UNKNOWN
 
     def details(self) -> str:
-        return "couldn't find resource"
+        return f"reading {self._name}: couldn't find resource"
 
 
 class _Answers(Mocks):
@@ -140,16 +144,21 @@ class _Answers(Mocks):
             "getCallerIdentity": lambda _: {"accountId": ACCOUNT},
             "getAvailabilityZones": lambda _: {"names": ["eu-central-1c", "eu-central-1a", "eu-central-1b"]},
             "getSecret": self._secret,
-            "getInstanceType": lambda _: {"supportedArchitectures": ["arm64"]},
+            "getInstanceType": lambda _: {"supportedArchitectures": ["arm64"], "hypervisor": "nitro"},
             "getParameter": lambda _: {"value": "ami-1"},
             "getFunctions": lambda _: {"functionNames": sorted(self.versions)},
-            "getAlias": lambda asked: {"functionVersion": self.versions[asked["functionName"]]},
+            "getAlias": self._alias,
         }
         return answers[args.token.rpartition(":")[2]](args.args), []
 
+    def _alias(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["functionName"] in self.missing:
+            raise _RefusedError(asked["functionName"])
+        return {"functionVersion": self.versions[asked["functionName"]]}
+
     def _secret(self, asked: dict[str, Any]) -> dict[str, Any]:
         if asked.get("name") in self.missing:
-            raise _RefusedError
+            raise _RefusedError(asked["name"])
         return {"arn": asked.get("arn") or f"{ARN}secret:{asked['name']}-AbCdEf"}
 
 
@@ -227,7 +236,7 @@ def recorded(  # noqa: PLR0913 - what a test may change of a stack
         stack: Its name.
         workflows: Where the test has its own.
         versions: Which version the alias of each function points at that was deployed before.
-        missing: Names of secrets that are not there.
+        missing: Names of secrets that are not there, and of functions that are there without their alias.
         before: Called once Pulumi is there.
     """
     answers = _Answers(versions or {}, missing)

@@ -4,10 +4,13 @@ import re
 
 import pytest
 from botocore.session import Session, get_session
+from recorded_stack import recorded
 
+from functions.runtime.topology import topology
+from functions.workflows.catalog import WORKFLOWS
 from infra.aws import limits
 from infra.naming import Limit, Names, problems
-from infra.settings import schema
+from infra.settings import NetworkSettings, Settings, schema
 
 SHAPES = [
     (limits.BUS, "events", "EventBusName"),
@@ -68,3 +71,38 @@ def test_each_name_that_does_not_fit_is_told_once_with_its_limit() -> None:
     assert {re.sub(r".*, and (.*) takes .*", r"\1", each) for each in told} == {
         *("a bucket of S3", "a Lambda function", "a rule of EventBridge", "an IAM role", "a schedule"),
     }
+    assert len(told) == 5
+
+
+def test_an_agent_whose_queue_is_called_like_anothers_net_is_told() -> None:
+    (told,) = problems(limits.names(Names(project="troupe", stack="prod"), ["plan", "plan_dead"]))
+    assert told == "troupe-prod-plan-dead would be the name of two: rename the agent"
+    assert problems(limits.names(Names(project="troupe", stack="prod"), ["sweeper_schedule"]))
+    assert not problems(limits.names(Names(project="troupe", stack="prod"), ["plan", "planner"]))
+
+
+@pytest.mark.parametrize("workflow", ["answer", "ingest"])
+def test_every_name_of_a_stack_whose_name_is_as_long_as_may_be_fits(workflow: str) -> None:
+    settings = Settings(
+        workflows=(workflow,),
+        ingest=workflow == "ingest",
+        encryption="stack",
+        protect=True,
+        network=NetworkSettings(vpc=True),
+        secrets={"api-keys": "keys"},
+    )
+    fitting = [length for length in range(1, 60) if not problems(limits.names(names_of(length), agents_of(workflow)))]
+    found = recorded(settings, stack="d" * max(fitting))
+    for limit, kind in (
+        *((limits.ROLE, "Role"), (limits.QUEUE, "Queue"), (limits.FUNCTION, "Function")),
+        *((limits.RULE, "EventRule"), (limits.SCHEDULE, "Schedule"), (limits.LOG_GROUP, "LogGroup")),
+    ):
+        assert not problems([(limit, each.inputs["name"]) for each in found.of(kind)])
+
+
+def names_of(length: int) -> Names:
+    return Names(project="troupe", stack="d" * length)
+
+
+def agents_of(workflow: str) -> list[str]:
+    return list(topology(WORKFLOWS[workflow])[workflow].nodes)

@@ -301,11 +301,15 @@ def test_a_production_stack_keeps_its_data_whatever_a_deploy_leaves_out() -> Non
     found = prod()
     kinds = {each.kind.rpartition(":")[2] for each in found.registered if each.protect}
     assert kinds - {"Secret"} == {"Bucket", "Key", "Table", "Volume"}  # a secret where the server makes its own key
+    assert not [each.name for each in found.registered if each.protect and not each.kept]
     (table,) = found.of("Table")
     assert table.inputs["deletionProtectionEnabled"]
     assert table.inputs["pointInTimeRecovery"]["enabled"]
     assert found.of("BucketVersioning")
     assert all(queue.kept for queue in found.of("Queue"))
+    closes = [each for each in found.registered if each.parent.endswith("::blobs")]
+    assert {"BucketPublicAccessBlock", "BucketPolicy"} < {each.kind.rpartition(":")[2] for each in closes if each.kept}
+    assert all(each.kept for each in closes)
     (bucket,) = found.of("Bucket")
     assert not bucket.inputs["forceDestroy"]
 

@@ -4,9 +4,11 @@ import json
 import re
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import pulumi
 import pytest
 from recorded_stack import Recorded, dev, prod, recorded
 from sample_workflows import SINGLE, Asked
@@ -14,6 +16,7 @@ from sample_workflows import SINGLE, Asked
 from functions.entry_points.aws.environment import DEPLOYED
 from functions.runtime.agent import agent
 from infra.aws.secret_reference import SecretError
+from infra.aws.vector_server import ARCHITECTURES, InstanceError, _architecture
 from infra.settings import (
     AgentSettings,
     AlarmSettings,
@@ -121,6 +124,13 @@ def test_an_alarm_waits_as_long_as_a_stack_lets_a_retry_wait() -> None:
     assert found.one("MetricAlarm", "ingester-oldest").inputs["threshold"] == slowest
 
 
+def test_an_object_that_waits_for_others_is_no_alarm_before_it_was_tried_again() -> None:
+    found = with_(alarms=AlarmSettings())
+    queue, function = found.one("Queue", "uploads").inputs, found.one("Function", "uploads").inputs
+    again = queue["visibilityTimeoutSeconds"] + function["timeout"]
+    assert found.one("MetricAlarm", "uploads-oldest").inputs["threshold"] == again
+
+
 def test_a_boundary_bounds_every_role() -> None:
     found = with_(**IN_NETWORK, protect=True, permissions_boundary="arn:aws:iam::123456789012:policy/bound")
     assert found.one("Role", "vectors-snapshots")
@@ -131,7 +141,9 @@ def test_a_boundary_bounds_every_role() -> None:
 
 def test_protection_changes_what_holds_data() -> None:
     found = changed(with_(protect=True))
-    assert {kind for kind, _ in found} == {"Table", "Bucket", "BucketVersioning", "Queue"}
+    closes = {kind for kind, name in found if kind.startswith("Bucket") and name == "blobs"}
+    assert {kind for kind, _ in found} - closes == {"Table", "Queue"}
+    assert closes > {"Bucket", "BucketVersioning", "BucketPublicAccessBlock", "BucketPolicy"}
 
 
 def test_a_network_takes_in_the_functions_that_reach_the_vector_store() -> None:
@@ -146,6 +158,27 @@ def test_a_network_takes_in_the_functions_that_reach_the_vector_store() -> None:
     for endpoint in found.of("VpcEndpoint"):
         (said,) = json.loads(endpoint.inputs["policy"])["Statement"]
         assert said["Condition"] == {"StringEquals": {"aws:PrincipalAccount": "123456789012"}}
+
+
+def test_a_service_by_a_private_url_is_let_out_to_at_its_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "actions.toml").write_text('[actions.note]\nurl = "http://10.20.9.9:8080/"\nallow = ["10.20.9.9"]\n')
+    monkeypatch.setattr("infra.called.ROOT", tmp_path)
+    near: dict[str, Any] = {
+        "vectors": VectorSettings(kind="url", url="http://10.20.0.7:6333"),
+        "model": ModelSettings(kind="openai", id="m", url="http://models.internal/v1"),
+        "actions": "actions.toml",
+    }
+    assert let_out(with_(**IN_NETWORK | near)) == {(443, 443), (80, 80), (6333, 6333), (8080, 8080)}
+    assert let_out(with_(**IN_NETWORK | near | {"network": NetworkSettings(vpc=True, nat=True)})) == {(1, 65_535)}
+    assert let_out(with_(**IN_NETWORK | {"vectors": VectorSettings(kind="url", url="https://q.internal")})) == {
+        (443, 443)
+    }
+
+
+def let_out(found: Recorded) -> set[tuple[int, int]]:
+    """The ports at which functions may call what is outside their group."""
+    rules = [each.inputs for each in found.of("SecurityGroupEgressRule") if each.name.startswith("network-functions")]
+    return {(each["fromPort"], each["toPort"]) for each in rules}
 
 
 @pytest.mark.parametrize("model", [None, ModelSettings(kind="bedrock", id="amazon.nova-micro-v1:0")])
@@ -236,6 +269,14 @@ def test_a_model_of_bedrock_may_be_asked_by_those_who_ask_one() -> None:
     assert "foundation-model/some.model" in asks[0].inputs["policy"]
 
 
+def test_a_profile_of_bedrock_that_is_named_by_its_arn_may_ask_its_models_too() -> None:
+    research = msgspec.structs.replace(SMALL, workflows=("research",), ingest=False)
+    arn = "arn:aws:bedrock:eu-central-1:123456789012:inference-profile/eu.some.model"
+    policy = with_(research, model=ModelSettings(kind="bedrock", id=arn)).one("RolePolicy", "synthesizer")
+    allowed = next(each for each in json.loads(policy.inputs["policy"])["Statement"] if each["Sid"] == "AskModel")
+    assert allowed["Resource"] == [arn, "arn:aws:bedrock:*::foundation-model/some.model"]
+
+
 def test_without_the_workflow_that_reads_documents_nobody_waits_for_any() -> None:
     assert not with_(ingest=False).of("BucketNotification")
 
@@ -247,6 +288,17 @@ def test_a_first_deploy_has_no_version_before_it() -> None:
     alias = with_(canary=CanarySettings(percent=10)).one("Alias", "ingester")
     assert alias.inputs["functionVersion"] == "7"
     assert "routingConfig" not in alias.inputs
+
+
+def test_a_function_whose_first_deploy_ended_before_its_alias_has_no_version_before_it() -> None:
+    name = "troupe-dev-ingester"
+    found = with_(canary=CanarySettings(percent=10))
+    again = recorded(
+        msgspec.structs.replace(SMALL, canary=CanarySettings(percent=10)),
+        versions={name: "6"},
+        missing=frozenset({name}),
+    )
+    assert again.one("Alias", "ingester").inputs == found.one("Alias", "ingester").inputs
 
 
 def test_a_canary_leaves_the_version_before_in_place_and_gives_the_new_one_its_share() -> None:
@@ -287,11 +339,37 @@ def test_the_role_of_a_preview_may_look_up_what_the_program_looks_up() -> None:
     assert set(re.findall(r'"(\w+:\w+)"', looks_up)) == set().union(*LOOKS_UP.values())
 
 
+def test_an_instance_whose_start_would_wait_for_its_volume_for_ever_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {
+        "t4g.small": (["arm64"], "nitro"),
+        "c7i.metal-24xl": (["x86_64"], ""),
+        "t2.small": (["i386", "x86_64"], "xen"),
+        "mac2.metal": (["arm64_mac"], ""),
+    }
+
+    def told(instance_type: str, opts: pulumi.InvokeOptions) -> SimpleNamespace:  # noqa: ARG001 - as it is called
+        processors, hypervisor = known[instance_type]
+        return SimpleNamespace(supported_architectures=processors, hypervisor=hypervisor)
+
+    monkeypatch.setattr("pulumi_aws.ec2.get_instance_type", told)
+    assert [_architecture(each, pulumi.InvokeOptions()) for each in ("t4g.small", "c7i.metal-24xl")] == [*ARCHITECTURES]
+    for refused in ("t2.small", "mac2.metal"):
+        with pytest.raises(InstanceError, match=rf"vectors\.instance is {refused}, .* e\.g\. t4g\.small"):
+            _architecture(refused, pulumi.InvokeOptions())
+
+
 def test_references_to_nothing_are_told_at_once() -> None:
     with pytest.raises(SecretError) as error:
         recorded(SMALL, missing=frozenset({"keys", "vectors"}))
     assert "troupe:secrets.api-keys" in str(error.value)
     assert "troupe:secrets.vectors" in str(error.value)
+
+
+def test_a_reference_that_leads_nowhere_is_not_shown_since_it_may_be_a_password() -> None:
+    password = msgspec.structs.replace(SMALL, secrets={**SMALL.secrets, "vectors": "hunter2-hunter2"})
+    with pytest.raises(SecretError, match="couldn't find resource") as error:
+        recorded(password, missing=frozenset({"hunter2-hunter2"}))
+    assert "hunter2" not in str(error.value)
 
 
 # ------------------------------------------------------------------------------------------ another workflow

@@ -14,7 +14,7 @@ import pytest
 from bundle_shop import make_encoder, make_project
 
 import infra.bundle
-from functions.adapters.encoders.minilm_artefact import VERSION
+from functions.adapters.encoders.minilm_artefact import FP32, VERSION, W8
 from functions.errors import TroupeError
 from functions.ports.capability import CAPABILITIES
 from functions.runtime.topology import topology
@@ -24,7 +24,7 @@ from infra.bundle import bundles, lambda_target
 from infra.bundling import needs, sources, trees
 from infra.bundling.bundles import Bundle, Bundles, Zip
 from infra.bundling.lock import Architecture, Target
-from infra.settings import ApiSettings, ModelSettings, Settings
+from infra.settings import ApiSettings, CollectionSettings, ModelSettings, Settings
 
 PLANS: list[Plan] = list(topology(*WORKFLOWS.values()).values())
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -162,6 +162,30 @@ def test_what_a_stack_leaves_out_is_not_bundled(project: Path) -> None:
     assert personal < made(project, Settings(personal_data="vault")).agents["response_builder"].code.parts.keys()
 
 
+def test_beside_tokens_the_function_that_knows_the_keys_of_the_websocket_is_bundled(project: Path) -> None:
+    assert "authorizer" in made(project, Settings(api=ApiSettings(auth="jwt"))).services
+    assert "authorizer" not in made(project, Settings(api=ApiSettings(auth="iam"))).services
+
+
+def test_a_collection_that_no_stack_file_names_has_its_encoder_beside_those_that_one_names() -> None:
+    named = Settings(collections={"memories": CollectionSettings(encoder="minilm-8bit")})
+    assert needs.agents(PLANS, named)["retriever"].encoders == (FP32.version, W8.version)
+    every = {name: CollectionSettings(encoder="minilm-8bit") for name in ("documents", "memories")}
+    assert needs.agents(PLANS, Settings(collections=every))["retriever"].encoders == (W8.version,)
+
+
+def test_functions_carry_the_file_of_actions_where_their_settings_name_it(project: Path) -> None:
+    file = project / "configured" / "actions.toml"
+    file.parent.mkdir()
+    file.write_text("[actions.note]\n")
+    first = made(project, Settings(actions="./configured/actions.toml")).agents["caller"].code
+    assert content(first, "configured/actions.toml") == b"[actions.note]\n"
+    file.write_text("[actions.other]\n")
+    second = made(project, Settings(actions="./configured/actions.toml")).agents["caller"].code
+    assert content(second, "configured/actions.toml") == b"[actions.other]\n"
+    assert "configured/actions.toml" not in names(made(project).agents["caller"].code)
+
+
 def test_agents_share_an_entry_point_and_each_service_has_its_own(project: Path) -> None:
     found = made(project)
     assert found.agents["intake"].handler == "functions.entry_points.aws.agent.handler"
@@ -208,6 +232,26 @@ def test_entries_have_one_time_and_one_mode_and_the_order_of_their_names(project
         ((1980, 1, 1, 0, 0, 0), 0o100644, zipfile.ZIP_STORED)
     }
     assert [entry.filename for entry in entries] == sorted(entry.filename for entry in entries)
+
+
+def test_a_machine_whose_uv_compiles_what_it_installs_makes_the_same(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.bundling.bytecode.interpreter", lambda _python: None)
+    offline(monkeypatch, project, tmp_path / "uv")
+    found = []
+    for compiles in ("0", "1"):
+        monkeypatch.setenv("UV_COMPILE_BYTECODE", compiles)
+        shutil.rmtree(project / ".troupe" / "wheels")
+        shutil.rmtree(project / ".troupe" / "bundles", ignore_errors=True)
+        found.append(digests(made(project)))
+    assert found[0] == found[1]
+
+
+def test_a_link_that_an_editor_leaves_beside_an_open_file_is_no_part_of_the_code(project: Path) -> None:
+    first = made(project)
+    (project / "functions/agents/.#planner.py").symlink_to("somebody@example.1")
+    assert made(project) == first
 
 
 def test_a_second_run_makes_nothing_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

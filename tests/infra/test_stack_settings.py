@@ -78,7 +78,7 @@ def test_what_is_kept_warm_is_what_somebody_waits_for_unless_an_agent_says_other
 
 
 def test_what_calls_actions_is_kept_warm_where_there_are_any(root: Path) -> None:
-    (root / "actions.toml").write_text('[actions.note]\nurl = "http://10.0.0.5/notes"\n')
+    (root / "actions.toml").write_text(NOTE)
     assert reading(warm=1, actions="actions.toml").agents["caller"].warm == 1
 
 
@@ -89,12 +89,18 @@ def test_keys_are_written_in_one_style() -> None:
 # ------------------------------------------------------------------------------------------- every rule
 
 OTHER_ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:keys-AbCdEf"
+PROFILES = "arn:aws:bedrock:eu-central-1:123456789012"
+ELSEWHERE = PROFILES.replace("eu-central-1", "us-east-1")
+NOTE = '[actions.note]\nurl = "http://10.0.0.5/notes"\nallow = ["10.0.0.5"]\nprivate = ["10.0.0.5"]\n'
 RULES: list[tuple[str, dict[str, object], str]] = [
     ("a key that is none", {"reigon": "eu-west-1"}, "troupe:reigon is unknown: did you mean region?"),
     ("a number out of its range", {"agents": {"planner": {"memoryMb": 64}}}, "is 64: give a whole number from 128"),
     ("a text for a number", {"logRetentionDays": "long"}, "troupe:logRetentionDays is 'long': give one of 1, 3, 5"),
     ("days that CloudWatch does not know", {"logRetentionDays": 31}, "is 31: give one of 1, 3, 5"),
     ("a number that is none", {"budget": {"usdPerRequest": math.nan}}, "budget.usdPerRequest is NaN: give a number"),
+    ("a number that no function could hold", {"budget": {"usdPerRequest": 10**400}}, "give a number above 0"),
+    ("a text with the end of its line", {"encryption": "stack\n"}, "in one line"),
+    ("a secret of several lines", {"secrets": {**SECRETS, "model": "-----BEGIN\nkey"}}, "give the name or ARN"),
     ("a cloud that is not there", {"cloud": "gcp"}, "troupe:cloud is 'gcp': give one of aws"),
     ("a state machine", {"orchestration": "state-machine"}, "give events: the state machine is not there yet"),
     ("a region that is none", {"region": "eu-centrl-1"}, "region is 'eu-centrl-1': did you mean eu-central-1?"),
@@ -137,6 +143,13 @@ RULES: list[tuple[str, dict[str, object], str]] = [
     ),
     ("a secret of no purpose", {"secrets": {**SECRETS, "modle": "troupe/dev/model"}}, "did you mean model?"),
     ("a secret in plain text", {"secrets": {**SECRETS, "model": KEY}}, "secrets.model looks like the secret itself"),
+    ("a key as a tag", {"costCentre": KEY}, "costCentre holds what looks like a key"),
+    ("a key as an audience", {"api": {**TOKENS, "audience": [KEY]}}, "api.audience holds what looks like a key"),
+    (
+        "a key in the path of a URL",
+        {"vectors": {"kind": "url", "url": f"http://10.0.0.7/{KEY}/v1"}},
+        "vectors.url holds what looks like a key",
+    ),
     ("a UUID as a secret", {"secrets": {**SECRETS, "model": "0d6e4079-e367-4a2c-9e6c-7d51b0a3f1aa"}}, "looks like"),
     ("a password as a secret", {"secrets": {**SECRETS, "model": "correct horse battery"}}, "is no name of a secret"),
     ("a secret of another region", {"secrets": {**SECRETS, "model": OTHER_ARN}}, "model is of another region"),
@@ -155,9 +168,19 @@ RULES: list[tuple[str, dict[str, object], str]] = [
         "api.websocket is true, and API Gateway reads tokens for the HTTP API alone",
     ),
     ("every page", {"api": {"origins": ["*"]}}, "has '*', which is no page's origin"),
+    ("a page as no browser writes it", {"api": {"origins": ["https://App.example.com"]}}, "which is no page's origin"),
+    (
+        "a password of an issuer",
+        {"api": {**TOKENS, "issuer": "https://me:secret@login.example.com/"}},
+        "api.issuer is no https URL of host and path alone",
+    ),
+    ("tokens for an empty name", {"api": {**TOKENS, "audience": [""]}}, "give a text with something in it"),
+    ("a claim without a name", {"api": {"tenantClaim": ""}}, "api.tenantClaim is '': give a text with something in it"),
     ("a page in the clear", {"api": {"origins": ["http://app.example.com"]}}, "which is no page's origin"),
     ("a page with a path", {"api": {"origins": ["https://app.example.com/x"]}}, "which is no page's origin"),
     ("a network that is none", {"network": {"vpc": True, "cidr": "300.1.1.1/16"}}, "which is no network"),
+    ("a network of one machine", {"network": {"vpc": True, "cidr": "127.0.0.0/16"}}, "which is not private"),
+    ("a network without a router", {"network": {"vpc": True, "cidr": "169.254.0.0/16"}}, "which is not private"),
     ("a network of strangers", {"network": {"vpc": True, "cidr": "8.8.0.0/16"}}, "which is not private"),
     (
         "a gateway of no network",
@@ -166,7 +189,12 @@ RULES: list[tuple[str, dict[str, object], str]] = [
     ),
     ("a network without a way to AWS", {"network": {"vpc": True, "endpoints": False}}, "network.endpoints is false"),
     ("a server without a network", {"network": {}}, "vectors.kind is self-hosted, and functions stand in no network"),
-    ("a server of another product", {"vectors": {"store": "milvus"}}, "the stack's own server is Qdrant"),
+    ("a server of another product", {"vectors": {"store": "weaviate"}}, "the stack's own server is Qdrant"),
+    (
+        "a store that no function can speak to",
+        {"vectors": {"store": "milvus"}},
+        "give one of pinecone, qdrant, weaviate",
+    ),
     ("a server with a URL", {"vectors": {"url": "https://q.example.com"}}, "and kind is self-hosted: leave it out"),
     ("a store without a URL", {"vectors": {"kind": "url"}}, "vectors.url is not set: give the service's URL"),
     (
@@ -181,6 +209,11 @@ RULES: list[tuple[str, dict[str, object], str]] = [
     ),
     ("a key in the clear", {"vectors": {"kind": "url", "url": "http://q.example.com"}}, "use https"),
     (
+        "a store in a network of nobody's",
+        {"network": {}, "vectors": {"kind": "url", "url": "http://10.20.0.7:6333"}},
+        "vectors.url is of a private network, and functions stand in none: give network.vpc",
+    ),
+    (
         "a store that is not reached",
         {"vectors": {"kind": "url", "url": "https://q.example.com"}},
         "vectors.url is outside the stack's network, and functions do not reach it from there: give network.nat",
@@ -192,6 +225,22 @@ RULES: list[tuple[str, dict[str, object], str]] = [
         "Pinecone needs a key",
     ),
     ("a model of no kind", {"model": {"id": "gpt-5-mini"}}, "model.kind is not set: give one of bedrock, openai"),
+    ("any model", {"model": {"kind": "bedrock", "id": "*", "usdPerMillion": [1, 1]}}, "model.id is '*': give the id"),
+    (
+        "an application's profile",
+        {"model": {"kind": "bedrock", "id": f"{PROFILES}:application-inference-profile/a1", "usdPerMillion": [1, 1]}},
+        "not of an application's",
+    ),
+    (
+        "a profile of another region",
+        {"model": {"kind": "bedrock", "id": f"{ELSEWHERE}:inference-profile/us.some", "usdPerMillion": [1, 1]}},
+        "model.id is of another region than eu-central-1",
+    ),
+    (
+        "a price that functions would not read",
+        {"model": {"kind": "bedrock", "id": "some-model", "usdPerMillion": [1_000_000, 0]}},
+        "model.usdPerMillion.0 is 1000000: give a number from 0 to 999,999",
+    ),
     ("a model of Bedrock by URL", {"model": {**OPENAI, "kind": "bedrock"}}, "Bedrock is found without one"),
     (
         "a model without a price",
@@ -234,9 +283,35 @@ def test_what_only_looks_wrong_is_taken() -> None:
     )
 
 
+def test_what_is_random_and_no_key_is_taken_where_ids_are_usual() -> None:
+    tenant = "0d6e4079-e367-4a2c-9e6c-7d51b0a3f1aa"
+    issuer = f"https://login.microsoftonline.com/{tenant}/v2.0"
+    reading(
+        api={**TOKENS, "issuer": issuer, "audience": ["3n4b5urk1ft4fl3mg5e62d9ado", tenant]},
+        vectors={"kind": "url", "url": f"http://{tenant}.internal:6333"},
+        encryption=f"arn:aws:kms:eu-central-1:123456789012:key/{tenant}",
+        costCentre="sk-marketing",
+    )
+
+
 def test_beside_tokens_a_stack_names_the_keys_of_its_websocket() -> None:
     assert reading(api=TOKENS).api.websocket
     assert not reading(api={**TOKENS, "websocket": False}, secrets={"vectors": "v"}).api.websocket
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("amazon.nova-micro-v1:0", "eu.amazon.nova-micro-v1:0", f"{PROFILES}:inference-profile/eu.amazon.nova-v1:0"),
+        *("arn:aws:bedrock:eu-central-1::foundation-model/amazon.nova-v1:0", f"{PROFILES}:imported-model/a1b2"),
+    ],
+)
+def test_a_model_of_bedrock_has_an_id_or_an_arn(name: str) -> None:
+    reading(model={"kind": "bedrock", "id": name, "usdPerMillion": [1, 1]})
+
+
+def test_a_store_on_the_machine_of_an_emulator_needs_no_network() -> None:
+    reading(network={}, vectors={"kind": "url", "url": "http://127.0.0.1:6333"})
 
 
 def test_a_model_near_by_needs_no_key() -> None:
@@ -247,6 +322,13 @@ def test_names_that_aws_would_refuse_are_told_before_anything_is_made() -> None:
     problems = refused(Names(project="troupe", stack="a-stack-whose-name-is-much-longer-than-need-be"))
     assert any("response-builder" in each and "Lambda function takes 64" in each for each in problems)
     assert any("is no name for a bucket" in each for each in refused(Names(project="troupe", stack="Dev_1")))
+
+
+def test_workflows_whose_names_are_longer_than_their_tag_are_refused() -> None:
+    many = Settings(workflows=tuple(f"a_workflow_number_{number:02}" for number in range(13)))
+    assert any("the tag that lists them takes 256" in each.what for each in rules.problems(many, NAMES))
+    few = Settings(workflows=many.workflows[:12])
+    assert not any("the tag that lists them" in each.what for each in rules.problems(few, NAMES))
 
 
 @pytest.mark.parametrize("names", ["infra.aws.limits.SERVICES", "infra.rules._TAKEN"])
@@ -267,7 +349,7 @@ def test_the_sha256_of_a_release_has_64_digits(wrong: str) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("infra.rules.ROOT", tmp_path)
+    monkeypatch.setattr("infra.called.ROOT", tmp_path)
     return tmp_path
 
 
@@ -282,10 +364,40 @@ def test_actions_that_need_secrets_or_the_internet_are_refused_without(root: Pat
     reading(actions="actions.toml", network=network, secrets={**SECRETS, "actions": "troupe/dev/actions"})
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[actions.note]\nurl = "https://x.example.org"\nheaders = { Authorization = "Bearer abc" }\n', "plain sight"),
+        ('[actions.note]\nurl = "https://x.example.org:99999"\n', "actions.note.url is no URL"),
+        ("actions = 3\n", "actions is no table of actions"),
+    ],
+)
+def test_a_file_of_actions_that_functions_would_refuse_is_refused(root: Path, text: str, said: str) -> None:
+    (root / "actions.toml").write_text(text)
+    problem = only_refused(actions="actions.toml")
+    assert said in problem
+    assert "Bearer" not in problem
+
+
 def test_actions_outside_the_project_are_refused(root: Path) -> None:
     outside = root.parent / f"{root.name}.toml"
-    outside.write_text('[actions.note]\nurl = "http://10.0.0.5/notes"\n')
+    outside.write_text(NOTE)
     assert "actions is outside the project" in only_refused(actions=f"../{outside.name}")
+
+
+def test_actions_are_named_from_the_root_of_the_project_as_functions_find_them(root: Path) -> None:
+    inside = root / "actions.toml"
+    inside.write_text(NOTE)
+    assert "not named from its root" in only_refused(actions=str(inside))
+    assert "not named from its root" in only_refused(actions=f"../{root.name}/actions.toml")
+
+
+def test_actions_of_a_project_behind_a_link_are_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "actions.toml").write_text(NOTE)
+    (tmp_path / "link").symlink_to(tmp_path / "project")
+    monkeypatch.setattr("infra.called.ROOT", tmp_path / "link")
+    assert reading(actions="actions.toml").actions == "actions.toml"
 
 
 # ------------------------------------------------------------------------------------------- all at once
