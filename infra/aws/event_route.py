@@ -21,7 +21,7 @@ from infra.components.event_route import ANYBODY, EventRouteArgs, Heard
 DAY_S = 86_400
 LONGEST_RETENTION_S = 14 * DAY_S  # SQS's
 RULE_TRIES = 185  # EventBridge's most: the age decides
-#: The runtime gives up first. Throttled functions cost receives, too, and so does a store that is away: for ten minutes.
+#: The runtime gives up first. Throttled functions cost receives, too, and so does a store that is away: ten minutes.
 MORE_RECEIVES, LEAST_RECEIVES = 2, 10
 
 
