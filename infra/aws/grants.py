@@ -34,7 +34,6 @@ from functions.ports.vectors import Lookup, Remove, Search, Upsert
 from functions.runtime.agent import AgentSpec, Grant
 from functions.runtime.workflow import Plan, fan_out_scope
 
-READS: Final = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 WRITES: Final = ("dynamodb:PutItem", "dynamodb:UpdateItem")
 REMOVES: Final = "dynamodb:BatchWriteItem"  # how the table's adapter removes, several at once
 _HELD: Final = f"{REQUEST}#*#{CONVERSATION}#*"  # what a conversation has: a name holds no `#`, so no request begins so
@@ -322,7 +321,7 @@ def _ingest(grant: Grant, place: Place) -> Iterator[Statement]:
     yield from _stores(grant, place)
     yield Statement(
         sid=_sid("Document", grant.resource),
-        actions=(*READS, "dynamodb:PutItem", REMOVES),
+        actions=("dynamodb:GetItem", "dynamodb:PutItem", REMOVES),
         resources=(place.table,),
         conditions=leading(f"{joined(DOCUMENT, grant.resource)}#*"),
         because=_parameter(grant),

@@ -13,7 +13,6 @@ from functions.events.event import Event
 from functions.events.ingest import DocumentsReceived
 from functions.runtime.workflow import Plan
 from infra.aws.grants import (
-    READS,
     REMOVES,
     WRITES,
     Place,
@@ -23,10 +22,11 @@ from infra.aws.grants import (
     runs,
 )
 
-#: Those that reach a vector store, which may stand there. They reach nothing else that has no endpoint in a network
-#: without a way out, such as the connections of a WebSocket.
+READS: Final = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 NEVER_HELD: Final = (COLLECTION, DOCUMENT, SOCKET)  # partitions that hold nothing of a conversation
 BUS: Final = "bus"  # whose net holds what a key of ours kept off every rule
+#: Those that reach a vector store, which may stand there. They reach nothing else that has no endpoint in a network
+#: without a way out, such as the connections of a WebSocket.
 IN_NETWORK: Final = ("api", "keeper")
 
 

@@ -140,13 +140,6 @@ UNNEEDED: Final = (
         because="no passage here is too long for a payload",
     ),
     Unneeded(
-        functions="ingester",
-        sid="DocumentDocuments",
-        actions="dynamodb:BatchGetItem",
-        because="no two documents of one request were read before",
-        by_chance=True,
-    ),
-    Unneeded(
         functions="api",
         sid="Requests",
         actions="dynamodb:UpdateItem",
