@@ -73,7 +73,7 @@ class EngineStack:
 
     def preview(self) -> Said:
         """What a deployment would do."""
-        return self.run("preview", *self._on_stack)
+        return self.run("preview", *self.on_it)
 
     def up(self) -> list[Done]:
         """What a deployment changed."""
@@ -81,7 +81,7 @@ class EngineStack:
 
     def destroy(self) -> Said:
         """Take everything away that may be taken away."""
-        return self.run("destroy", "--yes", "--skip-preview", *self._on_stack)
+        return self.run("destroy", "--yes", "--skip-preview", *self.on_it)
 
     def state(self) -> str:
         """All that the engine keeps of the stack."""
@@ -115,11 +115,12 @@ class EngineStack:
 
     def _changed(self, *command: str) -> list[Done]:
         before = len(self.provider.done)
-        self.must(*command, *self._on_stack)
+        self.must(*command, *self.on_it)
         return self.provider.done[before:]
 
     @property
-    def _on_stack(self) -> tuple[str, ...]:
+    def on_it(self) -> tuple[str, ...]:
+        """What a command says that is about this stack."""
         return ("--stack", self._stack, "--config-file", str(self.file))
 
 

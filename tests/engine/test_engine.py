@@ -98,7 +98,8 @@ def test_a_reference_to_a_secret_that_is_not_there_fails_the_preview_and_names_i
     stack.provider.secrets = set()
     said = stack.preview()
     assert said.code != 0
-    assert "troupe/dev/api-keys" in said.text
+    assert "troupe:secrets.api-keys: no secret of that name" in said.text
+    assert "Traceback" not in said.text
 
 
 def test_the_state_of_a_stack_holds_references_to_secrets_alone(engine: Engine) -> None:
