@@ -34,6 +34,7 @@ from functions.ports.vectors import Lookup, Remove, Search, Upsert
 from functions.runtime.agent import AgentSpec, Grant
 from functions.runtime.workflow import Plan, fan_out_scope
 
+READS: Final = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 WRITES: Final = ("dynamodb:PutItem", "dynamodb:UpdateItem")
 REMOVES: Final = "dynamodb:BatchWriteItem"  # how the table's adapter removes, several at once
 _HELD: Final = f"{REQUEST}#*#{CONVERSATION}#*"  # what a conversation has: a name holds no `#`, so no request begins so

@@ -13,6 +13,7 @@ from functions.events.event import Event
 from functions.events.ingest import DocumentsReceived
 from functions.runtime.workflow import Plan
 from infra.aws.grants import (
+    READS,
     REMOVES,
     WRITES,
     Place,
@@ -22,7 +23,6 @@ from infra.aws.grants import (
     runs,
 )
 
-READS: Final = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 NEVER_HELD: Final = (COLLECTION, DOCUMENT, SOCKET)  # partitions that hold nothing of a conversation
 BUS: Final = "bus"  # whose net holds what a key of ours kept off every rule
 #: Those that reach a vector store, which may stand there. They reach nothing else that has no endpoint in a network
