@@ -6,7 +6,6 @@ removes the request first. So whether that is still there is looked at again onc
 erasure missed is taken out here.
 """
 
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
@@ -14,7 +13,7 @@ import msgspec
 
 from functions.adapters.items import keys
 from functions.adapters.items.requests import read
-from functions.adapters.items.writing import encoded, replace
+from functions.adapters.items.writing import packed, replace, unpacked
 from functions.adapters.recorded import recorded
 from functions.errors import PermanentError
 from functions.events.common import Passage
@@ -118,11 +117,11 @@ class ItemUpsert:
 def held_by(items: Items, tenant: str, conversation: str) -> list[Held]:
     """The passages that a conversation stored."""
     found = items.query(keys.holding(tenant, conversation), keys.joined(keys.HOLDS, ""))
-    return [decoder(Held).decode(zlib.decompress(item.value)) for item in found]
+    return [unpacked(Held, item) for item in found]
 
 
 def _packed(held: Held) -> bytes:
-    value = zlib.compress(encoded(held))
+    value = packed(held)
     if len(value) > MOST_BYTES:
         raise PermanentError(
             f"the passage {held.id} has {len(value) // 1000} KB even when it is packed, and "

@@ -1,12 +1,10 @@
 """What was read into a collection, over items: one a document."""
 
-import zlib
 from collections.abc import Iterable, Sequence
 
 from functions.adapters.items import keys
-from functions.adapters.items.writing import encoded, replace
+from functions.adapters.items.writing import packed, replace, unpacked
 from functions.errors import PermanentError
-from functions.events.decoding import decoder
 from functions.ports.items import MOST_BYTES, Item, Items
 from functions.ports.ledger import Entry
 
@@ -48,16 +46,15 @@ class ItemLedger:
 
 
 def _packed(entry: Entry) -> bytes:
-    """Ids are half of their length when they are packed: some 17,500 fit."""
-    packed = zlib.compress(encoded(entry))
-    if len(packed) > MOST_BYTES:
+    value = packed(entry)
+    if len(value) > MOST_BYTES:
         raise PermanentError(
             f"{entry.source} has too many passages ({len(entry.ids)}, with those of before) to be kept track of: "
             "split it into several documents",
             reason="document too large",
         )
-    return packed
+    return value
 
 
 def _entry(item: Item) -> Entry:
-    return decoder(Entry).decode(zlib.decompress(item.value))
+    return unpacked(Entry, item)

@@ -4,7 +4,6 @@ Of a conversation there is one item with the requests that are open, oldest firs
 settles it says so on the bus; whoever hears that starts the next one (`go_on`), and a sweep does what was missed.
 """
 
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -14,7 +13,7 @@ import msgspec
 from functions.adapters.items import keys
 from functions.adapters.items.redriving import Plans, begin
 from functions.adapters.items.sweeping import each_alone, put_off
-from functions.adapters.items.writing import STAYS, encoded, replace
+from functions.adapters.items.writing import STAYS, encoded, packed, replace, unpacked
 from functions.events.decoding import decoder
 from functions.events.envelope import LATEST, MAX_COUNT, Envelope, digest
 from functions.ports.bus import Bus
@@ -501,17 +500,14 @@ def _without(erasing: Erasing, request: str) -> Erasing:
 
 def erasing_in(item: Item) -> Erasing:
     """The erasure that an item holds."""
-    return decoder(Erasing).decode(zlib.decompress(item.value))
+    return unpacked(Erasing, item)
 
 
 def write_erasing(items: Items, erasing: Erasing, revision: int) -> bool:
-    """Write an erasure in the place of the one of this revision; a sweep finds it, once it has something to do.
-
-    Ids are half of their length when they are packed: some 17,500 requests fit.
-    """
+    """Write an erasure in the place of the one of this revision; a sweep finds it, once it has something to do."""
     due = Due(keys.ERASING, erasing.at + SETTLES if erasing.removed else erasing.at)
     place = keys.erasing(erasing.tenant, erasing.conversation)
-    return items.put(place, zlib.compress(encoded(erasing)), revision=revision, due=due)
+    return items.put(place, packed(erasing), revision=revision, due=due)
 
 
 def spent(items: Items, tenant: str, request: str) -> Spent:
