@@ -12,7 +12,7 @@ import pulumi
 import pytest
 from recorded_stack import ACCOUNT, ARN, Recorded, dev, prod, recorded, stack_file
 
-from functions.adapters.aws.queue import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from functions.adapters.aws.queue import PAUSE
 from functions.adapters.vectors.qdrant import NEEDED_VERSION
 from functions.entry_points.aws.environment import DEPLOYED
 from functions.runtime.agent import Delivery
@@ -61,7 +61,7 @@ def test_every_route_has_both_nets_and_nothing_falls_for_ten_minutes_of_a_store_
         redrive = json.loads(queue.inputs["redrivePolicy"])
         assert redrive["deadLetterTargetArn"].endswith(f"/{name}")
         tries = redrive["maxReceiveCount"]
-        assert sum(min(FIRST_PAUSE_S * 2.0**tried, LONGEST_PAUSE_S) for tried in range(tries - 1)) >= 600
+        assert sum(PAUSE.after(tried, jitter=0.0) for tried in range(1, tries)) >= 600
         allowed = json.loads(found.one("RedriveAllowPolicy", agent).inputs["redriveAllowPolicy"])
         assert allowed["sourceQueueArns"][0].endswith(f"/{queue.inputs['name']}")
         targets = [each for each in found.of("EventTarget") if each.inputs["arn"].endswith(f"/{queue.inputs['name']}")]

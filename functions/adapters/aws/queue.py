@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from functions.adapters.aws.bus import DUE, due_of, send_later
 from functions.adapters.aws.client import SQS, Aws, AwsError
+from functions.runtime.agent import Backoff
 from functions.runtime.delivery import Outcome
 
 #: SQS's 12 hours, which it counts from the receipt, less ten minutes: a function may have had a message for nine.
 LONGEST_HIDDEN_S: Final = 42_600
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 120.0  # after what a port raised; doubled at each receive
+PAUSE: Final = Backoff(minimum_s=5.0, maximum_s=120.0)  # after what a port raised, by receives
 
 
 def handled(
@@ -64,7 +65,7 @@ def _due_later(record: Mapping[str, Any], now: datetime) -> datetime | None:
 def _come_again_soon(aws: Aws, queue: str, record: Mapping[str, Any], now: datetime) -> None:
     """Show a message that could not be delivered before its visibility is over, which is longer than an attempt."""
     tried = int(record["attributes"]["ApproximateReceiveCount"])
-    again = now + timedelta(seconds=min(FIRST_PAUSE_S * 2.0 ** min(tried - 1, 10), LONGEST_PAUSE_S))
+    again = now + timedelta(seconds=PAUSE.after(tried, jitter=0.0))
     with contextlib.suppress(AwsError):  # then SQS shows it once that is over
         _hide(aws, queue, record, again, now)
 
